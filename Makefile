@@ -1,0 +1,57 @@
+# make study   every chapter on embedded data, and the book of that run      make book   the published report
+# make test    the tests                                                      make lab    JupyterLab
+# make lint    ruff, and notebooks without outputs                            make clean  remove what was built
+PYTHON ?= python3
+PROFILE ?= quick
+DATASET ?=
+BIN := .venv/bin
+READY := .venv/.ready
+BUILD_BOOK := $(BIN)/jupyter-book build --all -W -n --keep-going -q
+# The published results are written by the full profile alone.
+RESULTS := $(if $(filter full,$(PROFILE)),results,build/$(PROFILE)/results)
+
+.PHONY: study book test lint lab lock clean
+.DELETE_ON_ERROR:
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+study: $(READY)
+	$(BIN)/flexlib study --profile $(PROFILE) --out $(RESULTS) $(if $(DATASET),--dataset $(DATASET))
+ifeq ($(PROFILE),full)
+	$(MAKE) book
+else
+	rm -rf build/$(PROFILE)/book build/$(PROFILE)/_build
+	cp -R index.md references.bib _config.yml _toc.yml book build/$(PROFILE)/
+	$(BUILD_BOOK) build/$(PROFILE)
+	@echo "The book of this run: $(CURDIR)/build/$(PROFILE)/_build/html/index.html"
+endif
+
+book: $(READY)
+	$(BUILD_BOOK) --path-output build/published .
+	@echo "The published report: $(CURDIR)/build/published/_build/html/index.html"
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+# The newest versions that pyproject.toml allows, but for torch, which is raised by hand.
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet pip-tools
+	grep '^torch==' requirements.lock > build/constraints.txt
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-emit-find-links --no-emit-index-url \
+	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml
+	sed -i.old -e 's/^\(torch==[0-9.]*\)+.*/\1/' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old
+
+clean:
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis flexlib.egg-info

@@ -1,0 +1,171 @@
+"""The command line: `flexlib data`, `train`, `recommend` and `study`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+
+from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol
+from flexlib.data import load_ratings
+from flexlib.evaluate import evaluate, recommend
+from flexlib.provenance import provenance
+from flexlib.sources import DATASETS, data_folders
+from flexlib.storage import load_model, save_model
+from flexlib.train import fit
+
+MANUAL = """\
+FlexEncoder, a deep autoencoder for rating prediction, and the study that tests its published claims.
+
+  flexlib data synthetic                        a data set's counts, checked
+  flexlib train --config table2:1               train and score the paper's best setting without the leak
+  flexlib train --config table2:1 --protocol released
+                                                the same as the authors' released code scores it
+  flexlib train --set epochs=20 --save my.safetensors
+  flexlib recommend --model my.safetensors --user 42
+  flexlib study --profile quick                 run every chapter of the study
+
+Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which),
+130 interrupted."""
+
+
+def _listing(cls):
+    """A settings class as a manual's list: name, abbreviation, default, meaning."""
+    lines = []
+    for f in dataclasses.fields(cls):
+        default = list(f.default) if isinstance(f.default, tuple) else f.default
+        short = f.metadata["abbreviation"]
+        lines.append(f"  {f.name}{f' ({short})' if short else ''} = {str(default).lower()}")
+        lines.append(f"      {f.metadata['meaning']}")
+        if f.metadata["choices"]:
+            choices = [str(list(c)) if isinstance(c, tuple) else c for c in f.metadata["choices"]]
+            lines.append(f"      one of: {', '.join(choices)}")
+    return "\n".join(lines)
+
+
+def _parser():
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="flexlib", description=MANUAL, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, summary, epilog=""):
+        sub = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
+        sub.set_defaults(run=run)
+        return sub
+
+    sets = (
+        f"data sets: synthetic (embedded; synthetic:users=N,items=N,ratings=N,seed=N for another size),\n"
+        f"  {', '.join(DATASETS)},\n  or a path to a .csv or .parquet file.\n"
+        f"They are looked for in $FLEXLIB_DATA, then in {data_folders()[-1]}, then fetched from GroupLens."
+    )
+    data = command("data", _data, "fetch a data set, check it, and print its counts", sets)
+    data.add_argument("dataset")
+    train = command(
+        "train", _train, "train a configuration and score it under a protocol",
+        f"{sets}\n\npresets: {', '.join(PRESETS)}\n\nparameters (--set), with the paper's abbreviations:\n"
+        f"{_listing(FlexConfig)}\n\n"
+        f"protocols: {', '.join(PROTOCOLS)}. Their fields (--protocol-set):\n{_listing(Protocol)}",
+    )  # fmt: skip
+    train.add_argument("--dataset", default="synthetic", help="by name or path (default: synthetic)")
+    train.add_argument("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
+    train.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="change parameters")
+    train.add_argument("--protocol", default="holdout", help=f"one of {', '.join(PROTOCOLS)} (default: holdout)")
+    train.add_argument("--protocol-set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                       help="change single fields of the protocol")  # fmt: skip
+    train.add_argument("--seed", type=int, default=0, help="of split, weights and order (default: 0)")
+    train.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+    train.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to FILE.safetensors")
+    for sub in (data, train):
+        sub.add_argument("--columns", nargs="+", default=[], metavar="WHAT=NAME",
+                         help="a file's columns: user=, item=, rating=, timestamp=")  # fmt: skip
+        sub.add_argument("--scale", nargs=3, type=float, metavar=("LOW", "HIGH", "STEP"), help="a file's rating scale")
+    rec = command("recommend", _recommend, "list the items a saved model predicts a user to rate highest")
+    rec.add_argument("--model", required=True, metavar="FILE", help="written by flexlib train --save")
+    rec.add_argument("--user", required=True, metavar="ID", help="the user's id as in the data set")
+    rec.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
+    study = command("study", _study, "run the study's notebooks (from the root of a checkout)")
+    study.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
+    study.add_argument("--dataset", help="instead of the profile's")
+    study.add_argument("--chapter", action="append", help="only this one (may be repeated)")
+    study.add_argument("--out", default="build/study/results", help="folder of the results (default: %(default)s)")
+    return parser
+
+
+def _load(args):
+    columns = dict(text.split("=", 1) if "=" in text else (text, "") for text in args.columns)
+    return load_ratings(args.dataset, columns, args.scale)
+
+
+def _data(args):
+    ratings = _load(args)
+    _print_table({"data set": ratings.name} | ratings.summary())
+
+
+def _train(args):
+    config = FlexConfig.load(args.config).override(args.set)
+    protocol = Protocol.named(args.protocol).override(args.protocol_set)
+    ratings = _load(args)
+
+    def report(model):
+        print(f"epoch {len(model.history)}/{config.epochs}: training RMSE {model.history[-1]:.4f}, "
+              f"{model.seconds:.1f} s", file=sys.stderr)  # fmt: skip
+
+    quiet = args.json and not sys.stderr.isatty()
+    model = fit(ratings, config, protocol, args.seed, device=args.device, on_epoch=None if quiet else report)
+    scores = evaluate(model).scores()
+    if args.save:
+        save_model(model, args.save)
+    facts = scores | {
+        "status": model.status, "seconds": round(model.seconds, 3), "config": config.to_dict(),
+        "protocol": {"name": args.protocol} | protocol.to_dict(), "dataset": ratings.name, "seed": args.seed,
+        "device": model.device, "provenance": provenance(model),
+    }  # fmt: skip
+    if args.json:
+        print(json.dumps(facts))
+        return
+    brief = {"data set": ratings.name, "configuration": args.config, "protocol": args.protocol, "seed": args.seed,
+             "status": model.status} | scores  # fmt: skip
+    _print_table(brief | {"seconds": facts["seconds"], "device": facts["provenance"]["device"]})
+
+
+def _recommend(args):
+    if args.k < 1:
+        raise FlexError(f"-k {args.k}: at least 1 is needed")
+    table = recommend(load_model(args.model), args.user, args.k)
+    table.index = range(1, len(table) + 1)
+    print(table.to_string(float_format="{:.2f}".format))
+
+
+def _study(args):
+    from flexlib.chapters import run_study  # papermill takes two seconds to import
+
+    for path in run_study(args.profile, args.out, args.dataset, args.chapter):
+        print(f"wrote {path}")
+
+
+def _print_table(facts):
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        print(f"{key:<{width}}  {value:,}" if type(value) is int else f"{key:<{width}}  {value}")
+
+
+def main(arguments=None):
+    """Run one command; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except FlexError as error:
+        print(f"flexlib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("flexlib: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Running the study's notebooks with papermill: parameters checked, results replaced only by whole ones."""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+from flexlib.config import FlexError
+from flexlib.provenance import software
+
+NOTEBOOKS = Path("notebooks")
+
+
+def read_profiles(path=NOTEBOOKS / "profiles.yml"):
+    """Profile name to chapter name to parameters. Raises `FlexError` where the file is not there."""
+    if not path.is_file():
+        raise FlexError(f"{path}: no such file; run this at the root of the project's checkout")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def run_study(profile, out, dataset=None, chapters=None):
+    """Run every chapter of a profile (or those named) into `out`/executed; `dataset` replaces the profile's.
+
+    Returns the executed notebooks' paths. Raises `FlexError` for an unknown profile or chapter, and where a chapter
+    fails; the chapters before it are kept.
+    """
+    profiles = read_profiles()
+    if profile not in profiles:
+        raise FlexError(f"unknown profile '{profile}': known are {', '.join(profiles)}")
+    plan = profiles[profile]
+    for name in chapters or []:
+        if name not in plan:
+            raise FlexError(f"profile '{profile}' has no chapter '{name}': it has {', '.join(plan)}")
+    names = chapters or list(plan)
+    done = []
+    for number, name in enumerate(names, 1):
+        parameters = dict(plan[name] or {})
+        if dataset is not None:
+            parameters["dataset"] = dataset
+        settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
+        print(f"[{number}/{len(names)}] {name} ({settings or 'its defaults'})", flush=True)
+        done.append(run_chapter(NOTEBOOKS / f"{name}.ipynb", Path(out) / "executed" / f"{name}.ipynb", parameters))
+    return done
+
+
+def run_chapter(notebook, out, parameters):
+    """Execute one notebook with these parameters and put it at `out`, which stays as it was if anything fails.
+
+    Raises `FlexError` for a notebook without a `parameters` cell, for a parameter it does not have, and for a
+    cell that fails: then the notebook as far as it came is left beside `out`, as *.failed.ipynb.
+    """
+    notebook, out = Path(notebook), Path(out)
+    if not notebook.is_file():
+        raise FlexError(f"{notebook}: no such notebook")
+    source = nbformat.read(notebook, as_version=4)
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in source.cells):
+        raise FlexError(f"{notebook}: no cell is tagged 'parameters'")
+    known = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in known:
+            raise FlexError(f"{notebook}: no parameter '{name}'; it has {', '.join(known)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    failed = out.with_suffix(".failed.ipynb")
+    try:
+        papermill.execute_notebook(str(notebook), str(failed), parameters=parameters, progress_bar=True)
+    except PapermillExecutionError as error:
+        raise FlexError(
+            f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
+        ) from None
+    executed = nbformat.read(failed, as_version=4)
+    _normalise(executed, parameters)
+    partial = out.with_suffix(".partial")
+    nbformat.write(executed, partial)
+    partial.replace(out)
+    failed.unlink()
+    return out
+
+
+def _normalise(notebook, parameters):
+    """Replace papermill's times and random ids, which differ at each run, by what a reader needs: the provenance."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata["flexlib"] = {"parameters": parameters} | software()
+    for number, cell in enumerate(notebook.cells):
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        cell["id"] = f"cell-{number}"

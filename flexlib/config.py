@@ -1,0 +1,265 @@
+"""What a run is: the paper's 17 parameters (Table 1), and the protocol that trains and scores them.
+
+Both are frozen dataclasses whose every field can be set from a file, a preset or `key=value`;
+a key nobody knows, a wrong type or an impossible value is refused by name.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+ACTIVATIONS = ("selu", "relu", "relu6", "elu", "lrelu", "sigmoid", "tanh", "swish")
+OPTIMIZERS = ("adam", "adagrad", "rmsprop", "sgd")
+USER_BASED, ITEM_BASED = (0, 1), (1, 0)
+
+
+class FlexError(ValueError):
+    """Bad input, told in one line; the command line prints it and exits with status 2."""
+
+
+def _parameter(abbreviation, meaning, default, *, low=None, high=None, open_high=False, choices=None):
+    metadata = dict(abbreviation=abbreviation, meaning=meaning, low=low, high=high, open_high=open_high)
+    return field(default=default, metadata=metadata | {"choices": choices})
+
+
+class Settings:
+    """Checks and conversions that `FlexConfig` and `Protocol` share: one mapping, read and written in full."""
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+
+    @classmethod
+    def from_dict(cls, mapping):
+        """Build from a mapping of field names to values; missing fields keep their defaults.
+
+        Raises `FlexError` naming the first unknown key, wrong type or impossible value.
+        """
+        if not isinstance(mapping, dict):
+            raise FlexError(f"{cls.__name__}: expected a mapping of parameters, got {type(mapping).__name__}")
+        return cls().replace(**{str(key): value for key, value in mapping.items()})
+
+    def replace(self, **changes):
+        """The same settings with some fields changed, checked again."""
+        names = [f.name for f in dataclasses.fields(self)]
+        for key in changes:
+            if key not in names:
+                close = difflib.get_close_matches(key, names, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names)}"
+                raise FlexError(f"unknown {type(self).__name__} key '{key}': {hint}")
+        return dataclasses.replace(self, **changes)
+
+    def override(self, assignments):
+        """Apply `key=value` strings; values are read as YAML, so `hidden_layers=[64, 4]` is a list."""
+        changes = {}
+        for text in assignments:
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise FlexError(f"'{text}' is not of the form key=value")
+            changes[key.strip()] = _parse_yaml(value, f"the value of '{key.strip()}'")
+        return self.replace(**changes)
+
+    def to_dict(self):
+        """Plain values (lists, numbers, strings), as they stand in YAML and JSON."""
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    @classmethod
+    def read(cls, path):
+        """Read a YAML or JSON file (JSON is YAML). Raises `FlexError` naming the file."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise FlexError(f"{path}: cannot be read ({error})") from None
+        try:
+            return cls.from_dict(_parse_yaml(text, str(path)))
+        except FlexError as error:
+            message = str(error)
+            raise FlexError(message if message.startswith(str(path)) else f"{path}: {message}") from None
+
+    def write(self, path):
+        """Write as JSON or YAML by the file's ending, beside first and then renamed."""
+        path = Path(path)
+        as_json = path.suffix == ".json"
+        text = json.dumps(self.to_dict(), indent=2) if as_json else yaml.safe_dump(self.to_dict(), sort_keys=False)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+
+
+def _parse_yaml(text, where):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise FlexError(f"{where}{line}: not valid YAML or JSON ({getattr(error, 'problem', error)})") from None
+
+
+def _checked(f, value):
+    """`value` as field `f` holds it; `FlexError` with the field's name where it cannot."""
+    meta, default = f.metadata, f.default
+    abbreviation = meta.get("abbreviation")
+    name = f"{f.name} ({abbreviation})" if abbreviation else f.name
+
+    def refuse(expected):
+        raise FlexError(f"{name}: {value!r} is not {expected}")
+
+    if isinstance(default, tuple):
+        if not isinstance(value, (list, tuple)) or any(type(v) is not int for v in value):
+            refuse("a list of whole numbers")
+        value = tuple(value)
+        if meta["choices"] and value not in meta["choices"]:
+            refuse("one of " + " or ".join(str(list(choice)) for choice in meta["choices"]))
+        if not meta["choices"] and (not value or min(value) < 1):
+            refuse("a non-empty list of layer sizes of at least 1, such as [64, 4]")
+    elif isinstance(default, bool):
+        if type(value) is not bool:
+            refuse("true or false")
+    elif isinstance(default, str):
+        if value not in meta["choices"]:
+            refuse(f"one of {', '.join(meta['choices'])}")
+    else:
+        whole = isinstance(default, int)
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+            value = float(value)  # YAML 1.1 takes 1e-3 for text
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            refuse("a whole number" if whole else "a number")
+        if not math.isfinite(value):
+            refuse("a finite number")
+        low, high = meta["low"], meta["high"]
+        if value < low or (high is not None and (value > high or (meta["open_high"] and value == high))):
+            upper = "" if high is None else f" and {'below' if meta['open_high'] else 'at most'} {high}"
+            refuse(f"at least {low}{upper}")
+        value = int(value) if whole else float(value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlexConfig(Settings):
+    """The 17 parameters of the paper's Table 1, and the two switches its released code has beyond them.
+
+    Each field's `metadata` holds Table 1's abbreviation and the meaning. Defaults are those around which
+    the released code varies one parameter at a time.
+    """
+
+    learning_rate: float = _parameter("LR", "step size of the optimizer", 0.005, low=1e-12)
+    weight_decay: float = _parameter("WeD", "L2 term that the optimizer adds to the gradient", 0.0, low=0)
+    hidden_layers: tuple = _parameter("HLs", "sizes of the encoder's layers; the decoder mirrors them", (128,))
+    drop_probability: float = _parameter("DrP", "dropout rate of the bottleneck", 0.0, low=0, high=1, open_high=True)
+    noise_probability: float = _parameter("NoP", "dropout rate of the input", 0.0, low=0, high=1, open_high=True)
+    train_batch_size: int = _parameter("TBS", "rows of the rating matrix in a batch", 64, low=1)
+    epochs: int = _parameter("Ep", "passes over the training rows", 10, low=0)
+    optimizer: str = _parameter("Opt", "update rule of the weights", "adam", choices=OPTIMIZERS)
+    activation: str = _parameter("Act", "non-linearity of every layer", "selu", choices=ACTIVATIONS)
+    dense_refeeding: int = _parameter("DeF", "extra steps per batch with the output fed back", 1, low=0)
+    dense_refeeding_rounding: bool = _parameter("DeFR", "round fed-back outputs to half stars", False)
+    decoder_constraint: bool = _parameter("DeC", "tie the decoder's weights to the encoder's", False)
+    mean_normalization: bool = _parameter("MeN", "centre each row by its mean rating", True)
+    prediction_rounding: bool = _parameter("PrR", "round predictions to the rating scale", False)
+    pivot_indexes: tuple = _parameter(
+        "PI", "[0, 1]: rows are users; [1, 0]: rows are items", USER_BASED, choices=(USER_BASED, ITEM_BASED)
+    )
+    test_masking_rate: float = _parameter("TMR", "share of the test ratings hidden from the input", 0.5, low=0, high=1)
+    test_split_rate: float = _parameter(
+        "TSR", "share of the ratings held out for testing", 0.3, low=1e-9, high=1, open_high=True
+    )
+    output_activation: bool = _parameter("OuA", "activate the output layer too (not in Table 1)", True)
+    loss_size_average: bool = _parameter(
+        "LSA", "average the loss over the whole batch matrix, not over its ratings (not in Table 1)", False
+    )
+
+    @property
+    def item_based(self):
+        """True where rows are items (PI [1, 0])."""
+        return self.pivot_indexes == ITEM_BASED
+
+    @classmethod
+    def preset(cls, name):
+        """One of `PRESETS` by name. Raises `FlexError` listing them."""
+        if name not in PRESETS:
+            raise FlexError(f"unknown preset '{name}': known are {', '.join(PRESETS)}")
+        return cls.from_dict(PRESETS[name])
+
+    @classmethod
+    def load(cls, file_or_preset):
+        """A preset where the text names one, else a YAML or JSON file."""
+        if file_or_preset in PRESETS:
+            return cls.preset(file_or_preset)
+        if not Path(file_or_preset).exists():
+            raise FlexError(f"'{file_or_preset}' is neither a file nor a preset; presets are {', '.join(PRESETS)}")
+        return cls.read(file_or_preset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol(Settings):
+    """How a configuration is trained and scored: where test ratings may, or may not, leak in.
+
+    The default is leak-free (`holdout`). Every field can be flipped on its own.
+    """
+
+    means: str = _parameter(
+        None, "the ratings that row means (MeN) are taken over", "training", choices=("training", "all")
+    )
+    test_input: str = _parameter(
+        None,
+        "what the network sees at test time: the row's training ratings, or its visible test ratings"
+        " (centred like training input, or raw stars)",
+        "training",
+        choices=("training", "visible-centred", "visible-raw"),
+    )
+    masking: str = _parameter(
+        None,
+        "how TMR draws the test ratings to hide: exactly that share, or that many draws with replacement",
+        "exact",
+        choices=("exact", "with-replacement"),
+    )
+    scored: str = _parameter(
+        None,
+        "the test ratings that count: all, or those hidden from the input (all, where the input is training)",
+        "all",
+        choices=("all", "hidden"),
+    )
+    loss_entries: str = _parameter(
+        None,
+        "the entries the loss covers: observed ones; those whose target is not zero, so that a re-fed"
+        " pass is fitted to its noisy input; or all of the batch where MeN is on (Section 3.4)",
+        "observed",
+        choices=("observed", "nonzero", "all"),
+    )
+    noise: str = _parameter(
+        None, "where NoP falls: on the input and on re-fed outputs, or on re-fed outputs only",
+        "input-and-refed", choices=("input-and-refed", "refed"),
+    )  # fmt: skip
+    pad_first_pass: bool = _parameter(
+        None, "average (LSA) over a batch matrix padded with zero rows up to the largest row index", False
+    )
+    pad_refeeding: bool = _parameter(None, "re-feed those zero rows with the rest (slow)", False)
+    rounding: str = _parameter(
+        None,
+        "PrR's grid: the data set's own scale, or halves in [0, 5] with NaN read as 2.5",
+        "scale",
+        choices=("scale", "released"),
+    )
+    unseen_fallback: bool = _parameter(None, "predict a mean where the user or the item has no training rating", True)
+
+    @classmethod
+    def named(cls, name):
+        """One of `PROTOCOLS` by name. Raises `FlexError` listing them."""
+        if isinstance(name, cls):
+            return name
+        if name not in PROTOCOLS:
+            raise FlexError(f"unknown protocol '{name}': known are {', '.join(PROTOCOLS)}")
+        return PROTOCOLS[name]
+
+
+_NAMED = yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
+PRESETS = _NAMED["presets"]
+PROTOCOLS = {name: Protocol.from_dict(fields) for name, fields in _NAMED["protocols"].items()}

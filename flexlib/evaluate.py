@@ -1,0 +1,180 @@
+"""Scoring and recommending: what a protocol shows the network at test time, and which ratings count.
+
+Squared and absolute errors are pooled over all scored ratings in float64. A prediction that is not finite
+is never dropped: it is counted, and RMSE and MAE are then not a number.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from flexlib.config import FlexError
+from flexlib.train import RowTable, fit, mean_by
+
+CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB each for input and output
+
+
+@dataclass(eq=False)
+class Evaluation:
+    """Scores over `n_scored` test ratings, in stars. n_unseen: those of them whose user or item has no training
+    rating. n_nonfinite: predictions that are NaN or infinite. predictions: one row a test rating (user and item as
+    dense ids; actual, predicted, hidden, unseen, scored)."""
+
+    rmse: float
+    mae: float
+    n_scored: int
+    n_unseen: int
+    n_nonfinite: int
+    predictions: pd.DataFrame
+
+    def scores(self):
+        """The numbers as a mapping, NaN as None."""
+        known = not math.isnan(self.rmse)
+        return {
+            "rmse": self.rmse if known else None, "mae": self.mae if known else None,
+            "n_scored": self.n_scored, "n_unseen": self.n_unseen, "n_nonfinite": self.n_nonfinite,
+        }  # fmt: skip
+
+
+def evaluate(model):
+    """Score a `FittedModel` on its split's test ratings, under its protocol."""
+    ratings, protocol, test = model.ratings, model.protocol, model.split.test
+    hidden = hidden_mask(model)
+    if protocol.test_input == "training":
+        shown, values = model.split.train, model.centred(model.split.train)
+    else:
+        shown = test[~hidden]
+        values = model.centred(shown) if protocol.test_input == "visible-centred" else ratings.values[shown]
+    outputs = _network_outputs(model, shown, values, model.rows[test], model.columns[test])
+    predicted = outputs.astype(np.float64) + model.row_means[model.rows[test]]
+    unseen = _unseen(model)
+    if protocol.unseen_fallback:
+        predicted[unseen] = _fallback(model)[unseen]
+    if model.config.prediction_rounding:
+        predicted = round_predictions(predicted, ratings.scale, protocol.rounding)
+    actual = ratings.values[test].astype(np.float64)
+    scored = hidden if protocol.scored == "hidden" else np.ones(len(test), bool)
+    rmse, mae, nonfinite = errors(actual[scored], predicted[scored])
+    table = pd.DataFrame({
+        "user": ratings.users[test], "item": ratings.items[test], "actual": actual, "predicted": predicted,
+        "hidden": hidden, "unseen": unseen, "scored": scored,
+    })  # fmt: skip
+    return Evaluation(rmse, mae, int(scored.sum()), int((unseen & scored).sum()), nonfinite, table)
+
+
+def errors(actual, predicted):
+    """(RMSE, MAE, how many predictions are not finite) of two (n,) arrays; NaN scores where any is not, or n is 0."""
+    nonfinite = int((~np.isfinite(predicted)).sum())
+    if nonfinite or not len(actual):
+        return math.nan, math.nan, nonfinite
+    gap = predicted - actual
+    return float(np.sqrt(np.mean(gap**2))), float(np.mean(np.abs(gap))), 0
+
+
+def hidden_mask(model):
+    """(n_test,) which test ratings the network does not see. TMR draws them; where its input is the training
+    ratings it sees none of the test ratings. The draw depends on the seed alone."""
+    n, rate = len(model.split.test), model.config.test_masking_rate
+    if model.protocol.test_input == "training":
+        return np.ones(n, bool)
+    rng = np.random.default_rng([model.seed, 0x3A5C])
+    hidden, count = np.zeros(n, bool), round(rate * n)
+    with_replacement = model.protocol.masking == "with-replacement"
+    hidden[rng.integers(0, n, count) if with_replacement else rng.permutation(n)[:count]] = True
+    return hidden
+
+
+def _unseen(model):
+    """(n_test,) whether the test rating's user or item has no training rating."""
+    train, test = model.split.train, model.split.test
+    row_seen = np.bincount(model.rows[train], minlength=model.shape[0]) > 0
+    column_seen = np.bincount(model.columns[train], minlength=model.shape[1]) > 0
+    return ~(row_seen[model.rows[test]] & column_seen[model.columns[test]])
+
+
+def _fallback(model):
+    """(n_test,) training means for unseen pairs: the row's where it was seen, else the column's, else the overall."""
+    train, test = model.split.train, model.split.test
+    values, rows, columns = model.ratings.values[train], model.rows, model.columns
+    row_seen = np.bincount(rows[train], minlength=model.shape[0]) > 0
+    by_row = mean_by(rows[train], values, model.shape[0])[rows[test]]
+    by_column = mean_by(columns[train], values, model.shape[1])[columns[test]]
+    return np.where(row_seen[rows[test]], by_row, by_column)
+
+
+def round_predictions(predicted, scale, rounding):
+    """Prediction rounding (PrR, Section 3.2): to the nearest step of the scale and into its range; with
+    `rounding` "released" to halves in [0, 5], NaN read as 2.5. Halfway cases go to the even step."""
+    low, high, step = (0.0, 5.0, 0.5) if rounding == "released" else scale
+    if rounding == "released":
+        predicted = np.where(np.isnan(predicted), 2.5, predicted)
+    return np.clip(np.round(predicted / step) * step, low, high)
+
+
+def _network_outputs(model, shown, values, rows, columns):
+    """(k,) network outputs at (rows, columns), from the ratings at index `shown` with these values as input."""
+    n_rows, width = model.shape
+    table = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
+    distinct, place = np.unique(rows, return_inverse=True)
+    by_row = np.argsort(place, kind="stable")
+    size = max(1, CELLS_PER_BLOCK // width)
+    block_ends = np.searchsorted(place[by_row], np.arange(0, len(distinct) + size, size))
+    cells, entries, bounds = table.entries(distinct, size, width)
+    outputs = torch.empty(len(rows), device=model.device)
+    with torch.inference_mode():
+        for block, (first, last) in enumerate(itertools.pairwise(bounds)):
+            n = min(size, len(distinct) - block * size)
+            inputs = torch.zeros(n * width, device=model.device)
+            inputs[cells[first:last]] = entries[first:last]
+            wanted = by_row[block_ends[block] : block_ends[block + 1]]
+            at = torch.from_numpy((place[wanted] - block * size) * width + columns[wanted]).to(model.device)
+            dense = model.network(inputs.view(n, width)).view(-1)
+            outputs[torch.from_numpy(wanted).to(model.device)] = dense[at]
+    return outputs.cpu().numpy()
+
+
+def recommend(model, user_id, k=10):
+    """The k items with the highest predicted rating for a user, of those seen in training that the user has not
+    rated anywhere in the set. The network sees training ratings alone. Ties go to the item with more
+    training ratings, then to the lower id.
+
+    Returns a table: item (original id), title, genres (where known), predicted (stars), n_ratings (in training).
+    Raises `FlexError` for an unknown user or a model whose predictions are not finite.
+    """
+    ratings, train = model.ratings, model.split.train
+    found = np.flatnonzero(ratings.user_ids.astype(str) == str(user_id))
+    if not len(found):
+        few = ", ".join(map(str, ratings.user_ids[:3]))
+        raise FlexError(f"user '{user_id}' is not in {ratings.name}; its {ratings.n_users:,} ids are {few}, ...")
+    user = int(found[0])
+    counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
+    items = np.setdiff1d(np.flatnonzero(counts), ratings.items[ratings.users == user])
+    users = np.full(len(items), user)
+    rows, columns = (items, users) if model.config.item_based else (users, items)
+    shown = train if model.config.item_based else train[model.rows[train] == user]
+    predicted = _network_outputs(model, shown, model.centred(shown), rows, columns) + model.row_means[rows]
+    if model.config.prediction_rounding:
+        predicted = round_predictions(predicted, ratings.scale, model.protocol.rounding)
+    if not np.isfinite(predicted).all():
+        raise FlexError(f"the model's predictions are not finite (status: {model.status}); train it again")
+    best = np.lexsort((items, -counts[items], -predicted))[:k]
+    table = {"item": ratings.item_ids[items[best]]}
+    for name in ("titles", "genres"):
+        if (texts := getattr(ratings, name)) is not None:
+            table[name.removesuffix("s") if name == "titles" else name] = texts[items[best]]
+    return pd.DataFrame(table | {"predicted": predicted[best], "n_ratings": counts[items[best]]})
+
+
+def learning_curve(ratings, config, protocol="holdout", seed=0, device=None):
+    """Training RMSE and test RMSE after each epoch, as a table (epoch, training, test). For looking, not for choosing:
+    an epoch picked by this test RMSE would be picked on test data."""
+    test = []
+    model = fit(
+        ratings, config, protocol, seed, device=device, on_epoch=lambda model: test.append(evaluate(model).rmse)
+    )
+    epochs = range(1, len(model.history) + 1)
+    return pd.DataFrame({"epoch": epochs, "training": model.history, "test": test})

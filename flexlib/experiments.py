@@ -1,0 +1,52 @@
+"""The study's experiments: pure functions from ratings and settings to tables, one row a measurement."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tqdm.auto import tqdm
+
+from flexlib.evaluate import evaluate
+from flexlib.train import fit
+
+
+def compare_protocols(ratings, config, protocols, seeds, device=None):
+    """Train and score one configuration under each protocol and seed.
+
+    Under one seed the protocols share split and initial weights. Returns a table with a row for each pair: protocol,
+    seed, status, rmse, mae (NaN where diverged), n_scored, n_unseen, n_nonfinite, steps, seconds.
+    """
+    records = []
+    pairs = [(protocol, seed) for seed in seeds for protocol in protocols]
+    for protocol, seed in tqdm(pairs, desc="runs", disable=None):
+        model = fit(ratings, config, protocol, seed, device=device)
+        scores = evaluate(model).scores()
+        run = {"status": model.status, "steps": model.steps, "seconds": model.seconds}
+        records.append({"protocol": protocol, "seed": seed} | scores | run)
+    return pd.DataFrame(records).astype({"rmse": float, "mae": float})
+
+
+def mean_interval(values, confidence=0.95):
+    """(mean, low, high) of independent repeats, by Student's t; low and high are NaN below two repeats."""
+    values = np.asarray(values, dtype=float)
+    mean = float(values.mean()) if len(values) else float("nan")
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def summarise_protocols(scores):
+    """One row a protocol: n (runs that ended well), diverged, mean, low and high (95 % t-interval) of the RMSE, and the
+    paired difference to `holdout` on the same splits with its own interval (NaN without holdout runs)."""
+    wide = scores.pivot(index="seed", columns="protocol", values="rmse")
+    rows = []
+    for protocol in scores["protocol"].unique():
+        rmse = wide[protocol].dropna()
+        gap = (wide[protocol] - wide["holdout"]).dropna() if "holdout" in wide else []
+        mean, low, high = mean_interval(rmse)
+        gap_mean, gap_low, gap_high = mean_interval(gap)
+        rows.append({
+            "protocol": protocol, "n": len(rmse), "diverged": len(wide) - len(rmse), "rmse": mean, "low": low,
+            "high": high, "gap": gap_mean, "gap_low": gap_low, "gap_high": gap_high,
+        })  # fmt: skip
+    return pd.DataFrame(rows).set_index("protocol")
