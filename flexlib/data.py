@@ -115,21 +115,19 @@ def _synthetic(name):
 def _load_known(name):
     spec = DATASETS[name]
     with open_source(name) as source:
-        if spec.style == "netflix":
-            table, where = _read_netflix(source), str(source.root)
-        else:
-            where = source.describe(spec.ratings)
-            table = _read_text(source.open(spec.ratings), where, spec)
-        titles, genres = _read_titles(source, spec)
-        facts = source.facts()
+        netflix = spec.style == "netflix"
+        table = _read_netflix(source) if netflix else _read_text(source, spec.ratings, spec)
+        where = source.describe("") if netflix else source.describe(spec.ratings)
         table = _check(table, where, spec.scale, first_line=1 + (spec.style == "csv"))
-        ratings = _assemble(name, table, spec.scale, titles, genres, facts)
-        folds = {fold: _fold(source, spec, fold, ratings) for fold in spec.folds}
-    counts = (len(ratings), ratings.n_users, ratings.n_items)
-    for what, count, known in zip(("ratings", "users", "rated items"), counts, spec.counts, strict=True):
-        if known is not None and count != known:
-            raise FlexError(f"{where}: has {count:,} {what}, {name} has {known:,}; the file is incomplete or another")
-    ratings.folds.update(folds)
+        titles, genres = _read_titles(source, spec)
+        ratings = _assemble(name, table, spec.scale, titles, genres, source.facts)
+        counts = (len(ratings), ratings.n_users, ratings.n_items)
+        for what, count, known in zip(("ratings", "users", "rated items"), counts, spec.counts, strict=True):
+            if known is not None and count != known:
+                raise FlexError(
+                    f"{where}: {count:,} {what}, but {name} has {known:,}; is it incomplete or another set?"
+                )
+        ratings.folds.update({fold: _fold(source, spec, fold, ratings) for fold in spec.folds})
     return ratings
 
 
@@ -167,60 +165,57 @@ def _infer_scale(values):
     return (low, high, steps[0] if steps else 0.01)
 
 
-def _read_text(stream, where, spec):
+def _read_text(source, name, spec):
     """The four columns user, item, rating, timestamp of one of GroupLens' text formats, unchecked."""
-    names = ["user", "item", "rating", "timestamp"]
+    columns = ["user", "item", "rating", "timestamp"]
     layout = {
         "csv": dict(sep=",", header=0),
-        "tab": dict(sep="\t", header=None, names=names),
+        "tab": dict(sep="\t", header=None, names=columns),
         # Only digits and points stand between the "::", so that a one-character separator, which
         # pandas reads fast, finds the fields at every other place.
-        "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6], names=list("u_i_r_t"), index_col=False),
+        "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6]),
     }[spec.style]
-    if spec.style == "double-colon":
-        layout["names"] = ["user", "_1", "item", "_2", "rating", "_3", "timestamp"]
+    where = source.describe(name)
     try:
-        table = pd.read_csv(stream, skip_blank_lines=False, low_memory=False, **layout)
+        with source.open(name) as stream:
+            table = pd.read_csv(stream, skip_blank_lines=False, low_memory=False, **layout)
     except pd.errors.EmptyDataError:
         raise FlexError(f"{where}: the file is empty") from None
-    except pd.errors.ParserError as error:
-        raise FlexError(f"{where}: {str(error).strip().splitlines()[0]}") from None
-    except ValueError as error:
-        raise FlexError(f"{where}: not in the format of {spec.ratings} ({error})") from None
+    except (pd.errors.ParserError, ValueError) as error:
+        raise FlexError(f"{where}: not in the format of {name} ({str(error).strip().splitlines()[0]})") from None
     if spec.style == "csv":
-        for column, known in zip(names, (known[0] for known in KNOWN_COLUMNS.values()), strict=True):
-            if known not in table.columns:
-                raise FlexError(f"{where}: no column '{known}'; it has {', '.join(map(str, table.columns))}")
-            table = table.rename(columns={known: column})
-    return table[names]
+        known = [names[0] for names in KNOWN_COLUMNS.values()]
+        for column in known:
+            if column not in table.columns:
+                raise FlexError(f"{where}: no column '{column}'; it has {', '.join(map(str, table.columns))}")
+        table = table[known]
+    return table.set_axis(columns, axis=1)
 
 
 def _read_netflix(source):
     """The Netflix prize files: a line `MOVIE:`, then lines `USER,RATING,DATE`."""
-    parts = []
+    parts, movie = [], None
     for member in source.glob("training_set/mv_*.txt", "combined_data_*.txt"):
-        where = source.describe(member)
-        for lines in pd.read_csv(
-            source.open(member), header=None, names=["user", "rating", "timestamp"], chunksize=5_000_000, dtype=str
-        ):
-            heads = lines["user"].str.endswith(":").fillna(False)
-            movies = lines["user"].where(heads).str.rstrip(":").ffill()
-            if movies.isna().any() and parts:
-                movies = movies.fillna(parts[-1]["item"].iloc[-1])
-            lines["item"] = movies
-            body = lines[~heads]
-            if body["item"].isna().any():
-                raise FlexError(f"{where}: line 1 is not a movie id followed by ':'")
-            days = pd.to_datetime(body["timestamp"], errors="coerce", format="%Y-%m-%d")
-            seconds = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
-            part = {key: pd.to_numeric(body[key], errors="coerce") for key in ("user", "item", "rating")}
-            for key, column in (part | {"date": days}).items():
-                if column.isna().any():
-                    at = column.index[column.isna()][0]
-                    raise FlexError(f"{where}, line {at + 1}: {lines.loc[at].tolist()} has no valid {key}")
-            parts.append(pd.DataFrame(part | {"timestamp": seconds}))
+        layout = dict(header=None, names=["user", "rating", "timestamp"], chunksize=5_000_000, dtype=str)
+        with source.open(member) as stream, pd.read_csv(stream, **layout) as chunks:
+            for lines in chunks:
+                heads = lines["user"].str.endswith(":")
+                movies = lines["user"].where(heads).str.rstrip(":").ffill().fillna(movie)
+                movie = movies.iloc[-1]
+                days = pd.to_datetime(lines["timestamp"], errors="coerce", format="%Y-%m-%d")
+                columns = {"item": movies, "user": lines["user"], "rating": lines["rating"]}
+                part = pd.DataFrame({key: pd.to_numeric(text, errors="coerce") for key, text in columns.items()})
+                part["timestamp"] = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
+                part = part[~heads]
+                if (bad := part.isna().any(axis=1)).any():
+                    at = bad.idxmax()
+                    what = part.columns[part.loc[at].isna()][0]
+                    why = "no movie id followed by ':' stands before it" if what == "item" else f"no valid {what}"
+                    raise FlexError(f"{source.describe(member)}, line {at + 1}: {why}")
+                parts.append(part)
+        movie = None
     if not parts:
-        raise FlexError(f"{source.root}: neither training_set/mv_*.txt nor combined_data_*.txt is there")
+        raise FlexError(f"{source.describe('')}: neither training_set/mv_*.txt nor combined_data_*.txt is there")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -290,42 +285,35 @@ def _read_titles(source, spec):
     """Item id to title, and to genres joined by '|'; (None, None) where the set has no titles file."""
     if not spec.titles or not source.has(spec.titles):
         return None, None
-    where = source.describe(spec.titles)
     if spec.style == "csv":
-        table = pd.read_csv(source.open(spec.titles))
-        return dict(zip(table["movieId"], table["title"], strict=True)), dict(
-            zip(table["movieId"], table["genres"], strict=True)
-        )
+        with source.open(spec.titles) as stream:
+            table = pd.read_csv(stream, index_col="movieId")
+        return table["title"].to_dict(), table["genres"].to_dict()
     titles, genres, flags = {}, {}, []
-    if spec.style == "tab":
+    if spec.genres:
         flags = [line.split("|")[0] for line in source.read(spec.genres).split("\n") if "|" in line]
+    separator = {"tab": "|", "double-colon": "::", "netflix": ","}[spec.style]
     for number, line in enumerate(source.read(spec.titles, spec.encoding).splitlines(), 1):
-        separator = {"tab": "|", "double-colon": "::", "netflix": ","}[spec.style]
-        parts = line.split(separator, 2 if spec.style != "tab" else -1)
-        if len(parts) < 3 or not parts[0].isdigit():
-            raise FlexError(f"{where}, line {number}: '{line[:40]}' is not id{separator}title{separator}...")
-        item = int(parts[0])
+        item, *rest = line.split(separator) if spec.style == "tab" else line.split(separator, 2)
+        if not item.isdigit() or len(rest) < 2:
+            where = source.describe(spec.titles)
+            raise FlexError(f"{where}, line {number}: '{line[:40]}' is not id{separator}...{separator}...")
         if spec.style == "netflix":
-            titles[item] = f"{parts[2]} ({parts[1]})"
-        elif spec.style == "tab":
-            titles[item] = parts[1]
-            genres[item] = "|".join(g for g, flag in zip(flags, parts[5:], strict=True) if flag == "1")
+            titles[int(item)] = f"{rest[1]} ({rest[0]})"
         else:
-            titles[item], genres[item] = parts[1:]
+            titles[int(item)] = rest[0]
+            on = [genre for genre, flag in zip(flags, rest[4:], strict=False) if flag == "1"]
+            genres[int(item)] = "|".join(on) if flags else rest[1]
     return titles, genres or None
 
 
 def _fold(source, spec, fold, ratings):
     """Indices into `ratings` of one published fold's test ratings."""
-    name = f"{fold}.test"
-    table = _read_text(source.open(name), source.describe(name), spec)
-    key = ratings.user_ids[ratings.users] * (int(ratings.item_ids.max()) + 1) + ratings.item_ids[ratings.items]
-    wanted = table["user"].to_numpy() * (int(ratings.item_ids.max()) + 1) + table["item"].to_numpy()
-    order = np.argsort(key)
-    at = np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)
-    found = order[at]
-    if not np.array_equal(key[found], wanted):
-        raise FlexError(f"{source.describe(name)}: holds pairs that {spec.ratings} does not")
+    table = _read_text(source, f"{fold}.test", spec)
+    index = pd.MultiIndex.from_arrays([ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]])
+    found = index.get_indexer(pd.MultiIndex.from_frame(table[["user", "item"]]))
+    if (found < 0).any():
+        raise FlexError(f"{source.describe(f'{fold}.test')}: holds pairs that {spec.ratings} does not")
     return np.sort(found)
 
 
