@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 study: $(READY)
-	$(BIN)/flexlib study --profile $(PROFILE) --out $(RESULTS) $(if $(DATASET),--dataset $(DATASET))
+	$(BIN)/python notebooks/run_study.py --profile $(PROFILE) --out $(RESULTS) $(if $(DATASET),--dataset $(DATASET))
 ifeq ($(PROFILE),full)
 	$(MAKE) book
 else

@@ -1,4 +1,4 @@
-"""The command line: `flexlib data`, `train`, `recommend` and `study`."""
+"""The command line: `flexlib data`, `train` and `recommend`."""
 
 import argparse
 import dataclasses
@@ -15,7 +15,7 @@ from flexlib.storage import load_model, save_model
 from flexlib.train import fit
 
 MANUAL = """\
-FlexEncoder, a deep autoencoder for rating prediction, and the study that tests its published claims.
+FlexEncoder, a deep autoencoder for rating prediction (2018), scored as published and without the leak.
 
   flexlib data synthetic                        a data set's counts, checked
   flexlib train --config table2:1               train and score the paper's best setting without the leak
@@ -23,23 +23,19 @@ FlexEncoder, a deep autoencoder for rating prediction, and the study that tests 
                                                 the same as the authors' released code scores it
   flexlib train --set epochs=20 --save my.safetensors
   flexlib recommend --model my.safetensors --user 42
-  flexlib study --profile quick                 run every chapter of the study
 
 Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which),
 130 interrupted."""
 
 
-def _listing(cls):
-    """A settings class as a manual's list: name, abbreviation, default, meaning."""
+def _listing(defaults):
+    """Settings as a manual's list: name, abbreviation, default, meaning, choices."""
     lines = []
-    for f in dataclasses.fields(cls):
-        default = list(f.default) if isinstance(f.default, tuple) else f.default
-        short = f.metadata["abbreviation"]
-        lines.append(f"  {f.name}{f' ({short})' if short else ''} = {str(default).lower()}")
-        lines.append(f"      {f.metadata['meaning']}")
-        if f.metadata["choices"]:
-            choices = [str(list(c)) if isinstance(c, tuple) else c for c in f.metadata["choices"]]
-            lines.append(f"      one of: {', '.join(choices)}")
+    for row, f in zip(defaults.describe(), dataclasses.fields(defaults), strict=True):
+        short = f" ({row['abbreviation']})" if row["abbreviation"] else ""
+        choices = [c for c in f.metadata["choices"] or () if isinstance(c, str)]
+        lines += [f"  {row['parameter']}{short} = {row['value']}", f"      {row['meaning']}"]
+        lines += [f"      one of: {', '.join(choices)}"] if choices else []
     return "\n".join(lines)
 
 
@@ -63,8 +59,8 @@ def _parser():
     train = command(
         "train", _train, "train a configuration and score it under a protocol",
         f"{sets}\n\npresets: {', '.join(PRESETS)}\n\nparameters (--set), with the paper's abbreviations:\n"
-        f"{_listing(FlexConfig)}\n\n"
-        f"protocols: {', '.join(PROTOCOLS)}. Their fields (--protocol-set):\n{_listing(Protocol)}",
+        f"{_listing(FlexConfig())}\n\n"
+        f"protocols: {', '.join(PROTOCOLS)}. Their fields (--protocol-set):\n{_listing(Protocol())}",
     )  # fmt: skip
     train.add_argument("--dataset", default="synthetic", help="by name or path (default: synthetic)")
     train.add_argument("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
@@ -84,11 +80,6 @@ def _parser():
     rec.add_argument("--model", required=True, metavar="FILE", help="written by flexlib train --save")
     rec.add_argument("--user", required=True, metavar="ID", help="the user's id as in the data set")
     rec.add_argument("-k", type=int, default=10, help="how many items (default: 10)")
-    study = command("study", _study, "run the study's notebooks (from the root of a checkout)")
-    study.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
-    study.add_argument("--dataset", help="instead of the profile's")
-    study.add_argument("--chapter", action="append", help="only this one (may be repeated)")
-    study.add_argument("--out", default="build/study/results", help="folder of the results (default: %(default)s)")
     return parser
 
 
@@ -135,13 +126,6 @@ def _recommend(args):
     table = recommend(load_model(args.model), args.user, args.k)
     table.index = range(1, len(table) + 1)
     print(table.to_string(float_format="{:.2f}".format))
-
-
-def _study(args):
-    from flexlib.chapters import run_study  # papermill takes two seconds to import
-
-    for path in run_study(args.profile, args.out, args.dataset, args.chapter):
-        print(f"wrote {path}")
 
 
 def _print_table(facts):

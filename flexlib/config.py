@@ -70,6 +70,15 @@ class Settings:
         values = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
+    def describe(self):
+        """One mapping a field, in order: abbreviation, parameter, value (as text) and meaning."""
+        values = self.to_dict()
+        return [
+            {"abbreviation": f.metadata["abbreviation"], "parameter": f.name, "value": str(values[f.name]).lower(),
+             "meaning": f.metadata["meaning"]}
+            for f in dataclasses.fields(self)
+        ]  # fmt: skip
+
     @classmethod
     def read(cls, path):
         """Read a YAML or JSON file (JSON is YAML). Raises `FlexError` naming the file."""
@@ -262,4 +271,6 @@ class Protocol(Settings):
 
 _NAMED = yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
 PRESETS = _NAMED["presets"]
+PAPERS_DATASET = "ml-latest-small-2016"
+PUBLISHED_RMSE = _NAMED["published_rmse"]  # of Table 2's presets, on the paper's data set
 PROTOCOLS = {name: Protocol.from_dict(fields) for name, fields in _NAMED["protocols"].items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
 
 from flexlib.config import FlexError
 from flexlib.sources import DATASETS, open_source
@@ -108,8 +109,7 @@ def _synthetic(name):
         if key not in ("users", "items", "ratings", "seed") or not value.isdigit():
             raise FlexError(f"{name}: '{part}' is not one of users=N, items=N, ratings=N, seed=N")
         sizes[key] = int(value)
-    arrays = make_synthetic(**sizes)
-    return Ratings(name=name, **arrays)
+    return Ratings(name=name, **make_synthetic(**sizes))
 
 
 def _load_known(name):
@@ -124,9 +124,7 @@ def _load_known(name):
         counts = (len(ratings), ratings.n_users, ratings.n_items)
         for what, count, known in zip(("ratings", "users", "rated items"), counts, spec.counts, strict=True):
             if known is not None and count != known:
-                raise FlexError(
-                    f"{where}: {count:,} {what}, but {name} has {known:,}; is it incomplete or another set?"
-                )
+                raise FlexError(f"{where}: {count:,} {what}, but {name} has {known:,}; is it whole, and the right one?")
         ratings.folds.update({fold: _fold(source, spec, fold, ratings) for fold in spec.folds})
     return ratings
 
@@ -151,12 +149,12 @@ def _load_file(path, columns, scale):
         if found:
             chosen[found[0]] = what
         elif what != "timestamp" or what in columns:
-            raise FlexError(
-                f"{path}: no column '{wanted[0]}' for the {what}; it has {', '.join(map(str, table.columns))}"
-            )
+            has = ", ".join(map(str, table.columns))
+            raise FlexError(f"{path}: no column '{wanted[0]}' for the {what}; it has {has}")
     # A Parquet file has no lines; its first row counts as 1.
     table = _check(table[list(chosen)].rename(columns=chosen), path, scale, first_line=1 if parquet else 2)
-    return _assemble(str(path), table, scale or _infer_scale(table["rating"]), facts={"file": str(path)})
+    facts = {"file": path.name, "sha256": pooch.file_hash(path)}
+    return _assemble(str(path), table, scale or _infer_scale(table["rating"]), facts=facts)
 
 
 def _infer_scale(values):

@@ -51,9 +51,9 @@ def evaluate(model):
         values = model.centred(shown) if protocol.test_input == "visible-centred" else ratings.values[shown]
     outputs = _network_outputs(model, shown, values, model.rows[test], model.columns[test])
     predicted = outputs.astype(np.float64) + model.row_means[model.rows[test]]
-    unseen = _unseen(model)
+    unseen, fallback = _unseen(model)
     if protocol.unseen_fallback:
-        predicted[unseen] = _fallback(model)[unseen]
+        predicted = np.where(unseen, fallback, predicted)
     if model.config.prediction_rounding:
         predicted = round_predictions(predicted, ratings.scale, protocol.rounding)
     actual = ratings.values[test].astype(np.float64)
@@ -89,21 +89,14 @@ def hidden_mask(model):
 
 
 def _unseen(model):
-    """(n_test,) whether the test rating's user or item has no training rating."""
+    """(n_test,) whether the test rating's user or item has no training rating, and (n_test,) what to say of it then:
+    the training mean of the row where it was seen, else of the column, which is the overall mean where it was not."""
     train, test = model.split.train, model.split.test
-    row_seen = np.bincount(model.rows[train], minlength=model.shape[0]) > 0
-    column_seen = np.bincount(model.columns[train], minlength=model.shape[1]) > 0
-    return ~(row_seen[model.rows[test]] & column_seen[model.columns[test]])
-
-
-def _fallback(model):
-    """(n_test,) training means for unseen pairs: the row's where it was seen, else the column's, else the overall."""
-    train, test = model.split.train, model.split.test
-    values, rows, columns = model.ratings.values[train], model.rows, model.columns
-    row_seen = np.bincount(rows[train], minlength=model.shape[0]) > 0
-    by_row = mean_by(rows[train], values, model.shape[0])[rows[test]]
-    by_column = mean_by(columns[train], values, model.shape[1])[columns[test]]
-    return np.where(row_seen[rows[test]], by_row, by_column)
+    seen, means = [], []
+    for ids, n in zip((model.rows, model.columns), model.shape, strict=True):
+        seen.append((np.bincount(ids[train], minlength=n) > 0)[ids[test]])
+        means.append(mean_by(ids[train], model.ratings.values[train], n)[ids[test]])
+    return ~(seen[0] & seen[1]), np.where(seen[0], means[0], means[1])
 
 
 def round_predictions(predicted, scale, rounding):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from flexlib.evaluate import evaluate
 from flexlib.train import fit
@@ -17,7 +17,7 @@ def compare_protocols(ratings, config, protocols, seeds, device=None):
     """
     records = []
     pairs = [(protocol, seed) for seed in seeds for protocol in protocols]
-    for protocol, seed in tqdm(pairs, desc="runs", disable=None):
+    for protocol, seed in tqdm(pairs, desc="runs"):
         model = fit(ratings, config, protocol, seed, device=device)
         scores = evaluate(model).scores()
         run = {"status": model.status, "steps": model.steps, "seconds": model.seconds}
@@ -50,3 +50,19 @@ def summarise_protocols(scores):
             "high": high, "gap": gap_mean, "gap_low": gap_low, "gap_high": gap_high,
         })  # fmt: skip
     return pd.DataFrame(rows).set_index("protocol")
+
+
+def protocol_numbers(scores, published=None):
+    """The numbers of a comparison for prose, by name: NAME_PROTOCOL for each column of the summary (rmse, low, ...) and
+    for the lowest and highest run, and how the published RMSE (None where there is none) compares with `released`."""
+    summary = summarise_protocols(scores)
+    spans = scores.groupby("protocol")["rmse"].agg(["min", "max"])
+    table = summary.join(spans.rename(columns={"min": "lowest", "max": "highest"}))
+    numbers = {f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns}
+    numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
+    numbers |= {"seconds": float(scores["seconds"].mean()), "n_seeds": scores["seed"].nunique()}
+    if published is None:
+        return numbers | {"published": "none for these data", "off": "not applicable", "verdict": "not comparable with"}
+    inside = numbers["lowest_released"] <= published <= numbers["highest_released"]
+    off = f"{numbers['rmse_released'] - published:+.3f}"
+    return numbers | {"published": f"{published}", "off": off, "verdict": "inside" if inside else "outside"}

@@ -17,51 +17,54 @@ NAMES = {
 
 
 def use_style():
-    """Set the study's style: sizes that stay legible at the width of a phone, SVG-free PNGs of moderate weight."""
+    """Set the study's style: figures 6.5 inches wide, whose text stays legible at the width of a phone."""
     sns.set_theme(
-        context="notebook",
         style="whitegrid",
-        font_scale=1.1,
-        rc={"figure.figsize": (7, 4.2), "figure.dpi": 110, "savefig.bbox": "tight", "axes.titlesize": "medium",
-            "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False},
+        font_scale=1.15,
+        rc={"figure.figsize": (6.5, 4.6), "figure.dpi": 120, "savefig.bbox": "tight", "axes.titlesize": "medium",
+            "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+            "legend.frameon": False, "legend.fontsize": "small"},
     )  # fmt: skip
 
 
-def plot_learning_curve(curves, protocols, dataset):
-    """RMSE after each epoch, one panel a protocol: training (dashed) and test (solid). curves: name to table."""
-    figure, axes = plt.subplots(1, len(protocols), sharey=True, figsize=(3.6 * len(protocols), 3.8), squeeze=False)
-    for ax, protocol in zip(axes[0], protocols, strict=True):
-        curve = curves[protocol]
-        ax.plot(curve["epoch"], curve["training"], "--", color=COLOURS[protocol], label="training ratings")
-        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol], label="test ratings")
-        ax.set(title=NAMES[protocol].replace("\n", " "), xlabel="epoch")
-        ax.legend(frameon=False, fontsize="small")
-    axes[0, 0].set_ylabel("RMSE (stars)")
-    figure.suptitle(f"Learning curves, one run each, {dataset}", x=0.01, ha="left", fontsize="medium")
-    figure.tight_layout()
+def plot_learning_curves(curves, dataset):
+    """RMSE after each epoch by protocol: test ratings (solid) and training ratings (dashed).
+
+    curves: protocol to the table of `flexlib.evaluate.learning_curve`.
+    """
+    figure, ax = plt.subplots()
+    for protocol, curve in curves.items():
+        word = NAMES[protocol].replace("\n", " ")
+        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol], label=word)
+        ax.plot(curve["epoch"], curve["training"], "--", color=COLOURS[protocol])
+    ax.set(title=f"Learning curves, one run each\n{dataset}", xlabel="epoch", ylabel="RMSE (stars)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(title="solid: test ratings, dashed: training", loc="upper left", bbox_to_anchor=(0, -0.18))
     return figure
 
 
-def plot_predictions(predictions, protocol, scale, dataset):
-    """Predicted against actual ratings: the distribution of predictions at each actual rating.
+def plot_predictions(predictions, scale, dataset):
+    """The distribution of predictions at each actual rating, protocols side by side.
 
-    predictions: the table of an `Evaluation`; ratings that do not count are left out.
+    predictions: protocol to the table of its `Evaluation`; ratings that do not count are left out.
     """
-    table = predictions[predictions["scored"] & np.isfinite(predictions["predicted"])]
     low, high, step = scale
     stars = np.arange(low, high + step / 2, step)
-    groups = [table.loc[np.isclose(table["actual"], star), "predicted"].to_numpy() for star in stars]
+    width = 0.8 * step / len(predictions)
     figure, ax = plt.subplots()
-    ax.plot([low, high], [low, high], color="#777777", linewidth=1, label="a perfect prediction")
-    boxes = ax.boxplot(groups, positions=stars, widths=0.6 * step, showfliers=False, whis=(5, 95), patch_artist=True,
-                       manage_ticks=False, medianprops={"color": "black"})  # fmt: skip
-    for box in boxes["boxes"]:
-        box.set(facecolor=COLOURS[protocol], alpha=0.6)
-    ax.set(
-        title=f"{NAMES[protocol].replace(chr(10), ' ')}: n = {len(table):,} test ratings, {dataset}",
-        xlabel="actual rating (stars)", ylabel="predicted rating (stars)", xticks=stars[:: max(1, round(1 / step))],
-    )  # fmt: skip
-    ax.legend(frameon=False, loc="upper left", fontsize="small")
+    ax.plot([low, high], [low, high], color="#999999", linewidth=1.5, zorder=1, label="a perfect prediction")
+    for place, (protocol, table) in enumerate(predictions.items()):
+        scored = table[table["scored"] & np.isfinite(table["predicted"])]
+        boxes = ax.boxplot(
+            [scored.loc[np.isclose(scored["actual"], star), "predicted"].to_numpy() for star in stars],
+            positions=stars + (place - (len(predictions) - 1) / 2) * width, widths=0.85 * width, showfliers=False,
+            whis=(5, 95), patch_artist=True, manage_ticks=False, medianprops={"color": "black"},
+            boxprops={"facecolor": COLOURS[protocol], "alpha": 0.65},
+        )  # fmt: skip
+        boxes["boxes"][0].set_label(f"{NAMES[protocol].replace(chr(10), ' ')}, n = {len(scored):,}")
+    ax.set(title=f"Predictions at each actual rating\n{dataset}", xlabel="actual rating (stars)",
+           ylabel="predicted rating (stars)", xticks=np.arange(np.ceil(low), high + 0.1))  # fmt: skip
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.18))
     return figure
 
 
@@ -89,8 +92,7 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
     ax.set_xticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index])
     ax.set(
         xlim=(-0.5, len(summary) - 0.4), ylabel="RMSE (stars)",
-        title=f"RMSE by protocol: dots are runs, bars mean and 95 % interval\n{dataset}, "
-        f"n = {int(summary['n'].max())} seeds each",
+        title=f"RMSE by protocol, n = {int(summary['n'].max())} runs each\n{dataset}",
     )  # fmt: skip
     ax.grid(axis="x", visible=False)
     return figure

@@ -50,7 +50,7 @@ class Source:
 
     def __init__(self, root, archive=None, folder=""):
         self.root, self._archive, self._folder = Path(root), archive, folder
-        self.facts = {}  # the ratings file's path and SHA-256, for provenance
+        self.facts = {}  # the ratings file's name and SHA-256, for provenance
 
     def describe(self, name):
         """How messages name a file: its path, with '!' before an archive's member."""
@@ -93,7 +93,7 @@ class Source:
         with self.open(name) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
-        self.facts.update(file=self.describe(name), sha256=digest.hexdigest())
+        self.facts.update(file=f"{self.root.name}/{name}", sha256=digest.hexdigest())
         if expected and digest.hexdigest() not in expected:
             raise FlexError(
                 f"{self.describe(name)}: SHA-256 is {digest.hexdigest()[:12]}..., expected {expected[0][:12]}...; "

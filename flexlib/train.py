@@ -6,6 +6,7 @@ batch is a slice of them, and the loop reads one number back per epoch.
 
 import itertools
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,9 +23,9 @@ MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code
 class FittedModel:
     """A trained network with all it takes to score it, to recommend with it and to say where it came from.
 
-    row_means: (rows,) stars added back to the network's output (zeros where MeN is off). history: the
-    training RMSE of each epoch. status: "ok", or "diverged" where the loss became NaN or infinite, which ends
-    training. steps: optimizer steps taken. seconds: of training alone.
+    row_means: (rows,) stars added back to the network's output (zeros where MeN is off). history: each epoch's RMSE
+    over the training ratings, taken while training. status: "ok", or "diverged" where the loss became NaN or infinite,
+    which ends training. steps: optimizer steps taken. seconds: of training alone.
     """
 
     config: FlexConfig
@@ -120,7 +121,8 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
     order = _generator(seed, 2)
     begun = time.perf_counter()
     for _ in range(config.epochs):
-        rmse = trainer.epoch(order)
+        with _threads_for(model):
+            rmse = trainer.epoch(order)
         model.seconds = time.perf_counter() - begun
         if rmse is None:
             model.status = "diverged"
@@ -129,6 +131,19 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
         if on_epoch:
             on_epoch(model)
     return model
+
+
+@contextmanager
+def _threads_for(model):
+    """One thread where a step's largest product is small: handing it to several costs more than it saves."""
+    threads = torch.get_num_threads()
+    widest = max(weight.numel() for weight in model.network.parameters())
+    rows = model.shape[0] if model.protocol.pad_refeeding else model.config.train_batch_size
+    try:
+        torch.set_num_threads(1 if rows * widest < 5_000_000 else threads)
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def row_means(model):
@@ -183,7 +198,7 @@ class _Trainer:
         self.optimizer = _optimizer(list(self.network.parameters()), self.config)
 
     def epoch(self, order_generator):
-        """Train on each row once; the first passes' RMSE over covered entries, or None where a loss was not finite."""
+        """Train on each row once; the RMSE of the first passes over the ratings, None where a loss was not finite."""
         size = self.config.train_batch_size
         order = self.rows[torch.randperm(len(self.rows), generator=order_generator).numpy()]
         cells, values, bounds = self.table.entries(order, size, self.n_columns)
@@ -198,10 +213,10 @@ class _Trainer:
             count = n_rows * self.n_columns if self.whole_matrix else covered[batch]
             if count == 0 and not self.config.loss_size_average:
                 continue  # nothing to fit (0 / 0): the released code skips such a batch too
-            error, losses = self._batch(cells[first:last], values[first:last], n_rows, padded[batch], count)
+            error, loss = self._batch(cells[first:last], values[first:last], n_rows, padded[batch], count)
             squares += error
-            watched += losses
-            entries += count
+            watched += loss
+            entries += covered[batch]
         return float((squares / max(entries, 1)).sqrt()) if bool(torch.isfinite(watched)) else None
 
     def _batch(self, cells, values, n_rows, padded, count):
@@ -214,15 +229,14 @@ class _Trainer:
         inputs = torch.zeros(n_matrix * width, device=values.device)
         inputs[cells] = seen
         outputs = self.network(inputs.view(n_matrix, width), self.generator)
+        gap = outputs.view(-1)[cells] - values
+        if protocol.loss_entries == "nonzero":
+            gap = gap * (values != 0)
+        error = squares = gap.square().sum()
         if self.whole_matrix:
             targets = torch.zeros(n_rows * width, device=values.device)
             targets[cells] = values
             error = (outputs[:n_rows].reshape(-1) - targets).square().sum()
-        else:
-            gap = outputs.view(-1)[cells] - values
-            if protocol.loss_entries == "nonzero":
-                gap = gap * (values != 0)
-            error = gap.square().sum()
         size = (padded if protocol.pad_first_pass else n_rows) * width
         loss = error / (size if config.loss_size_average else count)
         self._step(loss)
@@ -230,7 +244,7 @@ class _Trainer:
         for _ in range(config.dense_refeeding):
             outputs, loss = self._refeed(outputs.detach())
             watched = watched + loss
-        return error.detach(), watched
+        return squares.detach(), watched
 
     def _refeed(self, outputs):
         """One step that fits the network to its own output (Kuchaiev and Ginsburg 2017), with DeFR and NoP."""

@@ -55,7 +55,7 @@ def double_precision():
 
 
 @pytest.fixture
-def refused(capfd):
+def refused():
     """Assert that a call raises a `FlexError` of one line that holds every given piece."""
 
     def check(call, *pieces):

@@ -1,5 +1,11 @@
-"""Running the study's notebooks with papermill: parameters checked, results replaced only by whole ones."""
+"""Run the study's notebooks with papermill: parameters checked, results replaced only by whole ones.
 
+python notebooks/run_study.py --profile quick --out build/quick/results
+"""
+
+import argparse
+import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -10,14 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 from flexlib.config import FlexError
 from flexlib.provenance import software
 
-NOTEBOOKS = Path("notebooks")
-
-
-def read_profiles(path=NOTEBOOKS / "profiles.yml"):
-    """Profile name to chapter name to parameters. Raises `FlexError` where the file is not there."""
-    if not path.is_file():
-        raise FlexError(f"{path}: no such file; run this at the root of the project's checkout")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+NOTEBOOKS = Path(__file__).parent
 
 
 def run_study(profile, out, dataset=None, chapters=None):
@@ -26,7 +25,7 @@ def run_study(profile, out, dataset=None, chapters=None):
     Returns the executed notebooks' paths. Raises `FlexError` for an unknown profile or chapter, and where a chapter
     fails; the chapters before it are kept.
     """
-    profiles = read_profiles()
+    profiles = yaml.safe_load((NOTEBOOKS / "profiles.yml").read_text(encoding="utf-8"))
     if profile not in profiles:
         raise FlexError(f"unknown profile '{profile}': known are {', '.join(profiles)}")
     plan = profiles[profile]
@@ -79,10 +78,36 @@ def run_chapter(notebook, out, parameters):
 
 
 def _normalise(notebook, parameters):
-    """Replace papermill's times and random ids, which differ at each run, by what a reader needs: the provenance."""
+    """Replace papermill's times and random ids, which differ at each run, by the provenance, which a reader needs."""
     notebook.metadata.pop("papermill", None)
     notebook.metadata["flexlib"] = {"parameters": parameters} | software()
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         cell["id"] = f"cell-{number}"
+        if "outputs" in cell:  # progress bars are for the one who waits
+            cell.outputs = [o for o in cell.outputs if not re.fullmatch(r"\s*|.*\d+%\|.*", o.get("text", "-"), re.S)]
+
+
+def main(arguments=None):
+    """The command line; returns the exit status (0 done, 2 bad input or a chapter that failed, 130 interrupted)."""
+    parser = argparse.ArgumentParser(description="Run the study's notebooks.")
+    parser.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
+    parser.add_argument("--dataset", help="instead of the profile's")
+    parser.add_argument("--chapter", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--out", default="build/quick/results", help="folder of the results (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    try:
+        for path in run_study(args.profile, args.out, args.dataset, args.chapter):
+            print(f"wrote {path}")
+    except FlexError as error:
+        print(f"run_study: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("run_study: interrupted; whole chapters are kept", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

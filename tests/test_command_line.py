@@ -1,0 +1,96 @@
+"""The command line as a user has it: output, exit status, one line for each mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from flexlib.__main__ import main
+
+SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
+
+
+def run(capsys, *arguments):
+    status = main(list(arguments))
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_train_prints_one_json_object(capsys):
+    status, out, _ = run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "hidden_layers=[4]", "--json")
+    facts = json.loads(out)
+    assert status == 0
+    keys = "rmse mae n_scored n_unseen status seconds config protocol dataset seed device provenance".split()
+    assert set(keys) <= set(facts)
+    assert (facts["status"], facts["dataset"], facts["seed"], facts["n_scored"]) == ("ok", SMALL, 0, 90)
+    assert facts["protocol"]["name"] == "holdout"
+    assert facts["config"]["hidden_layers"] == [4]
+    again = json.loads(run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "hidden_layers=[4]", "--json")[1])
+    assert again["rmse"] == facts["rmse"]
+
+
+def test_train_save_recommend(capsys, tmp_path):
+    path = str(tmp_path / "my.safetensors")
+    status, out, err = run(capsys, "train", "--dataset", SMALL, "--config", "table2:1", "--set", "epochs=1",
+                           "--protocol", "released", "--protocol-set", "means=training", "--save", path)  # fmt: skip
+    assert status == 0
+    assert "rmse" in out
+    assert "epoch 1/1" in err
+    status, out, _ = run(capsys, "recommend", "--model", path, "--user", "3", "-k", "4")
+    assert status == 0
+    assert len(out.splitlines()) == 5
+    assert "predicted" in out
+
+
+def test_data_prints_the_counts(capsys):
+    status, out, _ = run(capsys, "data", SMALL)
+    assert status == 0
+    assert "noise floor" in out
+    assert "300" in out
+
+
+def test_a_diverged_run_is_a_result(capsys):
+    wild = ["learning_rate=1e30", "optimizer=sgd", "activation=relu", "train_batch_size=2"]
+    status, out, _ = run(capsys, "train", "--dataset", SMALL, "--set", *wild, "--json")
+    facts = json.loads(out)
+    assert (status, facts["status"], facts["rmse"]) == (0, "diverged", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["data", "ml-2m"], "'ml-2m'"),
+        (["train", "--config", "table2:11"], "'table2:11'"),
+        (["train", "--set", "epohcs=1"], "'epohcs'"),
+        (["train", "--protocol", "paper"], "'paper'"),
+        (["train", "--protocol-set", "means=test"], "means"),
+        (["train", "--dataset", SMALL, "--device", "abacus"], "abacus"),
+        (["train", "--dataset", SMALL, "--device", "cuda:99"], "cuda:99"),
+        (["recommend", "--model", "none.safetensors", "--user", "1"], "none.safetensors"),
+        (["recommend", "--model", "x", "--user", "1", "-k", "0"], "-k 0"),
+    ],
+)
+def test_mistakes_get_one_line_and_status_2(capsys, arguments, piece):
+    status, out, err = run(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("flexlib: ")
+    assert piece in err
+
+
+def test_the_manual_lists_parameters_protocols_and_presets(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    for piece in ("dense_refeeding_rounding (DeFR)", "table2:10", "released, described, holdout", "unseen_fallback"):
+        assert piece in text
+
+
+def test_it_runs_as_a_module_and_survives_a_closed_pipe():
+    command = f"{sys.executable} -m flexlib data {SMALL} | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("data set")

@@ -1,0 +1,77 @@
+"""Statistics by hand and against SciPy, and the comparison of protocols as a table."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import random_ratings
+from scipy import stats
+
+from flexlib.config import FlexConfig
+from flexlib.evaluate import evaluate, learning_curve
+from flexlib.experiments import compare_protocols, mean_interval, protocol_numbers, summarise_protocols
+from flexlib.train import fit
+
+CONFIG = FlexConfig(hidden_layers=[4], epochs=2)
+
+
+def test_mean_interval_by_hand():
+    # 1, 2, 3: mean 2, standard error 1 / sqrt(3), t quantile for 2 degrees of freedom 4.302653.
+    mean, low, high = mean_interval([1, 2, 3])
+    assert (mean, low, high) == (
+        2,
+        pytest.approx(2 - 4.302653 / math.sqrt(3)),
+        pytest.approx(2 + 4.302653 / math.sqrt(3)),
+    )
+    values = np.random.default_rng(0).normal(size=9)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert mean_interval(values, 0.9)[1:] == pytest.approx((expected.low, expected.high))
+    assert math.isnan(mean_interval([1])[1])
+    assert math.isnan(mean_interval([])[0])
+
+
+def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm():
+    ratings = random_ratings(2, 15, 15)
+    scores = compare_protocols(ratings, CONFIG, ["released", "holdout"], [0, 5])
+    assert scores[["protocol", "seed"]].to_numpy().tolist() == [
+        ["released", 0], ["holdout", 0], ["released", 5], ["holdout", 5]]  # fmt: skip
+    assert scores["rmse"].iloc[3] == evaluate(fit(ratings, CONFIG, "holdout", 5)).rmse
+
+
+def test_summaries_are_paired_and_count_the_diverged():
+    scores = pd.DataFrame({
+        "protocol": ["released", "holdout"] * 3, "seed": [0, 0, 1, 1, 2, 2],
+        "rmse": [0.8, 0.9, 0.7, 0.9, np.nan, 0.9],
+    })  # fmt: skip
+    summary = summarise_protocols(scores)
+    released = summary.loc["released"]
+    assert (released["n"], released["diverged"], released["rmse"]) == (2, 1, pytest.approx(0.75))
+    assert released["gap"] == pytest.approx(-0.15)
+    assert (released["gap_low"], released["gap_high"]) == pytest.approx(mean_interval([-0.1, -0.2])[1:])
+    assert summary.loc["holdout", "gap"] == 0
+    assert math.isnan(summarise_protocols(scores[scores["protocol"] == "released"])["gap"].iloc[0])
+
+
+def test_numbers_for_prose_by_hand():
+    scores = pd.DataFrame({
+        "protocol": ["released", "holdout"] * 2, "seed": [0, 0, 1, 1], "rmse": [0.8, 0.9, 0.7, 1.0],
+        "status": ["ok", "ok", "ok", "diverged"], "seconds": [1.0, 2.0, 3.0, 4.0],
+    })  # fmt: skip
+    numbers = protocol_numbers(scores, 0.75)
+    assert numbers["rmse_released"] == pytest.approx(0.75)
+    assert (numbers["lowest_holdout"], numbers["highest_holdout"]) == (0.9, 1.0)
+    assert numbers["gap_released"] == pytest.approx(-0.2)
+    assert (numbers["runs"], numbers["n_seeds"], numbers["diverged"], numbers["seconds"]) == (4, 2, 1, 2.5)
+    assert (numbers["published"], numbers["off"], numbers["verdict"]) == ("0.75", "+0.000", "inside")
+    assert protocol_numbers(scores, 0.81)["verdict"] == "outside"
+    assert protocol_numbers(scores)["published"] == "none for these data"
+
+
+def test_a_learning_curve_ends_at_the_models_score():
+    ratings = random_ratings(2, 15, 15)
+    curve = learning_curve(ratings, CONFIG, "released", seed=3)
+    model = fit(ratings, CONFIG, "released", seed=3)
+    assert curve["epoch"].tolist() == [1, 2]
+    assert curve["training"].tolist() == model.history
+    assert curve["test"].iloc[-1] == evaluate(model).rmse

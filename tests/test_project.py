@@ -1,0 +1,70 @@
+"""The project's own files agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_environment_yml_has_the_pins_of_pyproject():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pins = {text for text in listed if isinstance(text, str) and text != "pip"}
+    expected = {f"python{PROJECT['requires-python']}"}
+    for text in REQUIREMENTS:
+        name = Requirement(text).name
+        expected.add(CONDA_NAMES.get(name, name) + text.removeprefix(name))
+    assert pins == expected
+
+
+def test_the_lock_file_pins_every_requirement_to_a_version_it_allows():
+    locked = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().split())
+    for requirement in map(Requirement, REQUIREMENTS):
+        assert requirement.specifier.contains(locked[requirement.name.lower()]), requirement
+    assert locked["torch"] == "2.13.0"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stripped_parameterised_and_free_of_logic(path):
+    notebook = nbformat.read(path, as_version=4)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        assert cell.outputs == []
+        assert cell.execution_count is None
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        assert not re.search(r"^\s*(def|class|while|for) ", cell.source, re.M), cell.source
+
+
+def test_profiles_name_notebooks_and_their_parameters():
+    profiles = yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())
+    assert {"quick", "full", "tiny"} <= set(profiles)
+    chapters = [path.stem for path in NOTEBOOKS]
+    assert all(list(plan) == chapters for plan in profiles.values())
+
+
+def test_flexlib_stays_small_and_imports_one_way():
+    order = "config synthetic sources data model train evaluate experiments provenance storage plots".split()
+    lines = 0
+    for path in sorted((ROOT / "flexlib").glob("*.py")):
+        text = path.read_text()
+        lines += len(text.splitlines())
+        if path.stem in order:
+            for imported in re.findall(r"^from flexlib\.(\w+) import", text, re.M):
+                assert order.index(imported) < order.index(path.stem), (path.stem, imported)
+    assert lines < 2_000
+
+
+def test_plots_do_not_import_torch():
+    assert "torch" not in (ROOT / "flexlib" / "plots.py").read_text()

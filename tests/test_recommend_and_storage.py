@@ -1,0 +1,118 @@
+"""Recommended lists by hand, and models that come back from disk as they were."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_ratings, random_ratings
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from flexlib.config import FlexConfig, Protocol
+from flexlib.data import Split, load_ratings
+from flexlib.evaluate import evaluate, recommend
+from flexlib.storage import load_model, save_model
+from flexlib.train import fit
+
+MEANS_ONLY = FlexConfig(epochs=0, hidden_layers=[2], activation="tanh", pivot_indexes=[1, 0])
+# Item means in training: 0: 3, 1: 5, 2: 4, 3: 4 (two ratings), 4: none. User 2 rated item 2 (in training) and
+# item 3 (in test); items 1, 0 are left, and item 4, which nobody rated in training, is not recommended.
+TRIPLES = [(0, 0, 3.0), (0, 1, 5.0), (2, 2, 4.0), (0, 3, 3.5), (1, 3, 4.5), (2, 3, 1.0), (1, 4, 5.0)]
+SPLIT = Split(np.arange(5), np.array([5, 6]))
+
+
+def means_only(config=MEANS_ONLY, triples=TRIPLES, split=SPLIT):
+    model = fit(make_ratings(triples), config, "holdout", split=split, device="cpu")
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.zero_()
+    return model
+
+
+def test_a_list_by_hand(refused):
+    table = recommend(means_only(), 102, k=10)
+    assert table["item"].tolist() == [201, 200]
+    assert table["title"].tolist() == ["Film 1", "Film 0"]
+    assert table["predicted"].tolist() == [5, 3]
+    assert table["n_ratings"].tolist() == [1, 1]
+    assert recommend(means_only(), "102", k=1)["item"].tolist() == [201]
+    refused(lambda: recommend(means_only(), 99), "user '99'", "hand-made", "100, 101, 102")
+
+
+def test_ties_go_to_more_ratings_then_to_the_lower_id():
+    triples = [(0, 0, 4.0), (0, 1, 4.0), (1, 1, 4.0), (0, 2, 4.0), (1, 2, 4.0), (2, 3, 1.0), (3, 0, 1.0)]
+    table = recommend(means_only(triples=triples, split=Split(np.arange(6), np.array([6]))), 102)
+    assert table["item"].tolist() == [201, 202, 200]
+
+
+@pytest.mark.parametrize("pivot", [[0, 1], [1, 0]])
+def test_a_list_equals_scoring_every_item(pivot):
+    """Against the evaluation's own predictions, with the user's unrated items as the test ratings."""
+    ratings = random_ratings(8, 12, 15)
+    config = FlexConfig(hidden_layers=[5], epochs=3, pivot_indexes=pivot, test_split_rate=0.2)
+    model = fit(ratings, config, "holdout", seed=3)
+    user = 4
+    table = recommend(model, 100 + user, k=100)
+    rated = set(ratings.items[ratings.users == user].tolist())
+    trained = set(ratings.items[model.split.train].tolist())
+    assert set(table["item"] - 200) == trained - rated
+    triples = [*zip(ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist(), strict=True)]
+    added = [(user, item - 200, 3.0) for item in table["item"].tolist()]
+    bigger = make_ratings(triples + added, ratings.n_users, ratings.n_items)
+    model.ratings, n = bigger, len(triples)
+    model.split = Split(model.split.train, np.arange(n, n + len(added)))
+    scored = evaluate(model).predictions
+    np.testing.assert_allclose(scored["predicted"], table["predicted"], rtol=1e-5)
+
+
+def test_a_diverged_model_recommends_nothing(refused):
+    model = means_only()
+    with torch.no_grad():
+        model.network.decoder_biases[0].fill_(float("nan"))
+    refused(lambda: recommend(model, 102), "not finite")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_saved_model_scores_and_recommends_as_before(tmp_path, tied):
+    ratings = load_ratings("synthetic:users=30,items=40,ratings=300,seed=1")
+    config = FlexConfig(hidden_layers=[5, 3], epochs=2, decoder_constraint=tied, pivot_indexes=[1, 0])
+    model = fit(ratings, config, Protocol(scored="hidden"), seed=7)
+    path = tmp_path / "deep" / "model.safetensors"
+    save_model(model, path)
+    again = load_model(path)
+    assert (again.config, again.protocol, again.seed) == (model.config, model.protocol, 7)
+    assert (again.status, again.history, again.steps) == (model.status, model.history, model.steps)
+    assert evaluate(again).predictions.equals(evaluate(model).predictions)
+    assert recommend(again, 3).equals(recommend(model, 3))
+    assert again.ratings.noise_floor == ratings.noise_floor
+    assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+    with safe_open(path, "pt") as stream:
+        facts = json.loads(stream.metadata()["flexlib"])
+    assert facts["provenance"]["seed"] == 7
+    assert facts["provenance"]["dataset"]["name"] == ratings.name
+    assert {"torch", "python", "commit", "device", "seconds"} <= set(facts["provenance"])
+
+
+def test_files_that_are_not_models_are_refused(tmp_path, refused):
+    path = tmp_path / "x.safetensors"
+    refused(lambda: load_model(path), "x.safetensors", "no such file")
+    path.write_bytes(b"")
+    refused(lambda: load_model(path), "x.safetensors", "not a model")
+    path.write_bytes(pickle.dumps({"a": 1}))
+    refused(lambda: load_model(path), "x.safetensors", "not a model")
+    save_file({"a": torch.zeros(1)}, path)
+    refused(lambda: load_model(path), "x.safetensors", "not a model")
+    save_file({"a": torch.zeros(1)}, path, metadata={"flexlib": json.dumps({"format": "flexlib model 99"})})
+    refused(lambda: load_model(path), "x.safetensors", "flexlib model 99")
+    save_model(means_only(), path)
+    with safe_open(path, "pt") as stream:
+        facts = json.loads(stream.metadata()["flexlib"])
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    facts["config"]["hidden_layers"] = [3]
+    save_file(tensors, path, metadata={"flexlib": json.dumps(facts)})
+    refused(lambda: load_model(path), "x.safetensors", "not a model")
+    facts["config"]["optimizer"] = "none"
+    save_file(tensors, path, metadata={"flexlib": json.dumps(facts)})
+    refused(lambda: load_model(path), "optimizer (Opt)")
