@@ -80,7 +80,8 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
         ax.plot(np.full(len(runs), place - 0.12), runs, "o", color=colour, alpha=0.5, markersize=5)
         spread = [[row["rmse"] - row["low"]], [row["high"] - row["rmse"]]] if row["n"] > 1 else None
         ax.errorbar(place + 0.08, row["rmse"], yerr=spread, fmt="D", color=colour, capsize=5, markersize=7)
-        ax.annotate(f"{row['rmse']:.3f}", (place + 0.08, row["rmse"]), xytext=(12, -4), textcoords="offset points")
+        top = row["high"] if row["n"] > 1 else row["rmse"]
+        ax.annotate(f"{row['rmse']:.3f}", (place + 0.08, top), xytext=(0, 8), textcoords="offset points", ha="center")
     if paper_rmse is not None:
         ax.axhline(paper_rmse, color=COLOURS["paper"], linestyle="--", linewidth=1.2)
         ax.annotate(f"the paper: {paper_rmse}", (1, paper_rmse), xycoords=("axes fraction", "data"), xytext=(-4, 5),
@@ -91,7 +92,7 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
                     xytext=(-4, 5), textcoords="offset points", ha="right")  # fmt: skip
     ax.set_xticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index])
     ax.set(
-        xlim=(-0.5, len(summary) - 0.4), ylabel="RMSE (stars)",
+        xlim=(-0.5, len(summary) - 0.5), ylabel="RMSE (stars)", ymargin=0.12,
         title=f"RMSE by protocol, n = {int(summary['n'].max())} runs each\n{dataset}",
     )  # fmt: skip
     ax.grid(axis="x", visible=False)

@@ -1,5 +1,6 @@
 """The project's own files agree with each other."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -68,3 +69,26 @@ def test_flexlib_stays_small_and_imports_one_way():
 
 def test_plots_do_not_import_torch():
     assert "torch" not in (ROOT / "flexlib" / "plots.py").read_text()
+
+
+def test_the_readmes_numbers_are_those_of_the_committed_results():
+    notebook = nbformat.read(ROOT / "results" / "executed" / "01_one_run.ipynb", as_version=4)
+    glued = {}
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "scrapbook" in output.metadata:
+            glued[output.metadata["scrapbook"]["name"]] = ast.literal_eval(next(iter(output.data.values())))
+    assert (glued["dataset"], glued["preset"]) == ("ml-latest-small-2016", "table2:1")
+    readme = (ROOT / "README.md").read_text()
+    for protocol in ("released", "holdout"):
+        mean, low, high = (glued[f"{name}_{protocol}"] for name in ("rmse", "low", "high"))
+        assert f"| {mean:.3f} ({low:.3f} to {high:.3f}) |" in readme
+    assert f"| {glued['published']} |" in readme
+    assert f"({glued['n_seeds']} seeds" in readme
+    assert f"{-glued['gap_released']:.3f} stars" in readme
+
+
+def test_the_readmes_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    small = code.replace('"synthetic"', '"synthetic:users=60,items=90,ratings=1500,seed=1"')
+    assert small != code
+    exec(compile(small, "README.md", "exec"), {})
