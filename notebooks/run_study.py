@@ -63,7 +63,10 @@ def run_chapter(notebook, out, parameters):
     out.parent.mkdir(parents=True, exist_ok=True)
     failed = out.with_suffix(".failed.ipynb")
     try:
-        papermill.execute_notebook(str(notebook), str(failed), parameters=parameters, progress_bar=True)
+        papermill.execute_notebook(
+            str(notebook), str(failed), parameters=parameters, progress_bar=True,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # no note on how the kernel's sockets are secured
+        )  # fmt: skip
     except PapermillExecutionError as error:
         raise FlexError(
             f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
