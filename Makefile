@@ -1,6 +1,6 @@
 # make study   every chapter on embedded data, and the book of that run      make book   the published report
 # make test    the tests                                                      make lab    JupyterLab
-# make lint    ruff, and notebooks without outputs                            make clean  remove what was built
+# make lint    ruff, notebooks included                                       make clean  remove what was built
 PYTHON ?= python3
 PROFILE ?= quick
 DATASET ?=
@@ -48,6 +48,7 @@ lab: $(READY)
 # The newest versions that pyproject.toml allows, but for torch, which is raised by hand.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet pip-tools
+	mkdir -p build
 	grep '^torch==' requirements.lock > build/constraints.txt
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-emit-find-links --no-emit-index-url \
 	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml

@@ -1,6 +1,6 @@
 """FlexEncoder: the deep autoencoder for rating prediction of 2018, its data, and how it is scored."""
 
-from flexlib.config import FlexConfig, FlexError, Protocol
+from flexlib.config import VERSION, FlexConfig, FlexError, Protocol
 from flexlib.data import load_ratings, split_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.train import fit
@@ -8,4 +8,4 @@ from flexlib.train import fit
 __all__ = [
     "FlexConfig", "FlexError", "Protocol", "evaluate", "fit", "load_ratings", "recommend", "split_ratings",
 ]  # fmt: skip
-__version__ = "0.1.0"
+__version__ = VERSION

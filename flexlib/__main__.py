@@ -1,7 +1,6 @@
 """The command line: `flexlib data`, `train` and `recommend`."""
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -11,7 +10,7 @@ from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.provenance import provenance
 from flexlib.sources import DATASETS, data_folders
-from flexlib.storage import load_model, save_model
+from flexlib.storage import check_writable, load_model, save_model
 from flexlib.train import fit
 
 MANUAL = """\
@@ -28,15 +27,10 @@ Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 ba
 130 interrupted."""
 
 
-def _listing(defaults):
-    """Settings as a manual's list: name, abbreviation, default, meaning, choices."""
-    lines = []
-    for row, f in zip(defaults.describe(), dataclasses.fields(defaults), strict=True):
-        short = f" ({row['abbreviation']})" if row["abbreviation"] else ""
-        choices = [c for c in f.metadata["choices"] or () if isinstance(c, str)]
-        lines += [f"  {row['parameter']}{short} = {row['value']}", f"      {row['meaning']}"]
-        lines += [f"      one of: {', '.join(choices)}"] if choices else []
-    return "\n".join(lines)
+def _listing(settings):
+    """Settings as a manual's list: name, abbreviation, default, meaning."""
+    rows = ({**row, "short": f" ({row['abbreviation']})" if row["abbreviation"] else ""} for row in settings.describe())
+    return "\n".join("  {parameter}{short} = {value}\n      {meaning}".format(**row) for row in rows)
 
 
 def _parser():
@@ -71,7 +65,7 @@ def _parser():
     train.add_argument("--seed", type=int, default=0, help="of split, weights and order (default: 0)")
     train.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     train.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to FILE.safetensors")
+    train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to this .safetensors file")
     for sub in (data, train):
         sub.add_argument("--columns", nargs="+", default=[], metavar="WHAT=NAME",
                          help="a file's columns: user=, item=, rating=, timestamp=")  # fmt: skip
@@ -84,7 +78,10 @@ def _parser():
 
 
 def _load(args):
-    columns = dict(text.split("=", 1) if "=" in text else (text, "") for text in args.columns)
+    for text in args.columns:
+        if not all(text.partition("=")):
+            raise FlexError(f"--columns: '{text}' is not of the form WHAT=NAME")
+    columns = dict(text.split("=", 1) for text in args.columns)
     return load_ratings(args.dataset, columns, args.scale)
 
 
@@ -96,6 +93,8 @@ def _data(args):
 def _train(args):
     config = FlexConfig.load(args.config).override(args.set)
     protocol = Protocol.named(args.protocol).override(args.protocol_set)
+    if args.save:
+        check_writable(args.save)
     ratings = _load(args)
 
     def report(model):
@@ -105,19 +104,21 @@ def _train(args):
     quiet = args.json and not sys.stderr.isatty()
     model = fit(ratings, config, protocol, args.seed, device=args.device, on_epoch=None if quiet else report)
     scores = evaluate(model).scores()
-    if args.save:
-        save_model(model, args.save)
+    named = " ".join([args.protocol, *args.protocol_set])
     facts = scores | {
         "status": model.status, "seconds": round(model.seconds, 3), "config": config.to_dict(),
-        "protocol": {"name": args.protocol} | protocol.to_dict(), "dataset": ratings.name, "seed": args.seed,
+        "protocol": protocol.to_dict(), "protocol_name": named, "dataset": ratings.name, "seed": args.seed,
         "device": model.device, "provenance": provenance(model),
     }  # fmt: skip
     if args.json:
         print(json.dumps(facts))
-        return
-    brief = {"data set": ratings.name, "configuration": args.config, "protocol": args.protocol, "seed": args.seed,
-             "status": model.status} | scores  # fmt: skip
-    _print_table(brief | {"seconds": facts["seconds"], "device": facts["provenance"]["device"]})
+    else:
+        brief = {"data set": ratings.name, "configuration": " ".join([args.config, *args.set]), "protocol": named,
+                 "seed": args.seed, "status": model.status} | scores  # fmt: skip
+        _print_table(brief | {"seconds": facts["seconds"], "device": facts["provenance"]["device"]})
+    sys.stdout.flush()
+    if args.save:
+        save_model(model, args.save)
 
 
 def _recommend(args):
@@ -143,11 +144,15 @@ def main(arguments=None):
     except FlexError as error:
         print(f"flexlib: {error}", file=sys.stderr)
         return 2
+    except (OSError, MemoryError, RuntimeError) as error:  # a full disk, too large a network
+        if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"flexlib: {type(error).__name__}: {str(error).splitlines()[0]:.300}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("flexlib: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -19,13 +19,28 @@ OPTIMIZERS = ("adam", "adagrad", "rmsprop", "sgd")
 USER_BASED, ITEM_BASED = (0, 1), (1, 0)
 
 
+VERSION = "0.1.0"
+
+
 class FlexError(ValueError):
     """Bad input, told in one line; the command line prints it and exits with status 2."""
 
+    def of(self, path):
+        """The same error, with the path of the file that it is about in front."""
+        return self if str(self).startswith(str(path)) else FlexError(f"{path}: {self}")
+
 
 def _parameter(abbreviation, meaning, default, *, low=None, high=None, open_high=False, choices=None):
-    metadata = dict(abbreviation=abbreviation, meaning=meaning, low=low, high=high, open_high=open_high)
-    return field(default=default, metadata=metadata | {"choices": choices})
+    if isinstance(default, str):
+        meaning += f" ({', '.join(choices)})"
+    metadata = dict(
+        abbreviation=abbreviation, meaning=meaning, low=low, high=high, open_high=open_high, choices=choices
+    )
+    return field(default=default, metadata=metadata)
+
+
+def _choice(meaning, *choices):
+    return _parameter("", meaning, choices[0], choices=choices)
 
 
 class Settings:
@@ -42,7 +57,7 @@ class Settings:
         Raises `FlexError` naming the first unknown key, wrong type or impossible value.
         """
         if not isinstance(mapping, dict):
-            raise FlexError(f"{cls.__name__}: expected a mapping of parameters, got {type(mapping).__name__}")
+            raise FlexError(f"{cls.__name__}: expected parameters and their values, got {mapping!r:.40}")
         return cls().replace(**{str(key): value for key, value in mapping.items()})
 
     def replace(self, **changes):
@@ -72,26 +87,28 @@ class Settings:
 
     def describe(self):
         """One mapping a field, in order: abbreviation, parameter, value (as text) and meaning."""
-        values = self.to_dict()
-        return [
-            {"abbreviation": f.metadata["abbreviation"], "parameter": f.name, "value": str(values[f.name]).lower(),
-             "meaning": f.metadata["meaning"]}
-            for f in dataclasses.fields(self)
-        ]  # fmt: skip
+        values, rows = self.to_dict(), []
+        for f in dataclasses.fields(self):
+            row = {
+                "abbreviation": f.metadata["abbreviation"],
+                "parameter": f.name,
+                "value": str(values[f.name]).lower(),
+            }
+            rows.append(row | {"meaning": f.metadata["meaning"]})
+        return rows
 
     @classmethod
     def read(cls, path):
-        """Read a YAML or JSON file (JSON is YAML). Raises `FlexError` naming the file."""
+        """Read a YAML or JSON file. Raises `FlexError` naming the file."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
+            # Tabs may indent JSON and may not indent YAML, which otherwise contains it.
+            return cls.from_dict(_parse_yaml(text.expandtabs() if path.suffix == ".json" else text, str(path)))
+        except FlexError as error:
+            raise error.of(path) from None
         except (OSError, UnicodeDecodeError) as error:
             raise FlexError(f"{path}: cannot be read ({error})") from None
-        try:
-            return cls.from_dict(_parse_yaml(text, str(path)))
-        except FlexError as error:
-            message = str(error)
-            raise FlexError(message if message.startswith(str(path)) else f"{path}: {message}") from None
 
     def write(self, path):
         """Write as JSON or YAML by the file's ending, beside first and then renamed."""
@@ -106,10 +123,11 @@ class Settings:
 def _parse_yaml(text, where):
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise FlexError(f"{where}{line}: not valid YAML or JSON ({getattr(error, 'problem', error)})") from None
+        reason = str(getattr(error, "problem", error)).splitlines()[0]
+        raise FlexError(f"{where}{line}: not valid YAML or JSON ({reason})") from None
 
 
 def _checked(f, value):
@@ -127,8 +145,8 @@ def _checked(f, value):
         value = tuple(value)
         if meta["choices"] and value not in meta["choices"]:
             refuse("one of " + " or ".join(str(list(choice)) for choice in meta["choices"]))
-        if not meta["choices"] and (not value or min(value) < 1):
-            refuse("a non-empty list of layer sizes of at least 1, such as [64, 4]")
+        if not meta["choices"] and (not value or min(value) < 1 or max(value) > 1_000_000):
+            refuse("a non-empty list of layer sizes from 1 to 1,000,000, such as [64, 4]")
     elif isinstance(default, bool):
         if type(value) is not bool:
             refuse("true or false")
@@ -141,8 +159,8 @@ def _checked(f, value):
             value = float(value)  # YAML 1.1 takes 1e-3 for text
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             refuse("a whole number" if whole else "a number")
-        if not math.isfinite(value):
-            refuse("a finite number")
+        if abs(value) > 1e12 or math.isnan(value):
+            refuse("a finite number below 1e12")
         low, high = meta["low"], meta["high"]
         if value < low or (high is not None and (value > high or (meta["open_high"] and value == high))):
             upper = "" if high is None else f" and {'below' if meta['open_high'] else 'at most'} {high}"
@@ -202,8 +220,8 @@ class FlexConfig(Settings):
         """A preset where the text names one, else a YAML or JSON file."""
         if file_or_preset in PRESETS:
             return cls.preset(file_or_preset)
-        if not Path(file_or_preset).exists():
-            raise FlexError(f"'{file_or_preset}' is neither a file nor a preset; presets are {', '.join(PRESETS)}")
+        if len(file_or_preset) > 1000 or not Path(file_or_preset).exists():
+            raise FlexError(f"'{file_or_preset:.200}' is neither a file nor a preset; presets are {', '.join(PRESETS)}")
         return cls.read(file_or_preset)
 
 
@@ -214,50 +232,28 @@ class Protocol(Settings):
     The default is leak-free (`holdout`). Every field can be flipped on its own.
     """
 
-    means: str = _parameter(
-        None, "the ratings that row means (MeN) are taken over", "training", choices=("training", "all")
-    )
-    test_input: str = _parameter(
-        None,
-        "what the network sees at test time: the row's training ratings, or its visible test ratings"
-        " (centred like training input, or raw stars)",
-        "training",
-        choices=("training", "visible-centred", "visible-raw"),
-    )
-    masking: str = _parameter(
-        None,
-        "how TMR draws the test ratings to hide: exactly that share, or that many draws with replacement",
-        "exact",
-        choices=("exact", "with-replacement"),
-    )
-    scored: str = _parameter(
-        None,
-        "the test ratings that count: all, or those hidden from the input (all, where the input is training)",
-        "all",
-        choices=("all", "hidden"),
-    )
-    loss_entries: str = _parameter(
-        None,
-        "the entries the loss covers: observed ones; those whose target is not zero, so that a re-fed"
-        " pass is fitted to its noisy input; or all of the batch where MeN is on (Section 3.4)",
-        "observed",
-        choices=("observed", "nonzero", "all"),
-    )
-    noise: str = _parameter(
-        None, "where NoP falls: on the input and on re-fed outputs, or on re-fed outputs only",
-        "input-and-refed", choices=("input-and-refed", "refed"),
+    means: str = _choice("the ratings that row means (MeN) are taken over", "training", "all")
+    test_input: str = _choice(
+        "what the network sees at test time: the row's training ratings, or its visible test ratings (centred like"
+        " training input, or raw stars)", "training", "visible-centred", "visible-raw",
     )  # fmt: skip
+    masking: str = _choice(
+        "how TMR hides test ratings: exactly that share, or that many draws with replacement",
+        "exact",
+        "with-replacement",
+    )
+    scored: str = _choice("the test ratings that count: all, or those hidden from the input", "all", "hidden")
+    loss_entries: str = _choice(
+        "the entries the loss covers: observed ones; those whose target is not zero, which fits a re-fed pass to its"
+        " noisy input; or all of the batch where MeN is on (Section 3.4)", "observed", "nonzero", "all",
+    )  # fmt: skip
+    noise: str = _choice("where NoP falls: on input and re-fed outputs, or on the latter", "input-and-refed", "refed")
     pad_first_pass: bool = _parameter(
         None, "average (LSA) over a batch matrix padded with zero rows up to the largest row index", False
     )
-    pad_refeeding: bool = _parameter(None, "re-feed those zero rows with the rest (slow)", False)
-    rounding: str = _parameter(
-        None,
-        "PrR's grid: the data set's own scale, or halves in [0, 5] with NaN read as 2.5",
-        "scale",
-        choices=("scale", "released"),
-    )
-    unseen_fallback: bool = _parameter(None, "predict a mean where the user or the item has no training rating", True)
+    pad_refeeding: bool = _parameter("", "re-feed those zero rows with the rest (slow)", False)
+    rounding: str = _choice("PrR's grid: the data's own scale, or halves in [0, 5], NaN as 2.5", "scale", "released")
+    unseen_fallback: bool = _parameter("", "predict a mean where user or item has no training rating", True)
 
     @classmethod
     def named(cls, name):

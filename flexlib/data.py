@@ -5,6 +5,7 @@ file and line, and nothing is silently dropped.
 """
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,26 +88,28 @@ def load_ratings(name, columns=None, scale=None):
     name: a key of `flexlib.sources.DATASETS`; "synthetic", optionally with sizes as in
     "synthetic:users=100,items=500,ratings=5000,seed=1"; or a path ending in .csv, .csv.gz or .parquet.
     columns: for a file, which column holds what, such as {"user": "uid", "rating": "stars"}.
-    scale: for a file, (lowest, highest, step); read off its values where not given.
+    scale: for a file, (lowest, highest, step); read off its values, all of them, where not given.
     Raises `FlexError` with the file and line, the value, and what to do.
     """
     name = str(name)
+    is_file = re.search(r"\.(csv|csv\.gz|parquet)$", name)
+    if (columns or scale) and not is_file:
+        raise FlexError(f"{name}: columns and scale are for a file; this set has its own")
     if name == "synthetic" or name.startswith("synthetic:"):
         return _synthetic(name)
     if name in DATASETS:
         return _load_known(name)
-    if re.search(r"\.(csv|csv\.gz|parquet)$", name):
+    if is_file:
         return _load_file(Path(name), columns or {}, scale)
-    raise FlexError(
-        f"unknown data set '{name}': known are synthetic, {', '.join(DATASETS)}, or a path to a .csv or .parquet file"
-    )
+    known = ", ".join(DATASETS)
+    raise FlexError(f"unknown data set '{name}': known are synthetic, {known}, or a path to a .csv or .parquet file")
 
 
 def _synthetic(name):
     sizes = {}
     for part in filter(None, name.partition(":")[2].split(",")):
         key, _, value = part.partition("=")
-        if key not in ("users", "items", "ratings", "seed") or not value.isdigit():
+        if key not in ("users", "items", "ratings", "seed") or not (value.isascii() and value.isdecimal()):
             raise FlexError(f"{name}: '{part}' is not one of users=N, items=N, ratings=N, seed=N")
         sizes[key] = int(value)
     return Ratings(name=name, **make_synthetic(**sizes))
@@ -116,11 +119,10 @@ def _load_known(name):
     spec = DATASETS[name]
     with open_source(name) as source:
         netflix = spec.style == "netflix"
+        where = source.describe("" if netflix else spec.ratings)
         table = _read_netflix(source) if netflix else _read_text(source, spec.ratings, spec)
-        where = source.describe("") if netflix else source.describe(spec.ratings)
-        table = _check(table, where, spec.scale, first_line=1 + (spec.style == "csv"))
         titles, genres = _read_titles(source, spec)
-        ratings = _assemble(name, table, spec.scale, titles, genres, source.facts)
+        ratings = _assemble(name, _check(table, where, spec.scale), spec.scale, titles, genres, source.facts)
         counts = (len(ratings), ratings.n_users, ratings.n_items)
         for what, count, known in zip(("ratings", "users", "rated items"), counts, spec.counts, strict=True):
             if known is not None and count != known:
@@ -130,37 +132,73 @@ def _load_known(name):
 
 
 def _load_file(path, columns, scale):
-    unknown = set(columns) - set(KNOWN_COLUMNS)
-    if unknown:
-        raise FlexError(f"columns: '{sorted(unknown)[0]}' is not one of {', '.join(KNOWN_COLUMNS)}")
+    for what in columns:
+        if what not in KNOWN_COLUMNS:
+            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
+    scale = _checked_scale(scale)
     if not path.is_file():
         raise FlexError(f"{path}: no such file")
-    try:
-        parquet = path.suffix == ".parquet"
-        table = pd.read_parquet(path) if parquet else pd.read_csv(path, skip_blank_lines=False, low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise FlexError(f"{path}: the file is empty") from None
-    except Exception as error:  # the parsers' own errors are many; each has its reason in the first line
-        raise FlexError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    if path.suffix == ".parquet":
+        try:
+            table = pd.read_parquet(path).reset_index(drop=True)
+        except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
+            raise FlexError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+        table.index += 1  # rows, as a Parquet file has no lines
+    else:
+        table = _read_csv(path, path, header=0, dtype=str, na_filter=False)
     chosen = {}
     for what, names in KNOWN_COLUMNS.items():
         wanted = (columns[what],) if what in columns else names
         found = [column for column in wanted if column in table.columns]
         if found:
-            chosen[found[0]] = what
+            chosen[what] = table[found[0]]
         elif what != "timestamp" or what in columns:
             has = ", ".join(map(str, table.columns))
             raise FlexError(f"{path}: no column '{wanted[0]}' for the {what}; it has {has}")
-    # A Parquet file has no lines; its first row counts as 1.
-    table = _check(table[list(chosen)].rename(columns=chosen), path, scale, first_line=1 if parquet else 2)
+    table = _check(pd.DataFrame(chosen), path, scale)
     facts = {"file": path.name, "sha256": pooch.file_hash(path)}
-    return _assemble(str(path), table, scale or _infer_scale(table["rating"]), facts=facts)
+    return _assemble(str(path), table, scale or _infer_scale(table["rating"].to_numpy()), facts=facts)
 
 
-def _infer_scale(values):
-    low, high = float(values.min()), float(values.max())
-    steps = [step for step in (1.0, 0.5, 0.25, 0.1) if np.allclose(values / step, np.round(values / step), atol=1e-4)]
-    return (low, high, steps[0] if steps else 0.01)
+def _checked_scale(scale):
+    if scale is None:
+        return None
+    low, high, step = scale = tuple(map(float, scale))
+    steps = (high - low) / step if step else 0
+    if not (np.isfinite(scale).all() and step > 0 and low < high and abs(steps - round(steps)) < 1e-6):
+        raise FlexError(
+            f"scale {low:g} {high:g} {step:g}: give the lowest, the highest and the step between, as 0.5 5 0.5"
+        )
+    return scale
+
+
+def _infer_scale(stars):
+    """Lowest, highest, and the widest usual step between. It looks at every rating, test ratings too, which can matter
+    to PrR alone."""
+    low, high = stars.min(), stars.max()
+    fits = [step for step in (1.0, 0.5, 0.25, 0.1) if (np.abs(_off_grid(stars, low, step)) < 1e-4).all()]
+    return (low, high, fits[0] if fits else 0.01)
+
+
+def _off_grid(stars, low, step):
+    return (stars - low) / step - np.round((stars - low) / step)
+
+
+def _read_csv(stream, where, **layout):
+    """A table whose index is the line number, blank lines left out. Raises `FlexError` for what is not such a table."""
+    try:
+        with warnings.catch_warnings():
+            # Fields beyond the header's would be dropped with a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(stream, index_col=False, skip_blank_lines=False, low_memory=False, **layout)
+    except pd.errors.EmptyDataError:
+        raise FlexError(f"{where}: the file is empty") from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+        raise FlexError(f"{where}: not in the expected format ({str(error).strip().splitlines()[0]})") from None
+    table.index += 1 if layout["header"] is None else 2
+    maybe = table.index[(table.iloc[:, 0].isna() | (table.iloc[:, 0] == "")).to_numpy()]
+    rest = table.loc[maybe]
+    return table.drop(maybe[(rest.isna() | (rest == "")).all(axis=1).to_numpy()]) if len(maybe) else table
 
 
 def _read_text(source, name, spec):
@@ -174,13 +212,8 @@ def _read_text(source, name, spec):
         "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6]),
     }[spec.style]
     where = source.describe(name)
-    try:
-        with source.open(name) as stream:
-            table = pd.read_csv(stream, skip_blank_lines=False, low_memory=False, **layout)
-    except pd.errors.EmptyDataError:
-        raise FlexError(f"{where}: the file is empty") from None
-    except (pd.errors.ParserError, ValueError) as error:
-        raise FlexError(f"{where}: not in the format of {name} ({str(error).strip().splitlines()[0]})") from None
+    with source.open(name) as stream:
+        table = _read_csv(stream, where, **layout)
     if spec.style == "csv":
         known = [names[0] for names in KNOWN_COLUMNS.values()]
         for column in known:
@@ -192,100 +225,118 @@ def _read_text(source, name, spec):
 
 def _read_netflix(source):
     """The Netflix prize files: a line `MOVIE:`, then lines `USER,RATING,DATE`."""
-    parts, movie = [], None
+    parts = []
     for member in source.glob("training_set/mv_*.txt", "combined_data_*.txt"):
-        layout = dict(header=None, names=["user", "rating", "timestamp"], chunksize=5_000_000, dtype=str)
-        with source.open(member) as stream, pd.read_csv(stream, **layout) as chunks:
-            for lines in chunks:
-                heads = lines["user"].str.endswith(":")
-                movies = lines["user"].where(heads).str.rstrip(":").ffill().fillna(movie)
-                movie = movies.iloc[-1]
-                days = pd.to_datetime(lines["timestamp"], errors="coerce", format="%Y-%m-%d")
-                columns = {"item": movies, "user": lines["user"], "rating": lines["rating"]}
-                part = pd.DataFrame({key: pd.to_numeric(text, errors="coerce") for key, text in columns.items()})
-                part["timestamp"] = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
-                part = part[~heads]
-                if (bad := part.isna().any(axis=1)).any():
-                    at = bad.idxmax()
-                    what = part.columns[part.loc[at].isna()][0]
-                    why = "no movie id followed by ':' stands before it" if what == "item" else f"no valid {what}"
-                    raise FlexError(f"{source.describe(member)}, line {at + 1}: {why}")
-                parts.append(part)
-        movie = None
+        layout = dict(header=None, names=["user", "rating", "timestamp"], dtype=str, chunksize=5_000_000)
+        where, movie = source.describe(member), None
+        try:
+            with source.open(member) as stream, pd.read_csv(stream, **layout) as chunks:
+                for lines in chunks:
+                    part, movie = _netflix_part(lines, where, movie)
+                    parts.append(part)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise FlexError(f"{where}: not in the expected format ({str(error).strip().splitlines()[0]})") from None
     if not parts:
         raise FlexError(f"{source.describe('')}: neither training_set/mv_*.txt nor combined_data_*.txt is there")
     return pd.concat(parts, ignore_index=True)
 
 
-def _check(table, where, scale, first_line):
-    """The table with numeric ratings; `FlexError` naming the first line that cannot be right."""
-    table = table.dropna(how="all")
+def _netflix_part(lines, where, movie):
+    """The ratings of a piece of a file, and the movie it ends with, which the next piece may go on with."""
+    heads = lines["user"].str.endswith(":")
+    movies = lines["user"].where(heads).str.rstrip(":").ffill().fillna(movie)
+    days = pd.to_datetime(lines["timestamp"], errors="coerce", format="%Y-%m-%d")
+    columns = {"item": movies, "user": lines["user"], "rating": lines["rating"]}
+    part = pd.DataFrame({key: pd.to_numeric(text, errors="coerce") for key, text in columns.items()})
+    part["timestamp"] = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
+    part = part[~heads]
+    if (bad := part.isna().any(axis=1)).any():
+        what = part.columns[part.loc[bad.idxmax()].isna()][0]
+        why = "no movie id followed by ':' stands before it" if what == "item" else f"no valid {what}"
+        raise FlexError(f"{where}, line {bad.idxmax() + 1}: {why}")
+    return part, movies.iloc[-1]
+
+
+def _check(table, where, scale):
+    """The table with checked columns: whole or text ids, float stars, whole seconds. The index says which line (or row)
+    a `FlexError` names."""
     if not len(table):
         raise FlexError(f"{where}: holds no ratings")
 
     def refuse(bad, problem):
-        at = table.index[np.flatnonzero(bad)[0]]
-        raise FlexError(f"{where}, line {at + first_line}: {problem(table.loc[at])}")
+        if (bad := np.asarray(bad)).any():
+            at = int(np.flatnonzero(bad)[0])
+            raise FlexError(f"{where}, line {table.index[at]}: {problem(at)}")
 
-    for column in table.columns:
-        missing = table[column].isna()
-        if missing.any():
-            refuse(missing, lambda row, column=column: f"the {column} is missing or NaN")
-    numbers = {}
-    for column in table.columns:
-        if pd.api.types.is_numeric_dtype(table[column]):
+    columns = {}
+    for name, column in table.items():
+        refuse(column.isna() | (column.astype(str) == "") if column.dtype.kind not in "iu" else [False],
+               lambda at, name=name: f"the {name} is missing or NaN")  # fmt: skip
+        if name in ("user", "item"):
+            columns[name] = _ids(column)
             continue
-        values = pd.to_numeric(table[column], errors="coerce")
-        if column in ("rating", "timestamp") and values.isna().any():
-            refuse(values.isna(), lambda row, column=column: f"the {column} '{row[column]}' is not a number")
-        if not values.isna().any():
-            numbers[column] = values
-    table = table.assign(**numbers)
-    stars = table["rating"].to_numpy(np.float64)
-    if not np.isfinite(stars).all():
-        refuse(~np.isfinite(stars), lambda row: f"the rating {row['rating']} is not finite")
+        if pd.api.types.is_datetime64_any_dtype(column):
+            column = (column - pd.Timestamp(0, tz=column.dt.tz)) // pd.Timedelta(seconds=1)
+        is_number = pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "b"
+        values = pd.to_numeric(column.astype(object if column.dtype.kind == "b" else column.dtype), errors="coerce")
+        refuse(values.isna() | (not is_number and column.dtype.kind == "b"),
+               lambda at, name=name, column=column: f"the {name} '{column.iloc[at]}' is not a number")  # fmt: skip
+        values = values.to_numpy(np.float64)
+        refuse(
+            ~(np.abs(values) < 2.0**53), lambda at, name=name, values=values: f"the {name} {values[at]} is not finite"
+        )
+        columns[name] = values if name == "rating" else values.astype(np.int64)
+    stars = columns["rating"]
     if scale:
         low, high, step = scale
-        off = (stars < low) | (stars > high) | (np.abs(stars / step - np.round(stars / step)) > 1e-4)
-        if off.any():
-            refuse(off, lambda row: f"the rating {row['rating']:g} is off the scale ({low:g} to {high:g} by {step:g})")
-    again = table.duplicated(["user", "item"])
-    if again.any():
-        refuse(again, lambda row: f"user {row['user']} rates item {row['item']} a second time")
-    return table
+        refuse((stars < low) | (stars > high) | (np.abs(_off_grid(stars, low, step)) > 1e-4),
+               lambda at: f"the rating {stars[at]:g} is off the scale ({low:g} to {high:g} by {step:g})")  # fmt: skip
+    checked = pd.DataFrame(columns)
+    refuse(checked.duplicated(["user", "item"]),
+           lambda at: f"user {columns['user'][at]} rates item {columns['item'][at]} a second time")  # fmt: skip
+    return checked
+
+
+def _ids(column):
+    """(n,) ids: int64 where each is a whole number and written as one, else text as it stands."""
+    if column.dtype.kind == "f" and (column % 1 == 0).all() and (column.abs() < 2**53).all():
+        return column.to_numpy(np.int64)
+    if column.dtype.kind in "iu" and column.max() < 2**63:
+        return column.to_numpy(np.int64)
+    text = column.astype(str)
+    numbers = pd.to_numeric(text, errors="coerce")
+    same = numbers.dtype.kind == "i" and (numbers.astype(str) == text).all()
+    return numbers.to_numpy(np.int64) if same else text.to_numpy(object)
 
 
 def _assemble(name, table, scale, titles=None, genres=None, facts=None):
-    users, user_ids = pd.factorize(table["user"], sort=True)
-    items, item_ids = pd.factorize(table["item"], sort=True)
-    user_ids, item_ids = (_plain_ids(ids) for ids in (user_ids, item_ids))
-    stamps = table["timestamp"].to_numpy(np.int64, copy=True) if "timestamp" in table else None
+    users, user_ids = pd.factorize(table["user"].to_numpy(), sort=True)
+    items, item_ids = pd.factorize(table["item"].to_numpy(), sort=True)
 
     def by_item(names):
         return None if names is None else np.array([names.get(item, "") for item in item_ids.tolist()], dtype=object)
 
     return Ratings(
         name=name, users=users.astype(np.int32), items=items.astype(np.int32),
-        values=table["rating"].to_numpy(np.float32, copy=True), timestamps=stamps, user_ids=user_ids, item_ids=item_ids,
-        scale=tuple(map(float, scale)), titles=by_item(titles), genres=by_item(genres), facts=facts or {},
+        values=table["rating"].to_numpy(np.float32), scale=tuple(map(float, scale)),
+        timestamps=table["timestamp"].to_numpy(copy=True) if "timestamp" in table else None,
+        user_ids=user_ids if user_ids.dtype.kind == "i" else user_ids.astype(str),
+        item_ids=item_ids if item_ids.dtype.kind == "i" else item_ids.astype(str),
+        titles=by_item(titles), genres=by_item(genres), facts=facts or {},
     )  # fmt: skip
-
-
-def _plain_ids(ids):
-    """Whole numbers as int64, anything else as text."""
-    ids = np.asarray(ids)
-    if ids.dtype.kind == "f" and np.all(ids == np.floor(ids)):
-        ids = ids.astype(np.int64)
-    return ids.astype(np.int64) if ids.dtype.kind in "iu" else ids.astype(str)
 
 
 def _read_titles(source, spec):
     """Item id to title, and to genres joined by '|'; (None, None) where the set has no titles file."""
     if not spec.titles or not source.has(spec.titles):
         return None, None
+    where = source.describe(spec.titles)
     if spec.style == "csv":
         with source.open(spec.titles) as stream:
-            table = pd.read_csv(stream, index_col="movieId")
+            table = _read_csv(stream, where, header=0, na_filter=False)
+        if not {"movieId", "title", "genres"} <= set(table.columns):
+            raise FlexError(f"{where}: its columns are not movieId, title and genres")
+        table = table.set_index("movieId")
         return table["title"].to_dict(), table["genres"].to_dict()
     titles, genres, flags = {}, {}, []
     if spec.genres:
@@ -293,8 +344,7 @@ def _read_titles(source, spec):
     separator = {"tab": "|", "double-colon": "::", "netflix": ","}[spec.style]
     for number, line in enumerate(source.read(spec.titles, spec.encoding).splitlines(), 1):
         item, *rest = line.split(separator) if spec.style == "tab" else line.split(separator, 2)
-        if not item.isdigit() or len(rest) < 2:
-            where = source.describe(spec.titles)
+        if not item.isdecimal() or len(rest) < 2:
             raise FlexError(f"{where}, line {number}: '{line[:40]}' is not id{separator}...{separator}...")
         if spec.style == "netflix":
             titles[int(item)] = f"{rest[1]} ({rest[0]})"
@@ -306,12 +356,13 @@ def _read_titles(source, spec):
 
 
 def _fold(source, spec, fold, ratings):
-    """Indices into `ratings` of one published fold's test ratings."""
-    table = _read_text(source, f"{fold}.test", spec)
+    """Indices into `ratings` of one published fold's test ratings, an equal share of them all."""
+    where = source.describe(f"{fold}.test")
+    table = _check(_read_text(source, f"{fold}.test", spec), where, spec.scale)
     index = pd.MultiIndex.from_arrays([ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]])
     found = index.get_indexer(pd.MultiIndex.from_frame(table[["user", "item"]]))
-    if (found < 0).any():
-        raise FlexError(f"{source.describe(f'{fold}.test')}: holds pairs that {spec.ratings} does not")
+    if (found < 0).any() or len(found) != round(len(ratings) / len(spec.folds)):
+        raise FlexError(f"{where}: not one of {len(spec.folds)} equal shares of the pairs in {spec.ratings}")
     return np.sort(found)
 
 
@@ -327,9 +378,11 @@ def split_ratings(ratings, test_split_rate=0.3, seed=0, fold=None):
     """Hold out a random share of the ratings (`round(rate * n)`, at least one), or a published fold.
 
     The split depends on the seed, the rate and the number of ratings alone. Raises `FlexError` for an
-    unknown fold or where no training rating would be left.
+    unknown fold, a negative seed, or where no training rating would be left.
     """
     n = len(ratings)
+    if seed < 0:
+        raise FlexError(f"seed {seed}: at least 0 is needed")
     if fold is not None:
         if fold not in ratings.folds:
             raise FlexError(f"{ratings.name} has no fold '{fold}': it has {', '.join(ratings.folds) or 'none'}")

@@ -1,7 +1,6 @@
 """Scoring and recommending: what a protocol shows the network at test time, and which ratings count.
 
-Squared and absolute errors are pooled over all scored ratings in float64. A prediction that is not finite
-is never dropped: it is counted, and RMSE and MAE are then not a number.
+Errors are pooled over all scored ratings in float64. An output that is not finite is counted, never dropped.
 """
 
 import itertools
@@ -20,9 +19,9 @@ CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB eac
 
 @dataclass(eq=False)
 class Evaluation:
-    """Scores over `n_scored` test ratings, in stars. n_unseen: those of them whose user or item has no training
-    rating. n_nonfinite: predictions that are NaN or infinite. predictions: one row a test rating (user and item as
-    dense ids; actual, predicted, hidden, unseen, scored)."""
+    """Scores over `n_scored` test ratings, in stars. n_unseen: those whose user or item has no training rating.
+    n_nonfinite: outputs that are NaN or infinite; RMSE and MAE are then NaN, unless the protocol's rounding makes stars
+    of them. predictions: one row a test rating (user, item as dense ids; actual, predicted, hidden, unseen, scored)."""
 
     rmse: float
     mae: float
@@ -34,10 +33,8 @@ class Evaluation:
     def scores(self):
         """The numbers as a mapping, NaN as None."""
         known = not math.isnan(self.rmse)
-        return {
-            "rmse": self.rmse if known else None, "mae": self.mae if known else None,
-            "n_scored": self.n_scored, "n_unseen": self.n_unseen, "n_nonfinite": self.n_nonfinite,
-        }  # fmt: skip
+        counts = {name: getattr(self, name) for name in ("n_scored", "n_unseen", "n_nonfinite")}
+        return {"rmse": self.rmse if known else None, "mae": self.mae if known else None} | counts
 
 
 def evaluate(model):
@@ -49,30 +46,25 @@ def evaluate(model):
     else:
         shown = test[~hidden]
         values = model.centred(shown) if protocol.test_input == "visible-centred" else ratings.values[shown]
-    outputs = _network_outputs(model, shown, values, model.rows[test], model.columns[test])
-    predicted = outputs.astype(np.float64) + model.row_means[model.rows[test]]
-    unseen, fallback = _unseen(model)
-    if protocol.unseen_fallback:
-        predicted = np.where(unseen, fallback, predicted)
-    if model.config.prediction_rounding:
-        predicted = round_predictions(predicted, ratings.scale, protocol.rounding)
+    predicted, unseen, nonfinite = _predict(model, shown, values, model.rows[test], model.columns[test])
     actual = ratings.values[test].astype(np.float64)
     scored = hidden if protocol.scored == "hidden" else np.ones(len(test), bool)
-    rmse, mae, nonfinite = errors(actual[scored], predicted[scored])
+    rmse, mae = errors(actual[scored], predicted[scored])
     table = pd.DataFrame({
         "user": ratings.users[test], "item": ratings.items[test], "actual": actual, "predicted": predicted,
         "hidden": hidden, "unseen": unseen, "scored": scored,
     })  # fmt: skip
-    return Evaluation(rmse, mae, int(scored.sum()), int((unseen & scored).sum()), nonfinite, table)
+    return Evaluation(
+        rmse, mae, int(scored.sum()), int((unseen & scored).sum()), int((nonfinite & scored).sum()), table
+    )
 
 
 def errors(actual, predicted):
-    """(RMSE, MAE, how many predictions are not finite) of two (n,) arrays; NaN scores where any is not, or n is 0."""
-    nonfinite = int((~np.isfinite(predicted)).sum())
-    if nonfinite or not len(actual):
-        return math.nan, math.nan, nonfinite
+    """(RMSE, MAE) of two (n,) arrays, pooled; NaN where a prediction is not finite or n is 0."""
+    if not len(actual) or not np.isfinite(predicted).all():
+        return math.nan, math.nan
     gap = predicted - actual
-    return float(np.sqrt(np.mean(gap**2))), float(np.mean(np.abs(gap))), 0
+    return float(np.sqrt(np.mean(gap**2))), float(np.mean(np.abs(gap)))
 
 
 def hidden_mask(model):
@@ -88,24 +80,35 @@ def hidden_mask(model):
     return hidden
 
 
-def _unseen(model):
-    """(n_test,) whether the test rating's user or item has no training rating, and (n_test,) what to say of it then:
-    the training mean of the row where it was seen, else of the column, which is the overall mean where it was not."""
-    train, test = model.split.train, model.split.test
-    seen, means = [], []
-    for ids, n in zip((model.rows, model.columns), model.shape, strict=True):
-        seen.append((np.bincount(ids[train], minlength=n) > 0)[ids[test]])
-        means.append(mean_by(ids[train], model.ratings.values[train], n)[ids[test]])
-    return ~(seen[0] & seen[1]), np.where(seen[0], means[0], means[1])
+def _predict(model, shown, values, rows, columns):
+    """(k,) predictions in stars at (rows, columns) from the ratings at index `shown` with these values as input; which
+    of them have a row or column without training ratings; and which outputs were not finite.
+
+    The fallback for the former is the training mean of the row where it was seen, else of the column, which is the
+    overall mean where that was not seen either.
+    """
+    train, seen, means = model.split.train, [], []
+    for ids, at, n in zip((model.rows, model.columns), (rows, columns), model.shape, strict=True):
+        seen.append((np.bincount(ids[train], minlength=n) > 0)[at])
+        means.append(mean_by(ids[train], model.ratings.values[train], n)[at])
+    unseen = ~(seen[0] & seen[1])
+    predicted = _network_outputs(model, shown, values, rows, columns) + model.row_means[rows].astype(np.float64)
+    if model.protocol.unseen_fallback:
+        predicted = np.where(unseen, np.where(seen[0], means[0], means[1]), predicted)
+    nonfinite = ~np.isfinite(predicted)
+    if model.config.prediction_rounding:
+        predicted = round_predictions(predicted, model.ratings.scale, model.protocol.rounding)
+    return predicted, unseen, nonfinite
 
 
 def round_predictions(predicted, scale, rounding):
-    """Prediction rounding (PrR, Section 3.2): to the nearest step of the scale and into its range; with
-    `rounding` "released" to halves in [0, 5], NaN read as 2.5. Halfway cases go to the even step."""
-    low, high, step = (0.0, 5.0, 0.5) if rounding == "released" else scale
+    """Prediction rounding (PrR, Section 3.2): to the nearest step of the scale and into its range, NaN where not
+    finite; with `rounding` "released" to halves in [0, 5], NaN read as 2.5. Halfway cases go to the even step."""
     if rounding == "released":
-        predicted = np.where(np.isnan(predicted), 2.5, predicted)
-    return np.clip(np.round(predicted / step) * step, low, high)
+        (low, high, step), predicted = (0.0, 5.0, 0.5), np.where(np.isnan(predicted), 2.5, predicted)
+    else:
+        (low, high, step), predicted = scale, np.where(np.isfinite(predicted), predicted, np.nan)
+    return np.clip(low + np.round((predicted - low) / step) * step, low, high)
 
 
 def _network_outputs(model, shown, values, rows, columns):
@@ -147,18 +150,18 @@ def recommend(model, user_id, k=10):
     counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
     items = np.setdiff1d(np.flatnonzero(counts), ratings.items[ratings.users == user])
     users = np.full(len(items), user)
+    if not len(items):
+        raise FlexError(f"user '{user_id}' has rated every item that the model knows")
     rows, columns = (items, users) if model.config.item_based else (users, items)
     shown = train if model.config.item_based else train[model.rows[train] == user]
-    predicted = _network_outputs(model, shown, model.centred(shown), rows, columns) + model.row_means[rows]
-    if model.config.prediction_rounding:
-        predicted = round_predictions(predicted, ratings.scale, model.protocol.rounding)
-    if not np.isfinite(predicted).all():
+    predicted, _, nonfinite = _predict(model, shown, model.centred(shown), rows, columns)
+    if nonfinite.any():
         raise FlexError(f"the model's predictions are not finite (status: {model.status}); train it again")
     best = np.lexsort((items, -counts[items], -predicted))[:k]
     table = {"item": ratings.item_ids[items[best]]}
-    for name in ("titles", "genres"):
-        if (texts := getattr(ratings, name)) is not None:
-            table[name.removesuffix("s") if name == "titles" else name] = texts[items[best]]
+    for name, texts in (("title", ratings.titles), ("genres", ratings.genres)):
+        if texts is not None:
+            table[name] = texts[items[best]]
     return pd.DataFrame(table | {"predicted": predicted[best], "n_ratings": counts[items[best]]})
 
 
@@ -166,8 +169,5 @@ def learning_curve(ratings, config, protocol="holdout", seed=0, device=None):
     """Training RMSE and test RMSE after each epoch, as a table (epoch, training, test). For looking, not for choosing:
     an epoch picked by this test RMSE would be picked on test data."""
     test = []
-    model = fit(
-        ratings, config, protocol, seed, device=device, on_epoch=lambda model: test.append(evaluate(model).rmse)
-    )
-    epochs = range(1, len(model.history) + 1)
-    return pd.DataFrame({"epoch": epochs, "training": model.history, "test": test})
+    model = fit(ratings, config, protocol, seed, device=device, on_epoch=lambda m: test.append(evaluate(m).rmse))
+    return pd.DataFrame({"epoch": range(1, len(test) + 1), "training": model.history, "test": test})

@@ -10,7 +10,7 @@ from flexlib.train import fit
 
 
 def compare_protocols(ratings, config, protocols, seeds, device=None):
-    """Train and score one configuration under each protocol and seed.
+    """Train and score one configuration under each protocol (a mapping of names to `Protocol`) and seed.
 
     Under one seed the protocols share split and initial weights. Returns a table with a row for each pair: protocol,
     seed, status, rmse, mae (NaN where diverged), n_scored, n_unseen, n_nonfinite, steps, seconds.
@@ -18,7 +18,7 @@ def compare_protocols(ratings, config, protocols, seeds, device=None):
     records = []
     pairs = [(protocol, seed) for seed in seeds for protocol in protocols]
     for protocol, seed in tqdm(pairs, desc="runs"):
-        model = fit(ratings, config, protocol, seed, device=device)
+        model = fit(ratings, config, protocols[protocol], seed, device=device)
         scores = evaluate(model).scores()
         run = {"status": model.status, "steps": model.steps, "seconds": model.seconds}
         records.append({"protocol": protocol, "seed": seed} | scores | run)
@@ -35,14 +35,15 @@ def mean_interval(values, confidence=0.95):
     return mean, mean - half, mean + half
 
 
-def summarise_protocols(scores):
-    """One row a protocol: n (runs that ended well), diverged, mean, low and high (95 % t-interval) of the RMSE, and the
-    paired difference to `holdout` on the same splits with its own interval (NaN without holdout runs)."""
-    wide = scores.pivot(index="seed", columns="protocol", values="rmse")
+def summarise_protocols(scores, baseline="holdout"):
+    """One row a protocol: n (runs that ended well, which alone count), diverged; mean, low, high (95 % t-interval) of
+    the RMSE; gap, gap_low and gap_high of its paired difference to the baseline on the same splits (NaN without)."""
+    well = scores.assign(rmse=scores["rmse"].where(scores["status"] == "ok"))
+    wide = well.pivot(index="seed", columns="protocol", values="rmse")
     rows = []
     for protocol in scores["protocol"].unique():
         rmse = wide[protocol].dropna()
-        gap = (wide[protocol] - wide["holdout"]).dropna() if "holdout" in wide else []
+        gap = (wide[protocol] - wide[baseline]).dropna() if baseline in wide else []
         mean, low, high = mean_interval(rmse)
         gap_mean, gap_low, gap_high = mean_interval(gap)
         rows.append({
@@ -59,10 +60,17 @@ def protocol_numbers(scores, published=None):
     spans = scores.groupby("protocol")["rmse"].agg(["min", "max"])
     table = summary.join(spans.rename(columns={"min": "lowest", "max": "highest"}))
     numbers = {f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns}
+    if "closed" in scores["protocol"].values:  # the released protocol with its leaks closed, and nothing else changed
+        leak = summarise_protocols(scores, "closed").loc["released", ["gap", "gap_low", "gap_high"]]
+        numbers |= dict(zip(("leak", "leak_low", "leak_high"), map(float, leak), strict=True))
     numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
     numbers |= {"seconds": float(scores["seconds"].mean()), "n_seeds": scores["seed"].nunique()}
-    if published is None:
-        return numbers | {"published": "none for these data", "off": "not applicable", "verdict": "not comparable with"}
+    if published is None or np.isnan(numbers["rmse_released"]):
+        return numbers | {
+            "published": "none for these data" if published is None else f"{published}",
+            "off": "not applicable",
+            "verdict": "not comparable with",
+        }
     inside = numbers["lowest_released"] <= published <= numbers["highest_released"]
     off = f"{numbers['rmse_released'] - published:+.3f}"
     return numbers | {"published": f"{published}", "off": off, "verdict": "inside" if inside else "outside"}

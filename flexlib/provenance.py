@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flexlib.config import VERSION
+
 
 def provenance(model):
     """What made a `FittedModel`: data set and checksum, configuration, protocol, seed, versions, device, commit."""
@@ -24,10 +26,8 @@ def provenance(model):
 
 def software():
     """Versions of what computes, and the commit of this code ("unknown" outside a git checkout)."""
-    from flexlib import __version__  # here, as the package itself imports this module
-
     return {
-        "flexlib": __version__,
+        "flexlib": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -45,13 +45,10 @@ def device_name(device):
 
 @functools.cache
 def commit():
-    """The checkout's short commit, with "+" where files differ from it."""
-    here = Path(__file__).parent
+    """The checkout's short commit, with "+" where files differ from it; "unknown" where this file is in no checkout."""
+    git = dict(cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+        subprocess.run(["git", "ls-files", "--error-unmatch", Path(__file__).name], **git)
+        return subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], **git).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip()

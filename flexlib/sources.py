@@ -3,10 +3,12 @@
 Archives are read in place, member by exact name, so that nothing an archive holds is ever written to disk.
 """
 
+import contextlib
+import fnmatch
 import hashlib
 import os
 import zipfile
-from contextlib import contextmanager
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,12 +82,13 @@ class Source:
                 raise FlexError(f"{self.describe(name)}: not {encoding} text ({error})") from None
 
     def glob(self, *patterns):
-        """Names of a folder's files that match the first pattern with any match, in order."""
-        for pattern in patterns:
-            found = sorted(path.relative_to(self.root).as_posix() for path in self.root.glob(pattern))
-            if found:
-                return found
-        return []
+        """Names of the files that match the first pattern with any match, in order."""
+        if self._archive:
+            names = [n.removeprefix(f"{self._folder}/") for n in self._archive.namelist()]
+        else:
+            names = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*")]
+        matches = ([n for n in sorted(names) if fnmatch.fnmatchcase(n, pattern)] for pattern in patterns)
+        return next(filter(None, matches), [])
 
     def check_ratings(self, name, expected):
         """Compare the ratings file's SHA-256 with the known one, where there is one, and remember it."""
@@ -97,11 +100,11 @@ class Source:
         if expected and digest.hexdigest() not in expected:
             raise FlexError(
                 f"{self.describe(name)}: SHA-256 is {digest.hexdigest()[:12]}..., expected {expected[0][:12]}...; "
-                "the file was changed, is incomplete, or belongs to another release of the set"
+                "it was changed, is incomplete, or belongs to another release: put the right one in its place"
             )
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_source(name):
     """Open a named set's files, fetching its archive where it is neither at $FLEXLIB_DATA nor in the cache.
 
@@ -110,19 +113,17 @@ def open_source(name):
     spec = DATASETS[name]
     root = _find(name) or _fetch(name, spec)
     try:
-        if root.is_dir():
-            source = Source(root)
+        with contextlib.ExitStack() as stack:
+            if root.is_dir():
+                source = Source(root)
+            else:
+                if spec.archive_hash and not pooch.hashes.hash_matches(str(root), spec.archive_hash):
+                    raise FlexError(f"{root}: checksum differs from {name}'s; it is truncated, or another archive")
+                source = Source(root, stack.enter_context(zipfile.ZipFile(root)), spec.folder or name)
             if spec.style != "netflix":
                 source.check_ratings(spec.ratings, spec.ratings_sha256)
             yield source
-            return
-        if spec.archive_hash and not pooch.hashes.hash_matches(str(root), spec.archive_hash):
-            raise FlexError(f"{root}: checksum differs from {name}'s; it is truncated, or another archive")
-        with zipfile.ZipFile(root) as archive:
-            source = Source(root, archive, spec.folder or name)
-            source.check_ratings(spec.ratings, spec.ratings_sha256)
-            yield source
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise FlexError(f"{root}: not a whole zip archive ({error}); delete it and fetch it again") from None
 
 

@@ -5,6 +5,7 @@ recommend by itself.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,21 @@ def save_model(model, path):
         "provenance": provenance(model),
     }  # fmt: skip
     partial = path.with_name(path.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise FlexError(f"{path}: cannot be written ({error})") from None
+
+
+def check_writable(path):
+    """Refuse with `FlexError`, before the training that it would cost, a path that a model cannot be written to."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise FlexError(f"{path}: a model's file name ends in .safetensors")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FlexError(f"{path}: cannot be written; is its folder there?")
 
 
 def load_model(path, device=None):
@@ -57,24 +70,40 @@ def load_model(path, device=None):
             raise FlexError(f"{path}: its format is '{facts['format']}', this version reads '{FORMAT}'")
         config, protocol = FlexConfig.from_dict(facts["config"]), Protocol.from_dict(facts["protocol"])
         arrays = {name: t.numpy() for name, t in tensors.items() if not name.startswith("network.")}
-        known = facts["ratings"]
+        known, layers = facts["ratings"], range(len(config.hidden_layers))
+        texts = {name: None if known[name] is None else np.array(known[name], object) for name in ("titles", "genres")}
         ratings = Ratings(
-            **{name: arrays.get(f"ratings.{name}") for name in ARRAYS},
-            user_ids=np.array(known["user_ids"]), item_ids=np.array(known["item_ids"]),
-            titles=None if known["titles"] is None else np.array(known["titles"], dtype=object),
-            genres=None if known["genres"] is None else np.array(known["genres"], dtype=object),
-            name=known["name"], scale=tuple(known["scale"]), noise_floor=known["noise_floor"], facts=known["facts"],
+            **{name: arrays.get(f"ratings.{name}") for name in ARRAYS}, **texts, user_ids=np.array(known["user_ids"]),
+            item_ids=np.array(known["item_ids"]), scale=tuple(map(float, known["scale"])), name=known["name"],
+            noise_floor=known["noise_floor"], facts=known["facts"],
         )  # fmt: skip
-        n_columns = ratings.n_users if config.item_based else ratings.n_items
-        network = Autoencoder(n_columns, config, torch.Generator().manual_seed(0))
-        network.load_state_dict({k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")})
-        return FittedModel(
-            config=config, protocol=protocol, network=network.to(device), ratings=ratings,
-            split=Split(arrays["train"], arrays["test"]), row_means=arrays["row_means"], device=device,
-            **facts["model"],
+        model = FittedModel(
+            config=config, protocol=protocol, network=None, ratings=ratings, row_means=arrays["row_means"],
+            split=Split(arrays["train"], arrays["test"]), device=device, **facts["model"],
         )  # fmt: skip
-    except FlexError:
-        raise
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        _check_arrays(model)
+        if tuple(len(tensors[f"network.encoder_biases.{k}"]) for k in layers) != config.hidden_layers:
+            raise ValueError("the stored layers are not those of the configuration")
+        model.network = Autoencoder(model.shape[1], config, torch.Generator().manual_seed(0))
+        state = {k.removeprefix("network."): t for k, t in tensors.items() if k.startswith("network.")}
+        model.network.load_state_dict(state)
+        model.network.to(device)
+        return model
+    except FlexError as error:
+        raise error.of(path) from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError) as error:
         reason = str(error).splitlines()[0][:120]
         raise FlexError(f"{path}: not a model saved by flexlib ({type(error).__name__}: {reason})") from None
+
+
+def _check_arrays(model):
+    """Raise `ValueError` for arrays that do not belong together, which a damaged or made-up file may hold."""
+    ratings, n = model.ratings, len(model.ratings.values)
+    split = np.sort(np.concatenate([model.split.train, model.split.test]))
+    for ids, size in ((ratings.users, ratings.n_users), (ratings.items, ratings.n_items), (split, n)):
+        if ids.dtype.kind != "i" or ids.shape != (n,) or ids.min() < 0 or ids.max() >= size:
+            raise ValueError("users, items or split are out of range")
+    if not np.array_equal(split, np.arange(n)) or model.row_means.shape != (model.shape[0],):
+        raise ValueError("split or row means do not match the ratings")
+    if any(texts is not None and len(texts) != ratings.n_items for texts in (ratings.titles, ratings.genres)):
+        raise ValueError("titles or genres do not match the items")

@@ -33,10 +33,8 @@ def make_synthetic(users=671, items=9_066, ratings=100_004, seed=0):
     million ratings need memory for the ratings themselves, not for a users x items matrix.
     """
     if min(users, items) < 2 or ratings < max(users, items) or ratings > users * items // 2:
-        raise FlexError(
-            f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items cannot be drawn; it takes at least "
-            "2 of each, as many ratings as users and as items, and at most half of all pairs"
-        )
+        what = f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items cannot be drawn"
+        raise FlexError(f"{what}: it takes 2 of each, as many ratings as users and as items, at most half of all pairs")
     rng = np.random.default_rng([seed, 0])
     activity = _activity(rng, users, items, ratings)
     popularity = rng.permutation(1.0 / (np.arange(items) + 0.02 * items) ** 2.0)

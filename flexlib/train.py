@@ -5,6 +5,7 @@ batch is a slice of them, and the loop reads one number back per epoch.
 """
 
 import itertools
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,8 +96,8 @@ def choose_device(device=None):
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise FlexError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from None
     return str(device)
 
@@ -119,11 +120,11 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
     model.network = Autoencoder(model.shape[1], config, _generator(seed, 1)).to(device)
     trainer = _Trainer(model, _generator(seed, 3, device))
     order = _generator(seed, 2)
-    begun = time.perf_counter()
     for _ in range(config.epochs):
+        begun = time.perf_counter()
         with _threads_for(model):
             rmse = trainer.epoch(order)
-        model.seconds = time.perf_counter() - begun
+        model.seconds += time.perf_counter() - begun
         if rmse is None:
             model.status = "diverged"
             break
@@ -217,7 +218,10 @@ class _Trainer:
             squares += error
             watched += loss
             entries += covered[batch]
-        return float((squares / max(entries, 1)).sqrt()) if bool(torch.isfinite(watched)) else None
+        # A step may blow the weights up after the last loss was seen: they are watched too.
+        watched += sum(weight.detach().sum() for weight in self.network.parameters())
+        squares, watched = torch.stack([squares, watched]).tolist()
+        return math.sqrt(squares / max(entries, 1)) if math.isfinite(watched) else None
 
     def _batch(self, cells, values, n_rows, padded, count):
         """The step on a batch's ratings, then DeF steps on its own output."""

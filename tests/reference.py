@@ -181,4 +181,4 @@ class Reference:
             low, high, step = 0.0, 5.0, 0.5
             if math.isnan(value):
                 return 2.5
-        return min(max(round(value / step) * step, low), high)
+        return min(max(low + round((value - low) / step) * step, low), high)

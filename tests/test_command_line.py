@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from flexlib.__main__ import main
+from flexlib.config import Protocol
 
 SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
 
@@ -24,7 +25,8 @@ def test_train_prints_one_json_object(capsys):
     keys = "rmse mae n_scored n_unseen status seconds config protocol dataset seed device provenance".split()
     assert set(keys) <= set(facts)
     assert (facts["status"], facts["dataset"], facts["seed"], facts["n_scored"]) == ("ok", SMALL, 0, 90)
-    assert facts["protocol"]["name"] == "holdout"
+    assert facts["protocol_name"] == "holdout"
+    assert Protocol.from_dict(facts["protocol"]) == Protocol()
     assert facts["config"]["hidden_layers"] == [4]
     again = json.loads(run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "hidden_layers=[4]", "--json")[1])
     assert again["rmse"] == facts["rmse"]
@@ -51,7 +53,7 @@ def test_data_prints_the_counts(capsys):
 
 
 def test_a_diverged_run_is_a_result(capsys):
-    wild = ["learning_rate=1e30", "optimizer=sgd", "activation=relu", "train_batch_size=2"]
+    wild = ["learning_rate=1e12", "optimizer=sgd", "activation=relu", "train_batch_size=2"]
     status, out, _ = run(capsys, "train", "--dataset", SMALL, "--set", *wild, "--json")
     facts = json.loads(out)
     assert (status, facts["status"], facts["rmse"]) == (0, "diverged", None)
@@ -67,6 +69,18 @@ def test_a_diverged_run_is_a_result(capsys):
         (["train", "--protocol-set", "means=test"], "means"),
         (["train", "--dataset", SMALL, "--device", "abacus"], "abacus"),
         (["train", "--dataset", SMALL, "--device", "cuda:99"], "cuda:99"),
+        (["train", "--dataset", SMALL, "--device", "meta"], "meta"),
+        (["train", "--dataset", SMALL, "--seed", "-1"], "seed -1"),
+        (["train", "--dataset", SMALL, "--scale", "1", "5", "1"], "this set has its own"),
+        (["train", "--dataset", "x.csv", "--columns", "rating"], "'rating'"),
+        (["train", "--dataset", "x.csv", "--scale", "5", "1", "1"], "scale 5 1 1"),
+        (["train", "--dataset", "x.csv", "--scale", "1", "5", "0"], "scale 1 5 0"),
+        (["train", "--dataset", "x.csv", "--scale", "1", "5", "nan"], "scale 1 5 nan"),
+        (["train", "--save", "model.pt"], ".safetensors"),
+        (["train", "--save", "nowhere/model.safetensors"], "nowhere"),
+        (["train", "--set", "epochs=2020-13-45"], "epochs"),
+        (["train", "--config", "x" * 5000], "neither a file nor a preset"),
+        (["data", "synthetic:users=\u00b2"], "users="),
         (["recommend", "--model", "none.safetensors", "--user", "1"], "none.safetensors"),
         (["recommend", "--model", "x", "--user", "1", "-k", "0"], "-k 0"),
     ],

@@ -57,7 +57,7 @@ def write_set(root, name, ratings=None):
         (root / "u.item").write_text(titles, encoding="latin-1")
         (root / "u.genre").write_text("\n".join(f"Genre{k}|{k}" for k in range(19)) + "\n\n")
         for k in range(1, 6):
-            (root / f"u{k}.test").write_text("\n".join(lines[:k] if k < 4 else lines[1:2]) + "\n")
+            (root / f"u{k}.test").write_text(lines[k % 4] + "\n")
     else:
         (root / "movies.dat").write_text("10::Ten: The Film (1990)::Drama|War\n30::Thirty::Comedy\n")
     (root / spec.ratings).write_text("\n".join(ratings or lines) + "\n")
@@ -92,8 +92,8 @@ def test_each_set_reads_alike_from_a_folder_and_from_an_archive(folder, small_se
         assert ratings.titles[1] == ("Twenty" if name == "ml-100k" else "")
     if name == "ml-100k":
         assert {fold: test.tolist() for fold, test in ratings.folds.items()} == {
-            "u1": [0], "u2": [0, 1], "u3": [0, 1, 2], "u4": [1], "u5": [1]}  # fmt: skip
-        assert split_ratings(ratings, fold="u2").train.tolist() == [2, 3]
+            "u1": [1], "u2": [2], "u3": [3], "u4": [0], "u5": [1]}  # fmt: skip
+        assert split_ratings(ratings, fold="u2").train.tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize("layout", ["mv", "combined"])

@@ -8,7 +8,7 @@ import pytest
 from conftest import random_ratings
 from scipy import stats
 
-from flexlib.config import FlexConfig
+from flexlib.config import PROTOCOLS, FlexConfig
 from flexlib.evaluate import evaluate, learning_curve
 from flexlib.experiments import compare_protocols, mean_interval, protocol_numbers, summarise_protocols
 from flexlib.train import fit
@@ -33,7 +33,7 @@ def test_mean_interval_by_hand():
 
 def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm():
     ratings = random_ratings(2, 15, 15)
-    scores = compare_protocols(ratings, CONFIG, ["released", "holdout"], [0, 5])
+    scores = compare_protocols(ratings, CONFIG, {name: PROTOCOLS[name] for name in ("released", "holdout")}, [0, 5])
     assert scores[["protocol", "seed"]].to_numpy().tolist() == [
         ["released", 0], ["holdout", 0], ["released", 5], ["holdout", 5]]  # fmt: skip
     assert scores["rmse"].iloc[3] == evaluate(fit(ratings, CONFIG, "holdout", 5)).rmse
@@ -42,7 +42,7 @@ def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm(
 def test_summaries_are_paired_and_count_the_diverged():
     scores = pd.DataFrame({
         "protocol": ["released", "holdout"] * 3, "seed": [0, 0, 1, 1, 2, 2],
-        "rmse": [0.8, 0.9, 0.7, 0.9, np.nan, 0.9],
+        "rmse": [0.8, 0.9, 0.7, 0.9, 1.5, 0.9], "status": ["ok"] * 4 + ["diverged", "ok"],
     })  # fmt: skip
     summary = summarise_protocols(scores)
     released = summary.loc["released"]
@@ -56,16 +56,23 @@ def test_summaries_are_paired_and_count_the_diverged():
 def test_numbers_for_prose_by_hand():
     scores = pd.DataFrame({
         "protocol": ["released", "holdout"] * 2, "seed": [0, 0, 1, 1], "rmse": [0.8, 0.9, 0.7, 1.0],
-        "status": ["ok", "ok", "ok", "diverged"], "seconds": [1.0, 2.0, 3.0, 4.0],
+        "status": ["ok"] * 4, "seconds": [1.0, 2.0, 3.0, 4.0],
     })  # fmt: skip
     numbers = protocol_numbers(scores, 0.75)
     assert numbers["rmse_released"] == pytest.approx(0.75)
     assert (numbers["lowest_holdout"], numbers["highest_holdout"]) == (0.9, 1.0)
     assert numbers["gap_released"] == pytest.approx(-0.2)
-    assert (numbers["runs"], numbers["n_seeds"], numbers["diverged"], numbers["seconds"]) == (4, 2, 1, 2.5)
+    assert (numbers["runs"], numbers["n_seeds"], numbers["diverged"], numbers["seconds"]) == (4, 2, 0, 2.5)
     assert (numbers["published"], numbers["off"], numbers["verdict"]) == ("0.75", "+0.000", "inside")
     assert protocol_numbers(scores, 0.81)["verdict"] == "outside"
+    assert "leak" not in numbers
+    closed = pd.concat([scores, scores[:2].assign(protocol="closed", seed=[0, 1], rmse=[0.9, 0.9])])
+    numbers = protocol_numbers(closed, 0.75)
+    assert numbers["leak"] == pytest.approx(((0.8 - 0.9) + (0.7 - 0.9)) / 2)
+    assert numbers["leak_low"] == pytest.approx(mean_interval([-0.1, -0.2])[1])
     assert protocol_numbers(scores)["published"] == "none for these data"
+    gone = protocol_numbers(scores.assign(status="diverged"), 0.75)
+    assert (gone["diverged"], gone["verdict"], gone["published"]) == (4, "not comparable with", "0.75")
 
 
 def test_a_learning_curve_ends_at_the_models_score():

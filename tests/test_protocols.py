@@ -1,6 +1,7 @@
 """Protocols by hand: what leaks under `released` and never under `holdout`, and metrics small enough to check."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -118,6 +119,23 @@ def test_protocols_share_split_and_initial_weights():
             assert torch.equal(mine, first)
 
 
+def test_protocols_share_the_order_of_batches_and_the_random_numbers():
+    """Without mean normalization these two train alike and differ in the scoring alone."""
+    config = CONFIG.replace(mean_normalization=False)
+    protocols = (Protocol(), Protocol(means="all", test_input="visible-raw", scored="hidden"))
+    first, second = (fit(random_ratings(6), config, protocol, seed=9) for protocol in protocols)
+    assert first.history == second.history
+    assert evaluate(first).rmse != evaluate(second).rmse
+
+
+def test_a_dense_block_of_rows_may_be_one_row(monkeypatch):
+    model = fit(random_ratings(6), CONFIG, seed=9)
+    whole = evaluate(model).predictions
+    monkeypatch.setattr(sys.modules["flexlib.evaluate"], "CELLS_PER_BLOCK", 1)
+    pieces = evaluate(model).predictions
+    np.testing.assert_allclose(pieces["predicted"], whole["predicted"], rtol=1e-5)
+
+
 def test_released_skips_a_batch_that_has_nothing_to_fit():
     """Items rated once are centred to zero, which `released` takes for missing: 0 / 0, no step (its NaN check)."""
     ratings = make_ratings([(0, 0, 4.0), (1, 1, 3.0), (2, 2, 5.0), (0, 3, 2.0), (1, 3, 4.0), (2, 4, 1.0)])
@@ -130,7 +148,7 @@ def test_released_skips_a_batch_that_has_nothing_to_fit():
 
 def test_a_run_that_blows_up_ends_as_diverged():
     ratings = random_ratings(1, 20, 20)
-    config = FlexConfig(learning_rate=1e30, optimizer="sgd", epochs=50, train_batch_size=2, activation="relu")
+    config = FlexConfig(learning_rate=1e12, optimizer="sgd", epochs=50, train_batch_size=2, activation="relu")
     model = fit(ratings, config, "holdout")
     assert model.status == "diverged"
     assert len(model.history) < 50
@@ -141,6 +159,20 @@ def test_a_run_that_blows_up_ends_as_diverged():
     # Prediction rounding of the released code reads NaN as 2.5 stars, and so has a score.
     rounded = evaluate(fit(ratings, config.replace(prediction_rounding=True), "released"))
     assert math.isfinite(rounded.rmse)
+    assert rounded.n_nonfinite > 0
+    last = fit(ratings, config.replace(epochs=1, train_batch_size=1024, dense_refeeding=0), "holdout")
+    assert last.steps == 1
+    assert last.status == ("diverged" if evaluate(last).n_nonfinite else "ok")
+
+
+def test_a_blow_up_in_the_very_last_step_is_seen():
+    """The last loss is finite; the weights that its step leaves behind are not."""
+    ratings = random_ratings(1, 20, 20)
+    config = FlexConfig(learning_rate=1e12, optimizer="sgd", epochs=1, train_batch_size=1024, activation="relu",
+                        dense_refeeding=3, loss_size_average=True)  # fmt: skip
+    model = fit(ratings, config, "holdout")
+    finite = all(bool(torch.isfinite(weight).all()) for weight in model.network.parameters())
+    assert (model.status == "ok") == finite
 
 
 def test_padding_changes_only_the_divisor_of_the_first_pass():
@@ -162,14 +194,13 @@ def test_prediction_rounding_of_the_papers_examples():
     assert round_predictions(np.array([2.34, 2.15, 7.0, -2.0]), halves, "scale").tolist() == [2.5, 2.0, 5.0, 0.5]
     assert round_predictions(np.array([2.34, np.nan, 7.0, -2.0]), halves, "released").tolist() == [2.5, 2.5, 5.0, 0.0]
     assert round_predictions(np.array([2.34, 2.6]), (1.0, 5.0, 1.0), "scale").tolist() == [2.0, 3.0]
-    assert np.isnan(round_predictions(np.array([np.nan]), halves, "scale")).all()
+    assert np.isnan(round_predictions(np.array([np.nan, np.inf, -np.inf]), halves, "scale")).all()
+    assert round_predictions(np.array([np.inf, -np.inf]), halves, "released").tolist() == [5.0, 0.0]
+    assert round_predictions(np.array([5.0, 6.0, 11.0]), (1.0, 10.0, 3.0), "scale").tolist() == [4.0, 7.0, 10.0]
 
 
 def test_errors_by_hand():
-    assert errors(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 1.0])) == (math.sqrt(5 / 3), 1.0, 0)
+    assert errors(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 1.0])) == (math.sqrt(5 / 3), 1.0)
     for predicted in ([1.0, np.nan], [np.inf, 1.0]):
-        rmse, mae, nonfinite = errors(np.array([1.0, 2.0]), np.array(predicted))
-        assert math.isnan(rmse)
-        assert math.isnan(mae)
-        assert nonfinite == 1
+        assert all(map(math.isnan, errors(np.array([1.0, 2.0]), np.array(predicted))))
     assert math.isnan(errors(np.array([]), np.array([]))[0])

@@ -67,6 +67,16 @@ def test_a_list_equals_scoring_every_item(pivot):
     np.testing.assert_allclose(scored["predicted"], table["predicted"], rtol=1e-5)
 
 
+def test_unseen_users_get_the_fallback_and_rounding_applies(refused):
+    """User 1 of these has no training rating: the items' training means, as the evaluation says."""
+    triples = [(0, 0, 3.2), (0, 1, 4.9), (2, 1, 4.9), (1, 2, 1.0)]
+    model = fit(make_ratings(triples), MEANS_ONLY, split=Split(np.arange(3), np.array([3])))
+    assert recommend(model, 101)["predicted"].tolist() == pytest.approx([4.9, 3.2])
+    model.config = MEANS_ONLY.replace(prediction_rounding=True)
+    assert recommend(model, 101)["predicted"].tolist() == [5.0, 3.0]
+    refused(lambda: recommend(model, 100), "user '100'", "rated every item")
+
+
 def test_a_diverged_model_recommends_nothing(refused):
     model = means_only()
     with torch.no_grad():
@@ -80,6 +90,7 @@ def test_a_saved_model_scores_and_recommends_as_before(tmp_path, tied):
     config = FlexConfig(hidden_layers=[5, 3], epochs=2, decoder_constraint=tied, pivot_indexes=[1, 0])
     model = fit(ratings, config, Protocol(scored="hidden"), seed=7)
     path = tmp_path / "deep" / "model.safetensors"
+    path.parent.mkdir()
     save_model(model, path)
     again = load_model(path)
     assert (again.config, again.protocol, again.seed) == (model.config, model.protocol, 7)
@@ -115,4 +126,28 @@ def test_files_that_are_not_models_are_refused(tmp_path, refused):
     refused(lambda: load_model(path), "x.safetensors", "not a model")
     facts["config"]["optimizer"] = "none"
     save_file(tensors, path, metadata={"flexlib": json.dumps(facts)})
-    refused(lambda: load_model(path), "optimizer (Opt)")
+    refused(lambda: load_model(path), "x.safetensors", "optimizer (Opt)")
+
+
+def damaged(tensors, facts):
+    """Files that hold what a model holds, but not what belongs together."""
+    long, short = torch.full((5,), 99), torch.zeros(2)
+    for name in ("ratings.users", "ratings.items", "train", "test"):
+        yield tensors | {name: long.to(tensors[name].dtype)}, facts
+        yield tensors | {name: short}, facts
+        yield {key: value for key, value in tensors.items() if key != name}, facts
+    yield tensors | {"row_means": short}, facts
+    for change in ({"titles": ["one"]}, {"scale": "abc"}, {"user_ids": None}):
+        yield tensors, facts | {"ratings": facts["ratings"] | change}
+    yield tensors, facts | {"config": facts["config"] | {"hidden_layers": [900_000, 900_000]}}
+
+
+def test_damaged_models_are_refused(tmp_path, refused):
+    path = tmp_path / "x.safetensors"
+    save_model(means_only(), path)
+    with safe_open(path, "pt") as stream:
+        facts = json.loads(stream.metadata()["flexlib"])
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    for arrays, described in damaged(tensors, facts):
+        save_file(arrays, path, metadata={"flexlib": json.dumps(described)})
+        refused(lambda: load_model(path), "x.safetensors")

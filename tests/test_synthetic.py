@@ -66,6 +66,23 @@ def test_the_noise_floor_is_the_oracles_expected_rmse():
     assert shifted > ratings.noise_floor
 
 
+def test_taste_has_low_rank_and_more_than_biases():
+    """What the oracle says beyond user and item means is taste: a real share of the spread, of at most 8 dimensions."""
+    ratings = load_ratings("synthetic:users=80,items=60,ratings=2400,seed=2")
+    one_hot = np.zeros((2400, 140))
+    one_hot[np.arange(2400), ratings.users] = one_hot[np.arange(2400), 80 + ratings.items] = 1
+    rest = ratings.oracle - one_hot @ np.linalg.lstsq(one_hot, ratings.oracle, rcond=None)[0]
+    assert 0.1 < rest.std() < 0.6
+
+
+def test_pairs_drawn_in_many_chunks_are_whole(monkeypatch):
+    monkeypatch.setattr(synthetic, "CELLS_PER_CHUNK", 500)
+    made = synthetic.make_synthetic(40, 90, 900, 1)
+    pairs = made["users"].astype(np.int64) * 90 + made["items"]
+    assert len(np.unique(pairs)) == 900
+    assert len(np.unique(made["items"])) == 90
+
+
 def test_rating_moments_against_simulation():
     rng = np.random.default_rng(0)
     scores = np.array([-1.0, 0.4, 2.2, 3.74, 4.9, 6.0])
