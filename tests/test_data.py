@@ -287,3 +287,90 @@ def test_splits_differ_by_seed_and_refuse_what_cannot_be(refused):
     assert not np.array_equal(split_ratings(ratings, 0.5, 1).test, split_ratings(ratings, 0.5, 2).test)
     refused(lambda: split_ratings(ratings, 0.999), "0.999", "50")
     refused(lambda: split_ratings(ratings, fold="u1"), "no fold 'u1'")
+
+
+def read_text(tmp_path, text, name="my.csv", **options):
+    (tmp_path / name).write_text(text, newline="")
+    return load_ratings(tmp_path / name, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("userId,movieId,rating\n1,10,4,900\n2,10,3,901\n", ["not in the expected format"]),
+        ("userId,movieId,rating\n1,10,4\n2,10,3,\n", ["not in the expected format"]),
+        ("userId,movieId,rating,note\n1,10,4,a\n,,,hello\n", ["line 3", "the user is missing"]),
+        ("userId,movieId,rating\n1,10,4\n1,11,5 stars\n", ["line 3", "'5 stars' is not a number"]),
+        ("userId,movieId,rating\n1,10,True\n", ["line 2", "'True' is not a number"]),
+        ("userId,movieId,rating\n1,10,1e39\n", ["line 2", "not finite"]),
+        ("userId,movieId,rating,timestamp\n1,10,4,1e30\n", ["line 2", "timestamp"]),
+        ("userId;movieId;rating\n1;10;4\n", ["no column 'userId'", "userId;movieId;rating"]),
+        ("userId,movieId,rating\n\n\n", ["holds no ratings"]),
+        ('userId,movieId,rating\n"1,10,4\n', ["not in the expected format"]),
+    ],
+)
+def test_odd_files_are_refused_by_line(tmp_path, refused, text, pieces):
+    refused(lambda: read_text(tmp_path, text), "my.csv", *pieces)
+
+
+def test_ids_are_kept_as_they_are_written(tmp_path):
+    big, long = "18446744073709551615", "1" * 25
+    ids = ["007", "7", "NA", big, long, long[:-1] + "2", "1.5"]
+    text = "userId,movieId,rating\n" + "".join(f"{user},10,{k % 5 + 1}\n" for k, user in enumerate(ids))
+    assert set(read_text(tmp_path, text).user_ids) == set(ids)
+    table = pd.DataFrame({"user": ["001", "1"], "item": [2.0, 2.0], "rating": [3, 4]}, index=[70, 3])
+    table["time"] = pd.to_datetime(["1970-01-02", "1970-01-03"])
+    table.to_parquet(tmp_path / "my.parquet")
+    ratings = load_ratings(tmp_path / "my.parquet")
+    assert ratings.user_ids.tolist() == ["001", "1"]
+    assert ratings.item_ids.tolist() == [2]
+    assert ratings.timestamps.tolist() == [86_400, 172_800]
+
+
+def test_byte_order_marks_line_ends_quotes_and_blank_lines_are_read(tmp_path):
+    text = '\ufeffuserId,movieId,rating\r\n"1","a, b",4\r\n\r\n2,"c ""d""",3.5\r\n\r\n'
+    ratings = read_text(tmp_path, text)
+    assert ratings.item_ids.tolist() == ["a, b", 'c "d"']
+    assert ratings.scale == (3.5, 4.0, 0.5)
+
+
+def test_a_scale_need_not_start_at_a_multiple_of_its_step(tmp_path, refused):
+    text = "userId,movieId,rating\n1,10,1\n1,11,4\n2,11,10\n"
+    assert read_text(tmp_path, text, scale=(1, 10, 3)).scale == (1, 10, 3)
+    assert read_text(tmp_path, text).scale == (1, 10, 1)
+    for scale in ((1, 5, 0), (5, 1, 1), (1, 5, -1), (1, 5, float("nan")), (1, 5, 3)):
+        refused(lambda scale=scale: read_text(tmp_path, text, scale=scale), "scale")
+
+
+def test_archives_damaged_inside_are_refused(folder, small_sets, refused):
+    write_set(folder / "made" / "x", "ml-20m", ["userId,movieId,rating,timestamp"] + ["1,10,4,900"] * 3_000)
+    with zipfile.ZipFile(folder / "ml-20m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "made" / "x" / "ratings.csv", "ml-20m/ratings.csv")
+    data = bytearray((folder / "ml-20m.zip").read_bytes())
+    data[60:110] = b"\xff" * 50
+    (folder / "ml-20m.zip").write_bytes(data)
+    refused(lambda: load_ratings("ml-20m"), "ml-20m.zip", "not a whole zip archive")
+
+
+def test_a_netflix_archive_is_read_in_place(folder, small_sets):
+    with zipfile.ZipFile(folder / "netflix.zip", "w") as archive:
+        archive.writestr("netflix/training_set/mv_0000001.txt", "10:\n1,4,2005-09-06\n3,1,2005-05-13\n")
+        archive.writestr("netflix/training_set/mv_0000002.txt", "20:\n1,3,1970-01-02\n30:\n3,5,2004-01-01\n")
+    assert load_ratings("netflix").values.tolist() == [4, 1, 3, 5]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "movieId,title,genres\n10,Ten\n10,a,b,c,d\n"])
+def test_a_broken_titles_file_is_named(folder, small_sets, refused, text):
+    write_set(folder / "ml-20m", "ml-20m")
+    (folder / "ml-20m" / "movies.csv").write_text(text)
+    refused(lambda: load_ratings("ml-20m"), "movies.csv")
+
+
+def test_a_fold_that_is_cut_is_refused(folder, small_sets, refused):
+    write_set(folder / "ml-100k", "ml-100k")
+    whole = (folder / "ml-100k" / "u3.test").read_text()
+    for text, pieces in ((whole * 2, ["second time"]), ("9\t9\t3\t1\n", ["u3.test"]), ("1\t10\n", ["u3.test"])):
+        (folder / "ml-100k" / "u3.test").write_text(text)
+        refused(lambda: load_ratings("ml-100k"), *pieces)
+    (folder / "ml-100k" / "u3.test").unlink()
+    refused(lambda: load_ratings("ml-100k"), "u3.test", "no such file")
