@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol
+from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.provenance import provenance
@@ -98,8 +98,9 @@ def _train(args):
     ratings = _load(args)
 
     def report(model):
-        print(f"epoch {len(model.history)}/{config.epochs}: training RMSE {model.history[-1]:.4f}, "
-              f"{model.seconds:.1f} s", file=sys.stderr)  # fmt: skip
+        done, seconds = len(model.history), model.seconds
+        left = f"{seconds:.1f} s, {seconds / done * (config.epochs - done):.1f} s left"
+        print(f"epoch {done}/{config.epochs}: training RMSE {model.history[-1]:.4f}, {left}", file=sys.stderr)
 
     quiet = args.json and not sys.stderr.isatty()
     model = fit(ratings, config, protocol, args.seed, device=args.device, on_epoch=None if quiet else report)
@@ -148,7 +149,7 @@ def main(arguments=None):
         if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"flexlib: {type(error).__name__}: {str(error).splitlines()[0]:.300}", file=sys.stderr)
+        print(f"flexlib: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("flexlib: interrupted", file=sys.stderr)

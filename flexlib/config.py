@@ -30,6 +30,11 @@ class FlexError(ValueError):
         return self if str(self).startswith(str(path)) else FlexError(f"{path}: {self}")
 
 
+def first_line(error):
+    """What another library's error says, on one line; "" where it says nothing."""
+    return str(error).strip().split("\n")[0][:300]
+
+
 def _parameter(abbreviation, meaning, default, *, low=None, high=None, open_high=False, choices=None):
     if isinstance(default, str):
         meaning += f" ({', '.join(choices)})"
@@ -126,7 +131,7 @@ def _parse_yaml(text, where):
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        reason = str(getattr(error, "problem", error)).splitlines()[0]
+        reason = first_line(getattr(error, "problem", error))
         raise FlexError(f"{where}{line}: not valid YAML or JSON ({reason})") from None
 
 

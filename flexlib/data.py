@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pooch
 
-from flexlib.config import FlexError
+from flexlib.config import FlexError, first_line
 from flexlib.sources import DATASETS, open_source
 from flexlib.synthetic import make_synthetic
 
@@ -142,7 +142,7 @@ def _load_file(path, columns, scale):
         try:
             table = pd.read_parquet(path).reset_index(drop=True)
         except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
-            raise FlexError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+            raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
         table.index += 1  # rows, as a Parquet file has no lines
     else:
         table = _read_csv(path, path, header=0, dtype=str, na_filter=False)
@@ -194,7 +194,7 @@ def _read_csv(stream, where, **layout):
     except pd.errors.EmptyDataError:
         raise FlexError(f"{where}: the file is empty") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
-        raise FlexError(f"{where}: not in the expected format ({str(error).strip().splitlines()[0]})") from None
+        raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     table.index += 1 if layout["header"] is None else 2
     maybe = table.index[(table.iloc[:, 0].isna() | (table.iloc[:, 0] == "")).to_numpy()]
     rest = table.loc[maybe]
@@ -235,7 +235,7 @@ def _read_netflix(source):
                     part, movie = _netflix_part(lines, where, movie)
                     parts.append(part)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise FlexError(f"{where}: not in the expected format ({str(error).strip().splitlines()[0]})") from None
+            raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     if not parts:
         raise FlexError(f"{source.describe('')}: neither training_set/mv_*.txt nor combined_data_*.txt is there")
     return pd.concat(parts, ignore_index=True)

@@ -16,7 +16,7 @@ import pooch
 import requests
 import yaml
 
-from flexlib.config import FlexError
+from flexlib.config import FlexError, first_line
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 
@@ -92,14 +92,12 @@ class Source:
 
     def check_ratings(self, name, expected):
         """Compare the ratings file's SHA-256 with the known one, where there is one, and remember it."""
-        digest = hashlib.sha256()
         with self.open(name) as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        self.facts.update(file=f"{self.root.name}/{name}", sha256=digest.hexdigest())
-        if expected and digest.hexdigest() not in expected:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        self.facts.update(file=f"{self.root.name}/{name}", sha256=digest)
+        if expected and digest not in expected:
             raise FlexError(
-                f"{self.describe(name)}: SHA-256 is {digest.hexdigest()[:12]}..., expected {expected[0][:12]}...; "
+                f"{self.describe(name)}: SHA-256 is {digest[:12]}..., expected {expected[0][:12]}...; "
                 "it was changed, is incomplete, or belongs to another release: put the right one in its place"
             )
 
@@ -134,11 +132,8 @@ def data_folders():
 
 
 def _find(name):
-    for folder in data_folders():
-        for candidate in (folder / name, folder / f"{name}.zip"):
-            if candidate.exists():
-                return candidate
-    return None
+    candidates = (folder / file for folder in data_folders() for file in (name, f"{name}.zip"))
+    return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
 def _fetch(name, spec):
@@ -157,6 +152,5 @@ def _fetch(name, spec):
     try:
         return Path(download.fetch(f"{name}.zip", progressbar=True))
     except (requests.RequestException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160]
         kaggle = " (Kaggle's ratings_small.csv holds the same ratings)" if name == "ml-latest-small-2016" else ""
-        raise FlexError(f"{url} could not be fetched ({reason}): {by_hand}{kaggle}") from None
+        raise FlexError(f"{url} could not be fetched ({first_line(error)}): {by_hand}{kaggle}") from None

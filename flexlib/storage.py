@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from flexlib.config import FlexConfig, FlexError, Protocol
+from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split
 from flexlib.model import Autoencoder
 from flexlib.provenance import provenance
@@ -92,8 +92,7 @@ def load_model(path, device=None):
     except FlexError as error:
         raise error.of(path) from None
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, OSError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise FlexError(f"{path}: not a model saved by flexlib ({type(error).__name__}: {reason})") from None
+        raise FlexError(f"{path}: not a model saved by flexlib ({type(error).__name__}: {first_line(error)})") from None
 
 
 def _check_arrays(model):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from flexlib.config import FlexConfig, FlexError, Protocol
+from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split, split_ratings
 from flexlib.model import Autoencoder, dropout
 
@@ -98,7 +98,7 @@ def choose_device(device=None):
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise FlexError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from None
+        raise FlexError(f"device '{device}' cannot be used: {first_line(error)}") from None
     return str(device)
 
 
