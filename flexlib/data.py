@@ -270,21 +270,18 @@ def _check(table, where, scale):
 
     columns = {}
     for name, column in table.items():
-        refuse(column.isna() | (column.astype(str) == "") if column.dtype.kind not in "iu" else [False],
-               lambda at, name=name: f"the {name} is missing or NaN")  # fmt: skip
+        blank = column.isna() | (column.astype(str) == "") if column.dtype.kind == "O" else column.isna()
+        refuse(blank, lambda at, name=name: f"the {name} is missing or NaN")
         if name in ("user", "item"):
             columns[name] = _ids(column)
             continue
         if pd.api.types.is_datetime64_any_dtype(column):
             column = (column - pd.Timestamp(0, tz=column.dt.tz)) // pd.Timedelta(seconds=1)
-        is_number = pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "b"
-        values = pd.to_numeric(column.astype(object if column.dtype.kind == "b" else column.dtype), errors="coerce")
-        refuse(values.isna() | (not is_number and column.dtype.kind == "b"),
-               lambda at, name=name, column=column: f"the {name} '{column.iloc[at]}' is not a number")  # fmt: skip
-        values = values.to_numpy(np.float64)
-        refuse(
-            ~(np.abs(values) < 2.0**53), lambda at, name=name, values=values: f"the {name} {values[at]} is not finite"
-        )
+        if column.dtype.kind == "b":
+            column = column.astype(str)  # true is no number
+        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+        refuse(np.isnan(values), lambda at, n=name, column=column: f"the {n} '{column.iloc[at]}' is not a number")
+        refuse(np.abs(values) >= 2.0**53, lambda at, n=name, values=values: f"the {n} {values[at]} is not finite")
         columns[name] = values if name == "rating" else values.astype(np.int64)
     stars = columns["rating"]
     if scale:
