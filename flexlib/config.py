@@ -16,7 +16,7 @@ import yaml
 
 ACTIVATIONS = ("selu", "relu", "relu6", "elu", "lrelu", "sigmoid", "tanh", "swish")
 OPTIMIZERS = ("adam", "adagrad", "rmsprop", "sgd")
-USER_BASED, ITEM_BASED = (0, 1), (1, 0)
+PIVOTS = USER_BASED, ITEM_BASED = (0, 1), (1, 0)
 
 
 VERSION = "0.1.0"
@@ -38,9 +38,8 @@ def first_line(error):
 def _parameter(abbreviation, meaning, default, *, low=None, high=None, open_high=False, choices=None):
     if isinstance(default, str):
         meaning += f" ({', '.join(choices)})"
-    metadata = dict(
-        abbreviation=abbreviation, meaning=meaning, low=low, high=high, open_high=open_high, choices=choices
-    )
+    metadata = dict(abbreviation=abbreviation, meaning=meaning, low=low, high=high)
+    metadata |= dict(open_high=open_high, choices=choices)
     return field(default=default, metadata=metadata)
 
 
@@ -94,12 +93,8 @@ class Settings:
         """One mapping a field, in order: abbreviation, parameter, value (as text) and meaning."""
         values, rows = self.to_dict(), []
         for f in dataclasses.fields(self):
-            row = {
-                "abbreviation": f.metadata["abbreviation"],
-                "parameter": f.name,
-                "value": str(values[f.name]).lower(),
-            }
-            rows.append(row | {"meaning": f.metadata["meaning"]})
+            row = {"abbreviation": f.metadata["abbreviation"], "parameter": f.name}
+            rows.append(row | {"value": str(values[f.name]).lower(), "meaning": f.metadata["meaning"]})
         return rows
 
     @classmethod
@@ -196,17 +191,11 @@ class FlexConfig(Settings):
     decoder_constraint: bool = _parameter("DeC", "tie the decoder's weights to the encoder's", False)
     mean_normalization: bool = _parameter("MeN", "centre each row by its mean rating", True)
     prediction_rounding: bool = _parameter("PrR", "round predictions to the rating scale", False)
-    pivot_indexes: tuple = _parameter(
-        "PI", "[0, 1]: rows are users; [1, 0]: rows are items", USER_BASED, choices=(USER_BASED, ITEM_BASED)
-    )
+    pivot_indexes: tuple = _parameter("PI", "[0, 1]: rows are users; [1, 0]: items", USER_BASED, choices=PIVOTS)
     test_masking_rate: float = _parameter("TMR", "share of the test ratings hidden from the input", 0.5, low=0, high=1)
-    test_split_rate: float = _parameter(
-        "TSR", "share of the ratings held out for testing", 0.3, low=1e-9, high=1, open_high=True
-    )
+    test_split_rate: float = _parameter("TSR", "share held out for testing", 0.3, low=1e-9, high=1, open_high=True)
     output_activation: bool = _parameter("OuA", "activate the output layer too (not in Table 1)", True)
-    loss_size_average: bool = _parameter(
-        "LSA", "average the loss over the whole batch matrix, not over its ratings (not in Table 1)", False
-    )
+    loss_size_average: bool = _parameter("LSA", "average the loss over all of the batch matrix (not in Table 1)", False)
 
     @property
     def item_based(self):
@@ -242,11 +231,7 @@ class Protocol(Settings):
         "what the network sees at test time: the row's training ratings, or its visible test ratings (centred like"
         " training input, or raw stars)", "training", "visible-centred", "visible-raw",
     )  # fmt: skip
-    masking: str = _choice(
-        "how TMR hides test ratings: exactly that share, or that many draws with replacement",
-        "exact",
-        "with-replacement",
-    )
+    masking: str = _choice("how TMR hides test ratings: that share, or that many draws", "exact", "with-replacement")
     scored: str = _choice("the test ratings that count: all, or those hidden from the input", "all", "hidden")
     loss_entries: str = _choice(
         "the entries the loss covers: observed ones; those whose target is not zero, which fits a re-fed pass to its"
@@ -254,7 +239,7 @@ class Protocol(Settings):
     )  # fmt: skip
     noise: str = _choice("where NoP falls: on input and re-fed outputs, or on the latter", "input-and-refed", "refed")
     pad_first_pass: bool = _parameter(
-        None, "average (LSA) over a batch matrix padded with zero rows up to the largest row index", False
+        "", "average (LSA) over a matrix padded with zero rows to the largest index", False
     )
     pad_refeeding: bool = _parameter("", "re-feed those zero rows with the rest (slow)", False)
     rounding: str = _choice("PrR's grid: the data's own scale, or halves in [0, 5], NaN as 2.5", "scale", "released")

@@ -6,6 +6,7 @@ file and line, and nothing is silently dropped.
 
 import re
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def _load_known(name):
             if known is not None and count != known:
                 raise FlexError(f"{where}: {count:,} {what}, but {name} has {known:,}; is it whole, and the right one?")
         ratings.folds.update({fold: _fold(source, spec, fold, ratings) for fold in spec.folds})
+        if spec.folds and len(np.unique(np.concatenate(list(ratings.folds.values())))) != len(ratings):
+            raise FlexError(f"{source.describe(spec.folds[0])}.test and the other folds overlap: one is misnamed")
     return ratings
 
 
@@ -163,12 +166,10 @@ def _load_file(path, columns, scale):
 def _checked_scale(scale):
     if scale is None:
         return None
-    low, high, step = scale = tuple(map(float, scale))
+    low, high, step = scale = (*map(float, scale), *[np.nan] * 3)[:3]
     steps = (high - low) / step if step else 0
-    if not (np.isfinite(scale).all() and step > 0 and low < high and abs(steps - round(steps)) < 1e-6):
-        raise FlexError(
-            f"scale {low:g} {high:g} {step:g}: give the lowest, the highest and the step between, as 0.5 5 0.5"
-        )
+    if not (step > 0 and low < high and 1 - 1e-6 < steps < 1e6 and abs(steps - round(steps)) < 1e-6):
+        raise FlexError(f"scale {low:g} {high:g} {step:g}: give the lowest, the highest and the step, as 0.5 5 0.5")
     return scale
 
 
@@ -185,7 +186,8 @@ def _off_grid(stars, low, step):
 
 
 def _read_csv(stream, where, **layout):
-    """A table whose index is the line number, blank lines left out. Raises `FlexError` for what is not such a table."""
+    """A table whose index is the line number (if no quoted field holds a line break), less lines that hold nothing.
+    Raises `FlexError` for what is not such a table."""
     try:
         with warnings.catch_warnings():
             # Fields beyond the header's would be dropped with a warning.
@@ -193,8 +195,10 @@ def _read_csv(stream, where, **layout):
             table = pd.read_csv(stream, index_col=False, skip_blank_lines=False, low_memory=False, **layout)
     except pd.errors.EmptyDataError:
         raise FlexError(f"{where}: the file is empty") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OSError, EOFError, zlib.error) as error:
         raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
+    if not table.shape[1]:
+        raise FlexError(f"{where}: its first line, which names the columns, is blank")
     table.index += 1 if layout["header"] is None else 2
     maybe = table.index[(table.iloc[:, 0].isna() | (table.iloc[:, 0] == "")).to_numpy()]
     rest = table.loc[maybe]
@@ -231,7 +235,7 @@ def _read_netflix(source):
         where, movie = source.describe(member), None
         try:
             with source.open(member) as stream, pd.read_csv(stream, **layout) as chunks:
-                for lines in chunks:
+                for lines in filter(len, chunks):
                     part, movie = _netflix_part(lines, where, movie)
                     parts.append(part)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -277,6 +281,9 @@ def _check(table, where, scale):
             continue
         if pd.api.types.is_datetime64_any_dtype(column):
             column = (column - pd.Timestamp(0, tz=column.dt.tz)) // pd.Timedelta(seconds=1)
+        if name == "timestamp" and column.dtype.kind == "O":
+            dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+            column = column if dates.isna().any() else (dates - pd.Timestamp(0, tz="utc")) // pd.Timedelta(seconds=1)
         if column.dtype.kind == "b":
             column = column.astype(str)  # true is no number
         values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
@@ -333,6 +340,8 @@ def _read_titles(source, spec):
             table = _read_csv(stream, where, header=0, na_filter=False)
         if not {"movieId", "title", "genres"} <= set(table.columns):
             raise FlexError(f"{where}: its columns are not movieId, title and genres")
+        if (bad := pd.to_numeric(table["movieId"], errors="coerce").isna()).any():
+            raise FlexError(f"{where}, line {bad.idxmax()}: '{table['movieId'][bad.idxmax()]}' is not a movie id")
         table = table.set_index("movieId")
         return table["title"].to_dict(), table["genres"].to_dict()
     titles, genres, flags = {}, {}, []

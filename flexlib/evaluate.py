@@ -54,9 +54,8 @@ def evaluate(model):
         "user": ratings.users[test], "item": ratings.items[test], "actual": actual, "predicted": predicted,
         "hidden": hidden, "unseen": unseen, "scored": scored,
     })  # fmt: skip
-    return Evaluation(
-        rmse, mae, int(scored.sum()), int((unseen & scored).sum()), int((nonfinite & scored).sum()), table
-    )
+    counts = (int(which.sum()) for which in (scored, unseen & scored, nonfinite & scored))
+    return Evaluation(rmse, mae, *counts, table)
 
 
 def errors(actual, predicted):

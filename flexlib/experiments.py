@@ -22,7 +22,9 @@ def compare_protocols(ratings, config, protocols, seeds, device=None):
         scores = evaluate(model).scores()
         run = {"status": model.status, "steps": model.steps, "seconds": model.seconds}
         records.append({"protocol": protocol, "seed": seed} | scores | run)
-    return pd.DataFrame(records).astype({"rmse": float, "mae": float})
+    table = pd.DataFrame(records).astype({"rmse": float, "mae": float})
+    table.loc[table["status"] != "ok", ["rmse", "mae"]] = np.nan  # rounding can make stars of a diverged model's NaN
+    return table
 
 
 def mean_interval(values, confidence=0.95):
@@ -38,8 +40,8 @@ def mean_interval(values, confidence=0.95):
 def summarise_protocols(scores, baseline="holdout"):
     """One row a protocol: n (runs that ended well, which alone count), diverged; mean, low, high (95 % t-interval) of
     the RMSE; gap, gap_low and gap_high of its paired difference to the baseline on the same splits (NaN without)."""
-    well = scores.assign(rmse=scores["rmse"].where(scores["status"] == "ok"))
-    wide = well.pivot(index="seed", columns="protocol", values="rmse")
+    wide = scores.pivot(index="seed", columns="protocol", values="rmse")
+    lost = (scores["status"] == "diverged").groupby(scores["protocol"]).sum()
     rows = []
     for protocol in scores["protocol"].unique():
         rmse = wide[protocol].dropna()
@@ -47,7 +49,7 @@ def summarise_protocols(scores, baseline="holdout"):
         mean, low, high = mean_interval(rmse)
         gap_mean, gap_low, gap_high = mean_interval(gap)
         rows.append({
-            "protocol": protocol, "n": len(rmse), "diverged": len(wide) - len(rmse), "rmse": mean, "low": low,
+            "protocol": protocol, "n": len(rmse), "diverged": int(lost[protocol]), "rmse": mean, "low": low,
             "high": high, "gap": gap_mean, "gap_low": gap_low, "gap_high": gap_high,
         })  # fmt: skip
     return pd.DataFrame(rows).set_index("protocol")
@@ -60,17 +62,14 @@ def protocol_numbers(scores, published=None):
     spans = scores.groupby("protocol")["rmse"].agg(["min", "max"])
     table = summary.join(spans.rename(columns={"min": "lowest", "max": "highest"}))
     numbers = {f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns}
-    if "closed" in scores["protocol"].values:  # the released protocol with its leaks closed, and nothing else changed
-        leak = summarise_protocols(scores, "closed").loc["released", ["gap", "gap_low", "gap_high"]]
-        numbers |= dict(zip(("leak", "leak_low", "leak_high"), map(float, leak), strict=True))
+    for name in {"means", "closed"} & set(scores["protocol"]):  # the released protocol with leaks closed
+        leak = summarise_protocols(scores, name).loc["released", ["gap", "gap_low", "gap_high"]]
+        numbers |= dict(zip((f"leak_{name}", f"leak_{name}_low", f"leak_{name}_high"), map(float, leak), strict=True))
     numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
     numbers |= {"seconds": float(scores["seconds"].mean()), "n_seeds": scores["seed"].nunique()}
+    numbers["published"] = "none for these data" if published is None else f"{published}"
     if published is None or np.isnan(numbers["rmse_released"]):
-        return numbers | {
-            "published": "none for these data" if published is None else f"{published}",
-            "off": "not applicable",
-            "verdict": "not comparable with",
-        }
+        return numbers | {"off": "not applicable", "verdict": "not comparable with"}
     inside = numbers["lowest_released"] <= published <= numbers["highest_released"]
     off = f"{numbers['rmse_released'] - published:+.3f}"
-    return numbers | {"published": f"{published}", "off": off, "verdict": "inside" if inside else "outside"}
+    return numbers | {"off": off, "verdict": "inside" if inside else "outside"}

@@ -7,11 +7,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-COLOURS = {"paper": "#000000", "released": "#D55E00", "closed": "#E69F00", "described": "#CC79A7", "holdout": "#0072B2"}
+COLOURS = {
+    "paper": "#000000",
+    "released": "#D55E00",
+    "means": "#E69F00",
+    "closed": "#009E73",
+    "described": "#CC79A7",
+    "holdout": "#0072B2",
+}
 NAMES = {
     "paper": "the paper",
     "released": "released code\n(leaks)",
-    "closed": "same, with\nleaks closed",
+    "means": "same, means\nfrom training",
+    "closed": "same, both\nleaks closed",
     "described": "paper's text\n(leaks means)",
     "holdout": "held-out ratings\n(leak-free)",
 }
@@ -83,16 +91,16 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
         ax.errorbar(place + 0.08, row["rmse"], yerr=spread, fmt="D", color=colour, capsize=5, markersize=7)
         top = row["high"] if row["n"] > 1 else row["rmse"]
         ax.annotate(f"{row['rmse']:.3f}", (place + 0.08, top), xytext=(0, 8), textcoords="offset points", ha="center")
-    marks = ((paper_rmse, "the paper", COLOURS["paper"], "--"), (noise_floor, "noise floor", "#009E73", ":"))
+    marks = ((paper_rmse, "the paper", COLOURS["paper"], "--"), (noise_floor, "noise floor", "#777777", ":"))
     for value, word, colour, line in marks:
         if value is not None:
             ax.axhline(value, color=colour, linestyle=line, linewidth=1.4)
             ax.annotate(f"{word}: {value:.3f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 5),
                         textcoords="offset points", ha="right")  # fmt: skip
-    ax.set_xticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index], fontsize="small")
+    ax.set_xticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index], fontsize="x-small")
     ax.set(
         xlim=(-0.5, len(summary) - 0.5), ylabel="RMSE (stars)", ymargin=0.12,
-        title=f"RMSE by protocol, n = {int(summary['n'].max())} runs each\n{dataset}",
+        title=f"RMSE by protocol, n = {scores['seed'].nunique()} seeds each\n{dataset}",
     )  # fmt: skip
     ax.grid(axis="x", visible=False)
     return figure

@@ -1,5 +1,6 @@
 """Loaders: every format in small, every bad input by its line, and the real sets' published counts."""
 
+import gzip
 import hashlib
 import zipfile
 from pathlib import Path
@@ -37,6 +38,7 @@ def small_sets(monkeypatch):
     """Let the named sets have the counts of `PAIRS`: 4 ratings, 2 users, 3 items, and no known checksums."""
     for name, spec in sources.DATASETS.items():
         fields = spec.__dict__ | {"counts": (4, 2, 3), "ratings_sha256": (), "archive_hash": None}
+        fields["folds"] = spec.folds[:2]
         monkeypatch.setitem(sources.DATASETS, name, sources.DatasetSpec(**fields))
 
 
@@ -56,8 +58,8 @@ def write_set(root, name, ratings=None):
         titles = f"10|Déjà vu (1990)|01-Jan-1990||url|{flags}\n20|Twenty|||url|{flags}\n30|Thirty|||url|{flags}\n"
         (root / "u.item").write_text(titles, encoding="latin-1")
         (root / "u.genre").write_text("\n".join(f"Genre{k}|{k}" for k in range(19)) + "\n\n")
-        for k in range(1, 6):
-            (root / f"u{k}.test").write_text(lines[k % 4] + "\n")
+        for k in (1, 2):
+            (root / f"u{k}.test").write_text("\n".join(lines[2 * k - 2 : 2 * k]) + "\n")
     else:
         (root / "movies.dat").write_text("10::Ten: The Film (1990)::Drama|War\n30::Thirty::Comedy\n")
     (root / spec.ratings).write_text("\n".join(ratings or lines) + "\n")
@@ -92,8 +94,8 @@ def test_each_set_reads_alike_from_a_folder_and_from_an_archive(folder, small_se
         assert ratings.titles[1] == ("Twenty" if name == "ml-100k" else "")
     if name == "ml-100k":
         assert {fold: test.tolist() for fold, test in ratings.folds.items()} == {
-            "u1": [1], "u2": [2], "u3": [3], "u4": [0], "u5": [1]}  # fmt: skip
-        assert split_ratings(ratings, fold="u2").train.tolist() == [0, 1, 3]
+            "u1": [0, 1], "u2": [2, 3]}  # fmt: skip
+        assert split_ratings(ratings, fold="u2").train.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("layout", ["mv", "combined"])
@@ -307,6 +309,7 @@ def read_text(tmp_path, text, name="my.csv", **options):
         ("userId;movieId;rating\n1;10;4\n", ["no column 'userId'", "userId;movieId;rating"]),
         ("userId,movieId,rating\n\n\n", ["holds no ratings"]),
         ('userId,movieId,rating\n"1,10,4\n', ["not in the expected format"]),
+        ("\nuserId,movieId,rating\n1,10,4\n", ["its first line"]),
     ],
 )
 def test_odd_files_are_refused_by_line(tmp_path, refused, text, pieces):
@@ -334,11 +337,20 @@ def test_byte_order_marks_line_ends_quotes_and_blank_lines_are_read(tmp_path):
     assert ratings.scale == (3.5, 4.0, 0.5)
 
 
+def test_text_dates_are_seconds_and_broken_gzip_is_named(tmp_path, refused):
+    text = "userId,movieId,rating,date\n1,10,4,1970-01-02\n1,11,3,1970-01-01T00:00:05\n"
+    assert read_text(tmp_path, text).timestamps.tolist() == [86_400, 5]
+    packed = gzip.compress(text.encode() * 200)
+    for data in (packed[:50], packed[:30] + b"?" * 30, b"plain"):
+        (tmp_path / "my.csv.gz").write_bytes(data)
+        refused(lambda: load_ratings(tmp_path / "my.csv.gz"), "my.csv.gz", "not in the expected format")
+
+
 def test_a_scale_need_not_start_at_a_multiple_of_its_step(tmp_path, refused):
     text = "userId,movieId,rating\n1,10,1\n1,11,4\n2,11,10\n"
     assert read_text(tmp_path, text, scale=(1, 10, 3)).scale == (1, 10, 3)
     assert read_text(tmp_path, text).scale == (1, 10, 1)
-    for scale in ((1, 5, 0), (5, 1, 1), (1, 5, -1), (1, 5, float("nan")), (1, 5, 3)):
+    for scale in ((1, 5, 0), (5, 1, 1), (1, 5, -1), (1, 5, float("nan")), (1, 5, 3), (1, 5), (1, 5, 1e-310)):
         refused(lambda scale=scale: read_text(tmp_path, text, scale=scale), "scale")
 
 
@@ -359,7 +371,10 @@ def test_a_netflix_archive_is_read_in_place(folder, small_sets):
     assert load_ratings("netflix").values.tolist() == [4, 1, 3, 5]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "movieId,title,genres\n10,Ten\n10,a,b,c,d\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a,b\n1,2\n", "movieId,title,genres\n10,Ten,Drama\nx,A,b\n", "movieId,title,genres\n10,Ten\n10,a,b,c,d\n"],
+)
 def test_a_broken_titles_file_is_named(folder, small_sets, refused, text):
     write_set(folder / "ml-20m", "ml-20m")
     (folder / "ml-20m" / "movies.csv").write_text(text)
@@ -368,9 +383,12 @@ def test_a_broken_titles_file_is_named(folder, small_sets, refused, text):
 
 def test_a_fold_that_is_cut_is_refused(folder, small_sets, refused):
     write_set(folder / "ml-100k", "ml-100k")
-    whole = (folder / "ml-100k" / "u3.test").read_text()
-    for text, pieces in ((whole * 2, ["second time"]), ("9\t9\t3\t1\n", ["u3.test"]), ("1\t10\n", ["u3.test"])):
-        (folder / "ml-100k" / "u3.test").write_text(text)
-        refused(lambda: load_ratings("ml-100k"), *pieces)
-    (folder / "ml-100k" / "u3.test").unlink()
-    refused(lambda: load_ratings("ml-100k"), "u3.test", "no such file")
+    first, second = (folder / "ml-100k" / f"u{k}.test" for k in (1, 2))
+    whole = second.read_text()
+    for text in (whole * 2, "9\t9\t3\t1\n", "1\t10\n", whole.splitlines()[0] + "\n"):
+        second.write_text(text)
+        refused(lambda: load_ratings("ml-100k"), "u2.test")
+    second.write_text(first.read_text())
+    refused(lambda: load_ratings("ml-100k"), "u1.test", "overlap")
+    second.unlink()
+    refused(lambda: load_ratings("ml-100k"), "u2.test", "no such file")

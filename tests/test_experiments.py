@@ -39,10 +39,18 @@ def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm(
     assert scores["rmse"].iloc[3] == evaluate(fit(ratings, CONFIG, "holdout", 5)).rmse
 
 
+def test_a_diverged_run_has_no_score_even_where_rounding_makes_stars_of_it():
+    wild = CONFIG.replace(learning_rate=1e12, optimizer="sgd", activation="relu", prediction_rounding=True, epochs=5)
+    scores = compare_protocols(random_ratings(2, 15, 15), wild, {"released": PROTOCOLS["released"]}, [0, 1])
+    assert scores["status"].tolist() == ["diverged"] * 2
+    assert scores["rmse"].isna().all()
+    assert summarise_protocols(scores).loc["released", ["n", "diverged"]].tolist() == [0, 2]
+
+
 def test_summaries_are_paired_and_count_the_diverged():
     scores = pd.DataFrame({
         "protocol": ["released", "holdout"] * 3, "seed": [0, 0, 1, 1, 2, 2],
-        "rmse": [0.8, 0.9, 0.7, 0.9, 1.5, 0.9], "status": ["ok"] * 4 + ["diverged", "ok"],
+        "rmse": [0.8, 0.9, 0.7, 0.9, np.nan, 0.9], "status": ["ok"] * 4 + ["diverged", "ok"],
     })  # fmt: skip
     summary = summarise_protocols(scores)
     released = summary.loc["released"]
@@ -65,13 +73,13 @@ def test_numbers_for_prose_by_hand():
     assert (numbers["runs"], numbers["n_seeds"], numbers["diverged"], numbers["seconds"]) == (4, 2, 0, 2.5)
     assert (numbers["published"], numbers["off"], numbers["verdict"]) == ("0.75", "+0.000", "inside")
     assert protocol_numbers(scores, 0.81)["verdict"] == "outside"
-    assert "leak" not in numbers
+    assert "leak_closed" not in numbers
     closed = pd.concat([scores, scores[:2].assign(protocol="closed", seed=[0, 1], rmse=[0.9, 0.9])])
     numbers = protocol_numbers(closed, 0.75)
-    assert numbers["leak"] == pytest.approx(((0.8 - 0.9) + (0.7 - 0.9)) / 2)
-    assert numbers["leak_low"] == pytest.approx(mean_interval([-0.1, -0.2])[1])
+    assert numbers["leak_closed"] == pytest.approx(((0.8 - 0.9) + (0.7 - 0.9)) / 2)
+    assert numbers["leak_closed_low"] == pytest.approx(mean_interval([-0.1, -0.2])[1])
     assert protocol_numbers(scores)["published"] == "none for these data"
-    gone = protocol_numbers(scores.assign(status="diverged"), 0.75)
+    gone = protocol_numbers(scores.assign(status="diverged", rmse=np.nan), 0.75)
     assert (gone["diverged"], gone["verdict"], gone["published"]) == (4, "not comparable with", "0.75")
 
 
