@@ -82,25 +82,25 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
 
     scores: of `compare_protocols`; summary: of `summarise_protocols`.
     """
-    figure, ax = plt.subplots()
+    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.8 * len(summary)))
     for place, protocol in enumerate(summary.index):
         colour, row = COLOURS[protocol], summary.loc[protocol]
         runs = scores.loc[scores["protocol"] == protocol, "rmse"].dropna()
-        ax.plot(np.full(len(runs), place - 0.12), runs, "o", color=colour, alpha=0.5, markersize=5)
+        ax.plot(runs, np.full(len(runs), place - 0.18), "o", color=colour, alpha=0.5, markersize=5)
         spread = [[row["rmse"] - row["low"]], [row["high"] - row["rmse"]]] if row["n"] > 1 else None
-        ax.errorbar(place + 0.08, row["rmse"], yerr=spread, fmt="D", color=colour, capsize=5, markersize=7)
-        top = row["high"] if row["n"] > 1 else row["rmse"]
-        ax.annotate(f"{row['rmse']:.3f}", (place + 0.08, top), xytext=(0, 8), textcoords="offset points", ha="center")
+        ax.errorbar(row["rmse"], place + 0.1, xerr=spread, fmt="D", color=colour, capsize=5, markersize=7)
+        right = row["high"] if row["n"] > 1 else row["rmse"]
+        ax.annotate(f"{row['rmse']:.3f}", (right, place + 0.1), xytext=(9, -5), textcoords="offset points")
     marks = ((paper_rmse, "the paper", COLOURS["paper"], "--"), (noise_floor, "noise floor", "#777777", ":"))
     for value, word, colour, line in marks:
         if value is not None:
-            ax.axhline(value, color=colour, linestyle=line, linewidth=1.4)
-            ax.annotate(f"{word}: {value:.3f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-4, 5),
-                        textcoords="offset points", ha="right")  # fmt: skip
-    ax.set_xticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index], fontsize="x-small")
+            ax.axvline(value, color=colour, linestyle=line, linewidth=1.4)
+            ax.annotate(f"{word}: {value:.3f}", (value, 0), xycoords=("data", "axes fraction"), xytext=(6, 7),
+                        textcoords="offset points")  # fmt: skip
+    ax.set_yticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index])
     ax.set(
-        xlim=(-0.5, len(summary) - 0.5), ylabel="RMSE (stars)", ymargin=0.12,
+        ylim=(len(summary) - 0.3, -0.6), xlabel="RMSE (stars)", xmargin=0.18,
         title=f"RMSE by protocol, n = {scores['seed'].nunique()} seeds each\n{dataset}",
     )  # fmt: skip
-    ax.grid(axis="x", visible=False)
+    ax.grid(axis="y", visible=False)
     return figure
