@@ -1,17 +1,22 @@
-"""The command line: `flexlib data`, `train` and `recommend`."""
+"""The command line: `flexlib data`, `train`, `recommend`, `sweep` and `replay`."""
 
 import argparse
 import json
+import math
 import os
 import sys
+from pathlib import Path
 
-from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
+from flexlib.config import PAPERS_DATASET, PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.provenance import provenance
+from flexlib.replay import read_authors_records
+from flexlib.sampling import SPACES
 from flexlib.sources import DATASETS, data_folders
 from flexlib.storage import check_writable, load_model, save_model
-from flexlib.train import fit
+from flexlib.sweep import Plan
+from flexlib.train import choose_device, fit
 
 MANUAL = """\
 FlexEncoder, a deep autoencoder for rating prediction (2018), scored as published and without the leak.
@@ -22,6 +27,8 @@ FlexEncoder, a deep autoencoder for rating prediction (2018), scored as publishe
                                                 the same as the authors' released code scores it
   flexlib train --set epochs=20 --save my.safetensors
   flexlib recommend --model my.safetensors --user 42
+  flexlib sweep --runs 20 --protocol released --protocol holdout --out my-sweep
+                                                random settings, each scored both ways; again to go on
 
 Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which),
 130 interrupted."""
@@ -67,9 +74,37 @@ def _parser():
     train.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to this .safetensors file")
     for sub in (data, train):
-        sub.add_argument("--columns", nargs="+", default=[], metavar="WHAT=NAME",
-                         help="a file's columns: user=, item=, rating=, timestamp=")  # fmt: skip
-        sub.add_argument("--scale", nargs=3, type=float, metavar=("LOW", "HIGH", "STEP"), help="a file's rating scale")
+        _add_layout(sub)
+    sweep = command(
+        "sweep", _sweep, "train and score random configurations, and record every one",
+        f"Run k's configuration follows from the seed and k alone; its protocols share split and initial weights.\n"
+        f"What --out or --storage already holds is not run again: a sweep that was stopped goes on, also with more\n"
+        f"--runs or seconds.\n\n{sets}",
+    )  # fmt: skip
+    sweep.add_argument("--dataset", default="synthetic", help="by name or path (default: synthetic)")
+    sweep.add_argument("--runs", type=_at_least_one, required=True, metavar="N", help="how many configurations")
+    sweep.add_argument("--space", default="paper", choices=SPACES, help="that they are drawn from (default: paper)")
+    replay = command(
+        "replay", _replay, "run the settings of a table of records again, and compare the RMSE",
+        f"RECORDS.csv has the columns of the authors' log, one row a run. What --out holds is not run again.\n\n{sets}",
+    )  # fmt: skip
+    replay.add_argument("records", metavar="RECORDS.csv")
+    replay.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
+    for sub in (sweep, replay):
+        sub.add_argument("--seed", type=int, default=0, help="of configurations, splits and weights (default: 0)")
+        sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
+                         help="may be repeated (default: released and holdout)")  # fmt: skip
+        sub.add_argument("--max-seconds-per-run", type=float, default=math.inf, metavar="T",
+                         help="record runs as skipped whose estimate (of one core) is higher")  # fmt: skip
+        sub.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
+        sub.add_argument("--storage", metavar="URL", default=os.environ.get("FLEXLIB_STORAGE"),
+                         help="PostgreSQL for several machines: postgresql://USER@HOST/DATABASE; or $FLEXLIB_STORAGE,"
+                         " which no list of processes shows (default: SQLite in --out)")  # fmt: skip
+        sub.add_argument("--heartbeat", type=_at_least_one, default=20, metavar="S",
+                         help="seconds between a worker's signs of life (default: 20)")  # fmt: skip
+        sub.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
+        sub.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
+        _add_layout(sub)
     rec = command("recommend", _recommend, "list the items a saved model predicts a user to rate highest")
     rec.add_argument("--model", required=True, metavar="FILE", help="written by flexlib train --save")
     rec.add_argument("--user", required=True, metavar="ID", help="the user's id as in the data set")
@@ -77,12 +112,28 @@ def _parser():
     return parser
 
 
-def _load(args):
+def _add_layout(sub):
+    sub.add_argument("--columns", nargs="+", default=[], metavar="WHAT=NAME",
+                     help="a file's columns: user=, item=, rating=, timestamp=")  # fmt: skip
+    sub.add_argument("--scale", nargs=3, type=float, metavar=("LOW", "HIGH", "STEP"), help="a file's rating scale")
+
+
+def _at_least_one(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def _columns(args):
     for text in args.columns:
         if not all(text.partition("=")):
             raise FlexError(f"--columns: '{text}' is not of the form WHAT=NAME")
-    columns = dict(text.split("=", 1) for text in args.columns)
-    return load_ratings(args.dataset, columns, args.scale)
+    return dict(text.split("=", 1) for text in args.columns)
+
+
+def _load(args):
+    return load_ratings(args.dataset, _columns(args), args.scale)
 
 
 def _data(args):
@@ -122,6 +173,34 @@ def _train(args):
         save_model(model, args.save)
 
 
+def _run_plan(args, make, *what, **named):
+    """Work off the plan that `make` makes of `what`; prints where the records are and what became of the runs."""
+    try:
+        from flexlib.ledger import run_plan  # Optuna is an extra, and slow to import
+    except ImportError as error:
+        raise FlexError(f"a sweep needs {error.name}: pip install 'flexlib[sweep]'") from None
+    protocols = list(dict.fromkeys(args.protocol or ["released", "holdout"]))
+    options = dict(max_seconds=args.max_seconds_per_run, columns=_columns(args), scale=args.scale)
+    plan = make(args.dataset, protocols, *what, seed=args.seed, **options, **named)
+    device = choose_device(args.device)
+    table = run_plan(plan, Path(args.out), args.storage, args.workers, device, args.heartbeat)
+    counts = table.groupby("protocol")["status"].value_counts().unstack(fill_value=0)
+    best = table.groupby("protocol")["rmse"].min().rename("lowest rmse")
+    print(counts.join(best).to_string(float_format="{:.4f}".format))
+    print(f"wrote {Path(args.out) / plan.name}.parquet")
+    return table
+
+
+def _sweep(args):
+    _run_plan(args, Plan.sweep, args.runs, space=args.space)
+
+
+def _replay(args):
+    configs, authors = read_authors_records(args.records)
+    table = _run_plan(args, Plan.replay, configs)
+    del authors, table
+
+
 def _recommend(args):
     if args.k < 1:
         raise FlexError(f"-k {args.k}: at least 1 is needed")
@@ -152,7 +231,7 @@ def main(arguments=None):
         print(f"flexlib: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("flexlib: interrupted", file=sys.stderr)
+        print("flexlib: interrupted; finished runs of a sweep are kept", file=sys.stderr)
         return 130
     return 0
 

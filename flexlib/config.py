@@ -14,8 +14,22 @@ from pathlib import Path
 
 import yaml
 
-ACTIVATIONS = ("selu", "relu", "relu6", "elu", "lrelu", "sigmoid", "tanh", "swish")
-OPTIMIZERS = ("adam", "adagrad", "rmsprop", "sgd")
+# The paper's, then those of the extended space
+ACTIVATIONS = (
+    "selu",
+    "relu",
+    "relu6",
+    "elu",
+    "lrelu",
+    "sigmoid",
+    "tanh",
+    "swish",
+    "gelu",
+    "mish",
+    "softplus",
+    "hardtanh",
+)
+OPTIMIZERS = ("adam", "adagrad", "rmsprop", "sgd", "adadelta", "adamw")
 PIVOTS = USER_BASED, ITEM_BASED = (0, 1), (1, 0)
 
 
@@ -171,7 +185,7 @@ def _checked(f, value):
 
 @dataclass(frozen=True, kw_only=True)
 class FlexConfig(Settings):
-    """The 17 parameters of the paper's Table 1, and the two switches its released code has beyond them.
+    """The 17 parameters of the paper's Table 1, the two switches its released code has beyond them, and two of ours.
 
     Each field's `metadata` holds Table 1's abbreviation and the meaning. Defaults are those around which
     the released code varies one parameter at a time.
@@ -196,6 +210,10 @@ class FlexConfig(Settings):
     test_split_rate: float = _parameter("TSR", "share held out for testing", 0.3, low=1e-9, high=1, open_high=True)
     output_activation: bool = _parameter("OuA", "activate the output layer too (not in Table 1)", True)
     loss_size_average: bool = _parameter("LSA", "average the loss over all of the batch matrix (not in Table 1)", False)
+    centring: str = _parameter("Cen", "what MeN takes off; not in the paper", "rows", choices=("rows", "biases"))
+    patience: int = _parameter(
+        "Pat", "epochs without gain on validation ratings that end training; not in the paper (0: off)", 0, low=0
+    )
 
     @property
     def item_based(self):

@@ -3,18 +3,15 @@
 Errors are pooled over all scored ratings in float64. An output that is not finite is counted, never dropped.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from flexlib.config import FlexError
-from flexlib.train import RowTable, fit, mean_by
-
-CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB each for input and output
+from flexlib.predict import network_outputs, round_predictions
+from flexlib.train import fit, mean_by
 
 
 @dataclass(eq=False)
@@ -91,45 +88,13 @@ def _predict(model, shown, values, rows, columns):
         seen.append((np.bincount(ids[train], minlength=n) > 0)[at])
         means.append(mean_by(ids[train], model.ratings.values[train], n)[at])
     unseen = ~(seen[0] & seen[1])
-    predicted = _network_outputs(model, shown, values, rows, columns) + model.row_means[rows].astype(np.float64)
+    predicted = network_outputs(model, shown, values, rows, columns) + model.centres(rows, columns)
     if model.protocol.unseen_fallback:
         predicted = np.where(unseen, np.where(seen[0], means[0], means[1]), predicted)
     nonfinite = ~np.isfinite(predicted)
     if model.config.prediction_rounding:
         predicted = round_predictions(predicted, model.ratings.scale, model.protocol.rounding)
     return predicted, unseen, nonfinite
-
-
-def round_predictions(predicted, scale, rounding):
-    """Prediction rounding (PrR, Section 3.2): to the nearest step of the scale and into its range, NaN where not
-    finite; with `rounding` "released" to halves in [0, 5], NaN read as 2.5. Halfway cases go to the even step."""
-    if rounding == "released":
-        (low, high, step), predicted = (0.0, 5.0, 0.5), np.where(np.isnan(predicted), 2.5, predicted)
-    else:
-        (low, high, step), predicted = scale, np.where(np.isfinite(predicted), predicted, np.nan)
-    return np.clip(low + np.round((predicted - low) / step) * step, low, high)
-
-
-def _network_outputs(model, shown, values, rows, columns):
-    """(k,) network outputs at (rows, columns), from the ratings at index `shown` with these values as input."""
-    n_rows, width = model.shape
-    table = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
-    distinct, place = np.unique(rows, return_inverse=True)
-    by_row = np.argsort(place, kind="stable")
-    size = max(1, CELLS_PER_BLOCK // width)
-    block_ends = np.searchsorted(place[by_row], np.arange(0, len(distinct) + size, size))
-    cells, entries, bounds = table.entries(distinct, size, width)
-    outputs = torch.empty(len(rows), device=model.device)
-    with torch.inference_mode():
-        for block, (first, last) in enumerate(itertools.pairwise(bounds)):
-            n = min(size, len(distinct) - block * size)
-            inputs = torch.zeros(n * width, device=model.device)
-            inputs[cells[first:last]] = entries[first:last]
-            wanted = by_row[block_ends[block] : block_ends[block + 1]]
-            at = torch.from_numpy((place[wanted] - block * size) * width + columns[wanted]).to(model.device)
-            dense = model.network(inputs.view(n, width)).view(-1)
-            outputs[torch.from_numpy(wanted).to(model.device)] = dense[at]
-    return outputs.cpu().numpy()
 
 
 def recommend(model, user_id, k=10):

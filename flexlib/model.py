@@ -20,6 +20,10 @@ ACTIVATION_FUNCTIONS = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "swish": F.silu,
+    "gelu": F.gelu,
+    "mish": F.mish,
+    "softplus": F.softplus,
+    "hardtanh": F.hardtanh,
 }
 
 
@@ -42,24 +46,27 @@ class Autoencoder(nn.Module):
         self.encoder_biases = nn.ParameterList([torch.zeros(size) for size in sizes[1:]])
         self.decoder_weights = nn.ParameterList([] if config.decoder_constraint else decoder)
         self.decoder_biases = nn.ParameterList([torch.zeros(size) for size in reversed(sizes[:-1])])
+        self.config = config
         self.activation = ACTIVATION_FUNCTIONS[config.activation]
-        self.drop_probability = config.drop_probability
-        self.output_activation = config.output_activation
 
-    def forward(self, inputs, generator=None):
-        """Reconstruct `inputs` (B, n_columns). With a generator (of the inputs' device) the bottleneck is
-        dropped out, as in training; without one nothing is random."""
+    def halves(self):
+        """Encoder and decoder, each as its weights, its biases and whether the weights are (inputs, outputs)."""
+        outwards = list(self.decoder_weights) or list(reversed(self.encoder_weights))
+        return (self.encoder_weights, self.encoder_biases, True), (outwards, self.decoder_biases, False)
+
+    def activate_output(self, values):
+        """What the output layer does to its sums (B, n_columns), or to any of them."""
+        return self.activation(values) if self.config.output_activation else values
+
+    def forward(self, inputs):
+        """Reconstruct `inputs` (B, n_columns), without dropout. `flexlib.backprop` has the passes of training."""
         hidden = inputs
         for weight, bias in zip(self.encoder_weights, self.encoder_biases, strict=True):
             hidden = self.activation(torch.addmm(bias, hidden, weight))
-        if generator is not None:
-            hidden = dropout(hidden, self.drop_probability, generator)
-        weights = list(self.decoder_weights) or list(reversed(self.encoder_weights))
-        for depth, (weight, bias) in enumerate(zip(weights, self.decoder_biases, strict=True), 1):
-            hidden = F.linear(hidden, weight, bias)
-            if depth < len(weights) or self.output_activation:
-                hidden = self.activation(hidden)
-        return hidden
+        *inner, last = zip(*self.halves()[1][:2], strict=True)
+        for weight, bias in inner:
+            hidden = self.activation(F.linear(hidden, weight, bias))
+        return self.activate_output(F.linear(hidden, *last))
 
 
 def _xavier(shape, generator):
@@ -67,9 +74,12 @@ def _xavier(shape, generator):
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-def dropout(values, probability, generator):
-    """Zero each value with `probability`, and scale the rest by 1 / (1 - probability) (Srivastava et al. 2014)."""
-    if probability == 0:
-        return values
+def dropout_factors(values, probability, generator):
+    """As `values`, with 0 at a share of `probability` and 1 / (1 - probability) elsewhere (Srivastava et al. 2014)."""
     kept = torch.rand(values.shape, generator=generator, device=values.device) >= probability
-    return values * kept / (1 - probability)
+    return kept / (1 - probability)
+
+
+def dropout(values, probability, generator):
+    """Zero each value with `probability`, and scale the rest by 1 / (1 - probability)."""
+    return values * dropout_factors(values, probability, generator) if probability else values

@@ -19,7 +19,7 @@ from flexlib.model import Autoencoder
 from flexlib.provenance import provenance
 from flexlib.train import FittedModel, choose_device
 
-FORMAT = "flexlib model 1"
+FORMAT = "flexlib model 2"
 ARRAYS = ("users", "items", "values", "timestamps", "oracle")
 
 
@@ -29,7 +29,12 @@ def save_model(model, path):
     ratings = model.ratings
     tensors = {f"network.{name}": value.contiguous().cpu() for name, value in model.network.state_dict().items()}
     arrays = {f"ratings.{name}": getattr(ratings, name) for name in ARRAYS}
-    arrays |= {"row_means": model.row_means, "train": model.split.train, "test": model.split.test}
+    arrays |= {
+        "row_means": model.row_means,
+        "column_offsets": model.column_offsets,
+        "train": model.split.train,
+        "test": model.split.test,
+    }
     tensors |= {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items() if a is not None}
     texts = {name: getattr(ratings, name) for name in ("user_ids", "item_ids", "titles", "genres")}
     facts = {
@@ -79,6 +84,7 @@ def load_model(path, device=None):
         )  # fmt: skip
         model = FittedModel(
             config=config, protocol=protocol, network=None, ratings=ratings, row_means=arrays["row_means"],
+            column_offsets=arrays["column_offsets"],
             split=Split(arrays["train"], arrays["test"]), device=device, **facts["model"],
         )  # fmt: skip
         _check_arrays(model)
@@ -102,7 +108,9 @@ def _check_arrays(model):
     for ids, size in ((ratings.users, ratings.n_users), (ratings.items, ratings.n_items), (split, n)):
         if ids.dtype.kind != "i" or ids.shape != (n,) or ids.min() < 0 or ids.max() >= size:
             raise ValueError("users, items or split are out of range")
-    if not np.array_equal(split, np.arange(n)) or model.row_means.shape != (model.shape[0],):
-        raise ValueError("split or row means do not match the ratings")
+    if not np.array_equal(split, np.arange(n)) or (model.row_means.shape, model.column_offsets.shape) != (
+        model.shape[:1], model.shape[1:],
+    ):  # fmt: skip
+        raise ValueError("split or centring do not match the ratings")
     if any(texts is not None and len(texts) != ratings.n_items for texts in (ratings.titles, ratings.genres)):
         raise ValueError("titles or genres do not match the items")

@@ -4,29 +4,35 @@ The ratings live on the device from the start. Each epoch's shuffled entries are
 batch is a slice of them, and the loop reads one number back per epoch.
 """
 
-import itertools
 import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from flexlib.backprop import Backprop
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split, split_ratings
+from flexlib.entries import RowTable
 from flexlib.model import Autoencoder, dropout
+from flexlib.optimizers import make_optimizer
+from flexlib.predict import network_outputs
 
-MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code
+VALIDATION_SHARE = 0.1  # of the training ratings, that early stopping (patience) watches
+SHRINKAGE = 5  # ratings of 0 that a column's bias is averaged with
 
 
 @dataclass(eq=False)
 class FittedModel:
     """A trained network with all it takes to score it, to recommend with it and to say where it came from.
 
-    row_means: (rows,) stars added back to the network's output (zeros where MeN is off). history: each epoch's RMSE
-    over the training ratings, taken while training. status: "ok", or "diverged" where the loss became NaN or infinite,
-    which ends training. steps: optimizer steps taken. seconds: of training alone.
+    row_means (rows,), column_offsets (columns,): stars added back to the network's output (zeros where MeN is off;
+    offsets belong to centring by biases). history: each epoch's RMSE over the training ratings, taken while training.
+    status: "ok", or "diverged" where the loss became NaN or infinite, which ends training. steps: optimizer steps.
+    seconds: of training alone.
     """
 
     config: FlexConfig
@@ -35,6 +41,7 @@ class FittedModel:
     ratings: Ratings
     split: Split
     row_means: np.ndarray
+    column_offsets: np.ndarray
     seed: int
     device: str
     status: str = "ok"
@@ -58,37 +65,13 @@ class FittedModel:
         counts = (self.ratings.n_users, self.ratings.n_items)
         return counts[::-1] if self.config.item_based else counts
 
+    def centres(self, rows, columns):
+        """(k,) float32 stars that centring takes off the ratings at (rows, columns)."""
+        return self.row_means[rows] + self.column_offsets[columns]
+
     def centred(self, index):
-        """(k,) float32 values of the ratings at `index`, less their row's mean."""
-        return self.ratings.values[index] - self.row_means[self.rows[index]]
-
-
-class RowTable:
-    """Entries of a sparse matrix by row, on the device: for any order of rows, their entries in one go."""
-
-    def __init__(self, rows, columns, values, n_rows, device):
-        order = np.argsort(rows, kind="stable")
-        self.counts = np.bincount(rows, minlength=n_rows)
-        self.starts = torch.from_numpy(np.cumsum(self.counts) - self.counts).to(device)
-        self.columns = torch.from_numpy(columns[order].astype(np.int64)).to(device)
-        self.values = torch.from_numpy(values[order]).to(device, torch.get_default_dtype())
-
-    def entries(self, order, batch_size, n_columns):
-        """The entries of the rows in `order` (k,), cut into batches of `batch_size` rows.
-
-        Returns their flat cells in a (batch_size, n_columns) matrix, their values, and the k // batch_size + 1
-        offsets (on the host) where each batch's entries begin.
-        """
-        device, counts = self.values.device, self.counts[order]
-        ends = np.concatenate([[0], np.cumsum(counts)])
-        lengths = torch.from_numpy(counts).to(device)
-        total = int(ends[-1])
-        shift = self.starts[torch.from_numpy(order).to(device)] - torch.from_numpy(ends[:-1]).to(device)
-        at = torch.arange(total, device=device) + torch.repeat_interleave(shift, lengths, output_size=total)
-        place = torch.arange(len(order), device=device) % batch_size * n_columns
-        cells = torch.repeat_interleave(place, lengths, output_size=total) + self.columns[at]
-        bounds = ends[np.minimum(np.arange(0, len(order) + batch_size, batch_size), len(order))]
-        return cells, self.values[at], bounds.tolist()
+        """(k,) float32 values of the ratings at `index`, centred."""
+        return self.ratings.values[index] - self.centres(self.rows[index], self.columns[index])
 
 
 def choose_device(device=None):
@@ -108,22 +91,32 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
     ratings: `Ratings`. config: `FlexConfig`. protocol: a `Protocol` or a name. split: by default a random
     one of the configuration's test split rate. The split, the initial weights and the order of batches depend on the
     seed and the configuration alone, never on the protocol, so that two protocols differ by themselves alone.
-    on_epoch: called with the model after each epoch. Raises `FlexError` for a protocol or device that is not.
+    on_epoch: called with the model after each epoch. With `patience`, a share of the training ratings is held back to
+    watch, training ends when their RMSE has not fallen for so many epochs, and the best epoch's weights stay.
+    Raises `FlexError` for a protocol or device that is not.
     """
     protocol, device = Protocol.named(protocol), choose_device(device)
     split = split or split_ratings(ratings, config.test_split_rate, seed)
+    test = split.test
+    if config.patience:
+        shuffled = split.train[np.random.default_rng([seed, 0x57A1]).permutation(len(split.train))]
+        n_validation = max(1, round(VALIDATION_SHARE * len(shuffled)))
+        split = Split(np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation]))
     model = FittedModel(
         config=config, protocol=protocol, network=None, ratings=ratings, split=split,
-        row_means=np.zeros(0, np.float32), seed=seed, device=device,
+        row_means=np.zeros(0), column_offsets=np.zeros(0), seed=seed, device=device,
     )  # fmt: skip
-    model.row_means = row_means(model)
+    model.row_means, model.column_offsets = centring(model)
     model.network = Autoencoder(model.shape[1], config, _generator(seed, 1)).to(device)
     trainer = _Trainer(model, _generator(seed, 3, device))
     order = _generator(seed, 2)
-    for _ in range(config.epochs):
+    best = Best(math.inf, 0, None)
+    for epoch in range(1, config.epochs + 1):
         begun = time.perf_counter()
         with _threads_for(model):
             rmse = trainer.epoch(order)
+        if rmse is not None and config.patience:
+            best = best.or_better(validation_rmse(model), epoch, trainer.passes.parameters)
         model.seconds += time.perf_counter() - begun
         if rmse is None:
             model.status = "diverged"
@@ -131,7 +124,33 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
         model.history.append(rmse)
         if on_epoch:
             on_epoch(model)
+        if config.patience and epoch - best.epoch >= config.patience:
+            break
+    if best.weights is not None and model.status == "ok":
+        trainer.passes.parameters.data.copy_(best.weights)
+    model.split = Split(split.train, test)
     return model
+
+
+class Best(NamedTuple):
+    """The epoch with the lowest validation RMSE so far, and its weights."""
+
+    rmse: float
+    epoch: int
+    weights: torch.Tensor | None
+
+    def or_better(self, rmse, epoch, weights):
+        """This, or the new epoch if its RMSE is lower."""
+        return Best(rmse, epoch, weights.detach().clone()) if rmse < self.rmse else self
+
+
+def validation_rmse(model):
+    """RMSE over the test part of the model's split, from its training ratings as input, whatever the protocol."""
+    train, test = model.split.train, model.split.test
+    rows, columns = model.rows[test], model.columns[test]
+    outputs = network_outputs(model, train, model.centred(train), rows, columns)
+    gap = outputs + model.centres(rows, columns) - model.ratings.values[test]
+    return float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))
 
 
 @contextmanager
@@ -139,7 +158,8 @@ def _threads_for(model):
     """One thread where a step's largest product is small: handing it to several costs more than it saves."""
     threads = torch.get_num_threads()
     widest = max(weight.numel() for weight in model.network.parameters())
-    rows = model.shape[0] if model.protocol.pad_refeeding else model.config.train_batch_size
+    noisy = model.config.drop_probability or model.config.noise_probability
+    rows = model.shape[0] if model.protocol.pad_refeeding and noisy else model.config.train_batch_size
     try:
         torch.set_num_threads(1 if rows * widest < 5_000_000 else threads)
         yield
@@ -147,13 +167,20 @@ def _threads_for(model):
         torch.set_num_threads(threads)
 
 
-def row_means(model):
-    """Equation 3, over the ratings the protocol names: (rows,) float32; rows with none get the overall mean.
+def centring(model):
+    """What mean normalization takes off: (rows,) and (columns,) float32, zeros where it is off.
 
-    Zeros where mean normalization is off.
+    Over the ratings that the protocol names: Equation 3 for rows (those with no rating get the overall mean); for
+    columns, with centring by biases, the mean of what is left, shrunk by `SHRINKAGE` ratings of 0 (Koren 2010).
     """
     used = slice(None) if model.protocol.means == "all" else model.split.train
-    return mean_by(model.rows[used], model.ratings.values[used], model.shape[0]) * model.config.mean_normalization
+    rows, columns, values = model.rows[used], model.columns[used], model.ratings.values[used]
+    means = mean_by(rows, values, model.shape[0]) * model.config.mean_normalization
+    offsets = np.zeros(model.shape[1], np.float32)
+    if model.config.mean_normalization and model.config.centring == "biases":
+        sums = np.bincount(columns, weights=values - means[rows], minlength=len(offsets))
+        offsets[:] = sums / (np.bincount(columns, minlength=len(offsets)) + SHRINKAGE)
+    return means, offsets
 
 
 def mean_by(keys, values, n):
@@ -170,101 +197,110 @@ def _generator(seed, stream, device="cpu"):
     return torch.Generator(device).manual_seed(int(state[0] << np.uint64(31) | state[1] >> np.uint64(1)))
 
 
-def _optimizer(parameters, config):
-    common = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
-    on_cpu = parameters[0].device.type == "cpu"
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, fused=True, **common)
-    if config.optimizer == "adagrad":
-        return torch.optim.Adagrad(parameters, fused=on_cpu or None, **common)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=MOMENTUM, fused=True, **common)
-    return torch.optim.RMSprop(parameters, momentum=MOMENTUM, foreach=True, **common)
-
-
 class _Trainer:
-    """One network's training state: the rows' entries on the device, the optimizer, the random stream."""
+    """One network's training state: the rows' entries on the device, the passes, the optimizer, the random stream."""
 
     def __init__(self, model, generator):
-        self.model, self.config, self.protocol = model, model.config, model.protocol
-        self.network, self.generator = model.network, generator
-        train = model.split.train
-        self.n_columns = model.shape[1]
+        self.model, self.config, self.protocol, self.generator = model, model.config, model.protocol, generator
+        self.passes = Backprop(model.network, generator)
+        self.optimizer = make_optimizer(self.passes.parameters, self.config)
+        train, self.width = model.split.train, model.shape[1]
         values = model.centred(train)
         self.table = RowTable(model.rows[train], model.columns[train], values, model.shape[0], model.device)
         self.rows = np.flatnonzero(self.table.counts)
         covered = values != 0 if self.protocol.loss_entries == "nonzero" else np.ones(len(values), bool)
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
-        self.optimizer = _optimizer(list(self.network.parameters()), self.config)
+        # Without MKL, PyTorch has no product of a sparse and a dense matrix on a CPU.
+        self.sparse = str(model.device) == "cpu" and torch.backends.mkl.is_available()
 
     def epoch(self, order_generator):
         """Train on each row once; the RMSE of the first passes over the ratings, None where a loss was not finite."""
         size = self.config.train_batch_size
         order = self.rows[torch.randperm(len(self.rows), generator=order_generator).numpy()]
-        cells, values, bounds = self.table.entries(order, size, self.n_columns)
         starts = np.arange(0, len(order), size)
         covered = np.add.reduceat(self.covered[order], starts).tolist()
         padded = (np.maximum.reduceat(order, starts) + 1).tolist()
-        squares = torch.zeros((), device=values.device)
-        watched = torch.zeros((), device=values.device)
-        entries = 0
-        for batch, (first, last) in enumerate(itertools.pairwise(bounds)):
-            n_rows = min(size, len(order) - batch * size)
-            count = n_rows * self.n_columns if self.whole_matrix else covered[batch]
+        squares = torch.zeros((), device=self.table.values.device)
+        watched = torch.zeros((), device=self.table.values.device)
+        scored = 0
+        for batch, (entries, values) in enumerate(self.table.batches(order, size, self.width, self.sparse)):
+            count = entries.shape[0] * self.width if self.whole_matrix else covered[batch]
             if count == 0 and not self.config.loss_size_average:
                 continue  # nothing to fit (0 / 0): the released code skips such a batch too
-            error, loss = self._batch(cells[first:last], values[first:last], n_rows, padded[batch], count)
+            error, loss = self._batch(entries, values, padded[batch], count)
             squares += error
             watched += loss
-            entries += covered[batch]
+            scored += covered[batch]
         # A step may blow the weights up after the last loss was seen: they are watched too.
-        watched += sum(weight.detach().sum() for weight in self.network.parameters())
-        squares, watched = torch.stack([squares, watched]).tolist()
-        return math.sqrt(squares / max(entries, 1)) if math.isfinite(watched) else None
+        squares, watched = torch.stack([squares, watched + self.passes.parameters.sum()]).tolist()
+        return math.sqrt(squares / max(scored, 1)) if math.isfinite(watched) else None
 
-    def _batch(self, cells, values, n_rows, padded, count):
-        """The step on a batch's ratings, then DeF steps on its own output."""
-        config, protocol, width = self.config, self.protocol, self.n_columns
+    def _batch(self, entries, values, padded, count):
+        """The step on a batch's ratings, then DeF steps on its own output. `padded`: rows of the released code's
+        batch matrix. Returns the first pass's squared error over the ratings, and the sum of all losses."""
+        config, protocol, passes = self.config, self.protocol, self.passes
+        n_rows, refeeding = entries.shape[0], config.dense_refeeding
         seen = values
         if protocol.noise == "input-and-refed":
             seen = dropout(values, config.noise_probability, self.generator)
-        n_matrix = padded if protocol.pad_refeeding and config.dense_refeeding else n_rows
-        inputs = torch.zeros(n_matrix * width, device=values.device)
-        inputs[cells] = seen
-        outputs = self.network(inputs.view(n_matrix, width), self.generator)
-        gap = outputs.view(-1)[cells] - values
+        weights = None
+        if protocol.pad_refeeding and refeeding and padded > n_rows:
+            weights = self._pad(entries, padded)
+        hidden, trace = passes.forward(seen, entries)
+        whole = refeeding or self.whole_matrix
+        outputs, before = passes.outputs(hidden, None if whole else entries)
+        at, before_at = (t.view(-1)[entries.cells] if whole else t for t in (outputs, before))
+        gap = at - values
         if protocol.loss_entries == "nonzero":
             gap = gap * (values != 0)
-        error = squares = gap.square().sum()
+        squares = error = gap.square().sum()
+        size = (padded if protocol.pad_first_pass else n_rows) * self.width
+        divisor = size if config.loss_size_average else count
         if self.whole_matrix:
-            targets = torch.zeros(n_rows * width, device=values.device)
-            targets[cells] = values
-            error = (outputs[:n_rows].reshape(-1) - targets).square().sum()
-        size = (padded if protocol.pad_first_pass else n_rows) * width
-        loss = error / (size if config.loss_size_average else count)
-        self._step(loss)
-        watched = loss.detach()
-        for _ in range(config.dense_refeeding):
-            outputs, loss = self._refeed(outputs.detach())
+            gap = outputs - entries.dense(values)
+            gap[n_rows:] = 0
+            error, at, before_at = gap.square().sum(), outputs, before
+        passes.backward(gap * (2 / divisor), at, before_at, hidden, trace, entries)
+        self._step()
+        watched = error / divisor
+        for _ in range(refeeding):
+            outputs, loss = self._refeed(outputs, weights)
             watched = watched + loss
-        return squares.detach(), watched
+        return squares, watched
 
-    def _refeed(self, outputs):
+    def _pad(self, entries, padded):
+        """Append the batch matrix's zero rows. Without dropout or noise they are all alike: one stands for
+        all, and what it weighs is returned, (rows, 1)."""
+        n_rows = entries.shape[0]
+        if self.config.drop_probability or self.config.noise_probability:
+            entries.pad(padded)
+            return None
+        entries.pad(n_rows + 1)
+        weights = torch.ones(n_rows + 1, 1, device=self.table.values.device)
+        weights[-1] = padded - n_rows
+        return weights
+
+    def _refeed(self, outputs, weights):
         """One step that fits the network to its own output (Kuchaiev and Ginsburg 2017), with DeFR and NoP."""
         targets = torch.round(outputs * 2) / 2 if self.config.dense_refeeding_rounding else outputs
         inputs = dropout(targets, self.config.noise_probability, self.generator)
-        refitted = self.network(inputs, self.generator)
+        hidden, trace = self.passes.forward(inputs)
+        refitted, before = self.passes.outputs(hidden)
+        weigh = (lambda matrix: matrix) if weights is None else weights.mul
+        size = weigh(torch.ones_like(targets[:, :1])).sum() * self.width
         if self.protocol.loss_entries == "nonzero":
-            error, count = ((refitted - inputs) * (inputs != 0)).square().sum(), (inputs != 0).sum()
+            covered = inputs != 0
+            gap, count = (refitted - inputs) * covered, weigh(covered).sum()
         else:
-            error, count = (refitted - targets).square().sum(), targets.numel()
-        loss = error / (targets.numel() if self.config.loss_size_average else count)
-        self._step(loss)
-        return refitted, loss.detach()
+            gap, count = refitted - targets, size
+        divisor = size if self.config.loss_size_average else count
+        weighted = weigh(gap)
+        loss = torch.dot(weighted.view(-1), gap.view(-1)) / divisor
+        self.passes.backward(weighted * (2 / divisor), refitted, before, hidden, trace)
+        self._step()
+        return refitted, loss
 
-    def _step(self, loss):
-        self.optimizer.zero_grad()
-        loss.backward()
+    def _step(self):
         self.optimizer.step()
         self.model.steps += 1

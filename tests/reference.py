@@ -23,6 +23,10 @@ def activate(x, kind):
         "sigmoid": lambda: (1 + torch.tanh(x / 2)) / 2,
         "tanh": lambda: torch.tanh(x),
         "swish": lambda: x * (1 + torch.tanh(x / 2)) / 2,
+        "gelu": lambda: x * (1 + torch.erf(x / 2**0.5)) / 2,
+        "mish": lambda: x * torch.tanh(torch.logaddexp(x, torch.zeros_like(x))),
+        "softplus": lambda: torch.logaddexp(x, torch.zeros_like(x)),
+        "hardtanh": lambda: torch.where(x > 1, 1.0, torch.where(x < -1, -1.0, x)),
     }[kind]()
 
 
@@ -44,6 +48,12 @@ class Reference:
         self.n_rows, self.n_columns = sizes
         self.train, self.test = split.train.tolist(), split.test.tolist()
         self.means = self.row_means(range(len(self.values)) if protocol.means == "all" else self.train)
+        self.offsets = [0.0] * self.n_columns
+        if config.mean_normalization and config.centring == "biases":
+            used = range(len(self.values)) if protocol.means == "all" else self.train
+            for column in range(self.n_columns):
+                own = [self.values[k] - self.means[self.rows[k]] for k in used if self.columns[k] == column]
+                self.offsets[column] = float(np.float32(sum(own) / (len(own) + 5)))
         depth = len(config.hidden_layers)
         copy = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
         self.encoder = [(copy[f"encoder_weights.{k}"], copy[f"encoder_biases.{k}"]) for k in range(depth)]
@@ -57,6 +67,8 @@ class Reference:
             "adam": lambda p, **k: torch.optim.Adam(p, foreach=False, **k),
             "adagrad": lambda p, **k: torch.optim.Adagrad(p, foreach=False, **k),
             "rmsprop": lambda p, **k: torch.optim.RMSprop(p, momentum=0.9, foreach=False, **k),
+            "adadelta": lambda p, **k: torch.optim.Adadelta(p, foreach=False, **k),
+            "adamw": lambda p, **k: torch.optim.AdamW(p, foreach=False, **k),
             "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, foreach=False, **k),
         }[config.optimizer](self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
@@ -71,7 +83,8 @@ class Reference:
         return means
 
     def centred(self, k):
-        return float(np.float32(self.values[k]) - np.float32(self.means[self.rows[k]]))
+        centre = np.float32(self.means[self.rows[k]]) + np.float32(self.offsets[self.columns[k]])
+        return float(np.float32(self.values[k]) - centre)
 
     def forward(self, x, generator=None):
         for matrix, bias in self.encoder:
@@ -165,7 +178,7 @@ class Reference:
                 if self.rows[other] == row:
                     raw = self.protocol.test_input == "visible-raw"
                     x[0, self.columns[other]] = self.values[other] if raw else self.centred(other)
-            value = self.forward(x)[0, column].item() + self.means[row]
+            value = self.forward(x)[0, column].item() + self.means[row] + self.offsets[column]
             if self.protocol.unseen_fallback and not (row in known_rows and column in known_columns):
                 same = [self.values[t] for t in self.train if self.rows[t] == row]
                 same = same or [self.values[t] for t in self.train if self.columns[t] == column] or [overall]

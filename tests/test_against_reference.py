@@ -34,6 +34,8 @@ CONFIG_FIELDS = {
     "test_split_rate": st.sampled_from([0.1, 0.4]),
     "output_activation": st.booleans(),
     "loss_size_average": st.booleans(),
+    "centring": st.sampled_from(["rows", "biases"]),
+    "patience": st.just(0),  # early stopping has tests of its own
 }  # fmt: skip
 PROTOCOL_FIELDS = {
     "means": st.sampled_from(["training", "all"]),
@@ -96,6 +98,7 @@ FLIPS = [
     *({name: True} for name in ("dense_refeeding_rounding", "decoder_constraint", "prediction_rounding")),
     *({name: False} for name in ("mean_normalization", "output_activation")),
     {"loss_size_average": True},
+    {"centring": "biases"},
     {"pivot_indexes": [1, 0]},
     {"dense_refeeding": 0},
     {"dense_refeeding": 3},

@@ -24,10 +24,10 @@ RECORD_COLUMNS = {
 }  # fmt: skip
 
 
-def test_table_1_has_17_parameters_and_the_released_code_two_more():
+def test_table_1_has_17_parameters_the_released_code_two_more_and_we_two():
     abbreviations = [f.metadata["abbreviation"] for f in FlexConfig.__dataclass_fields__.values()]
     table1 = "LR WeD HLs DrP NoP TBS Ep Opt Act DeF DeFR DeC MeN PrR PI TMR TSR".split()
-    assert abbreviations == [*table1, "OuA", "LSA"]
+    assert abbreviations == [*table1, "OuA", "LSA", "Cen", "Pat"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_table_1_has_17_parameters_and_the_released_code_two_more():
         ({"test_masking_rate": 1.1}, ["test_masking_rate (TMR)", "at most 1"]),
         ({"test_split_rate": 0}, ["test_split_rate (TSR)"]),
         ({"optimizer": "ADAM"}, ["optimizer (Opt)", "'ADAM'", "adagrad"]),
-        ({"activation": "gelu"}, ["activation (Act)", "selu"]),
+        ({"activation": "glu"}, ["activation (Act)", "selu"]),
         ({"pivot_indexes": [1, 1]}, ["pivot_indexes (PI)", "[0, 1] or [1, 0]"]),
         ({"mean_normalization": "yes"}, ["mean_normalization (MeN)", "true or false"]),
     ],
@@ -121,7 +121,9 @@ def test_overrides_and_broken_files_name_the_place(refused, tmp_path):
 
 def test_every_preset_and_protocol_is_whole():
     assert {name: FlexConfig.preset(name) for name in PRESETS}
-    assert list(PROTOCOLS) == ["released", "described", "holdout"]
+    assert list(PROTOCOLS) == ["released", "described", "holdout", "released-padded"]
+    padded = Protocol.named("released").replace(pad_refeeding=True)
+    assert Protocol.named("released-padded") == padded
     assert Protocol.named("holdout") == Protocol()
     assert FlexConfig.preset("autorec-item").item_based
     assert not FlexConfig.preset("autorec-user").item_based
