@@ -7,15 +7,17 @@ import os
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from flexlib.config import PAPERS_DATASET, PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.provenance import provenance
-from flexlib.replay import read_authors_records
+from flexlib.replay import read_authors_records, replay_report
 from flexlib.sampling import SPACES
 from flexlib.sources import DATASETS, data_folders
 from flexlib.storage import check_writable, load_model, save_model
-from flexlib.sweep import Plan
+from flexlib.sweep import Plan, load_records
 from flexlib.train import choose_device, fit
 
 MANUAL = """\
@@ -90,6 +92,8 @@ def _parser():
     )  # fmt: skip
     replay.add_argument("records", metavar="RECORDS.csv")
     replay.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
+    replay.add_argument("--repeat", metavar="FILE", help="records of this replay under another --seed: how far two of"
+                        " our own runs agree")  # fmt: skip
     for sub in (sweep, replay):
         sub.add_argument("--seed", type=int, default=0, help="of configurations, splits and weights (default: 0)")
         sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
@@ -187,8 +191,9 @@ def _run_plan(args, make, *what, **named):
     counts = table.groupby("protocol")["status"].value_counts().unstack(fill_value=0)
     best = table.groupby("protocol")["rmse"].min().rename("lowest rmse")
     print(counts.join(best).to_string(float_format="{:.4f}".format))
-    print(f"wrote {Path(args.out) / plan.name}.parquet")
-    return table
+    path = Path(args.out) / f"{plan.name}.parquet"
+    print(f"wrote {path}")
+    return table, path
 
 
 def _sweep(args):
@@ -197,8 +202,19 @@ def _sweep(args):
 
 def _replay(args):
     configs, authors = read_authors_records(args.records)
-    table = _run_plan(args, Plan.replay, configs)
-    del authors, table
+    repeat = load_records(args.repeat) if args.repeat else None
+    table, path = _run_plan(args, Plan.replay, configs)
+    report = replay_report(table, configs, authors, repeat)
+    for protocol, groups in report["agreement"].items():
+        print(f"\nagreement of '{protocol}' with the recorded RMSE (stars):")
+        print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))
+    print("\nthe runs that disagree most:")
+    print(pd.DataFrame(report.get("disagreements", {})).T.to_string(float_format="{:.3f}".format))
+    path = path.with_suffix(".json")
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    print(f"wrote {path}")
 
 
 def _recommend(args):

@@ -8,6 +8,7 @@ import contextlib
 import math
 import multiprocessing
 import os
+import platform
 import time
 import warnings
 from collections import Counter
@@ -24,6 +25,7 @@ from flexlib.config import FlexError, first_line
 from flexlib.sweep import blank_record, config_of, load_records, run_one, save_records, to_table
 
 ATTEMPTS = 3  # that may kill their worker before a run is recorded as failed
+PRIOR_SECONDS = 100  # of runs as the cost model has them, before the measured ones outweigh it
 EXPORT_SECONDS = 30  # between two writings of the records while a sweep goes on
 
 
@@ -46,8 +48,11 @@ class Storage:
         except sqlalchemy.exc.ArgumentError:
             return "the storage's URL"
 
-    def study(self, plan):
-        """The plan's study in it, made where it is not there. Raises `FlexError` without the password."""
+    def open(self, plan):
+        """The plan's study in it, made where it is not there, and a function that closes its connections.
+
+        Raises `FlexError` without the password.
+        """
         try:
             url = sqlalchemy.make_url(self.url)
             if url.drivername == "postgresql":
@@ -59,9 +64,15 @@ class Storage:
                     url.render_as_string(hide_password=False), engine_kwargs=options,
                     heartbeat_interval=self.heartbeat, grace_period=3 * self.heartbeat,
                 )  # fmt: skip
-            return optuna.create_study(storage=storage, study_name=plan.name, load_if_exists=True)
+            study = optuna.create_study(storage=storage, study_name=plan.name, load_if_exists=True)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
             raise FlexError(f"{self.shown}: cannot be used ({self._without_password(error)})") from None
+
+        def close():
+            storage.remove_session()
+            storage.engine.dispose()
+
+        return study, close
 
     def _without_password(self, error):
         text = first_line(error)
@@ -92,7 +103,7 @@ class _Work:
     def __init__(self, plan, ratings, storage, carried, device):
         self.plan, self.ratings, self.device, self.carried = plan, ratings, device, carried
         self.estimates = plan.estimates(ratings)
-        self.study = storage.study(plan)
+        self.study, self.close = storage.open(plan)
         self.jobs = [job for job, seconds in self.estimates.items() if seconds <= plan.max_seconds]
 
     def free(self):
@@ -123,6 +134,7 @@ class _Work:
         if job in _state(self.study)[1]:
             raise optuna.TrialPruned("taken by another worker meanwhile")
         trial.set_user_attr("job", list(job))
+        trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
         try:
             record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
         except KeyboardInterrupt:
@@ -183,6 +195,7 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
             process.terminate()
             process.join()
         table = _export(work, path)
+        work.close()
     missing = len(plan.configs) * len(plan.protocols) - len(table)
     if missing:
         raise FlexError(f"{missing} runs are missing, as every worker ended early; {path} has the others: run it again")
@@ -252,10 +265,10 @@ class _Progress:
         done = {job: done[job] for job in self.work.jobs if job in done}
         if len(done) == self.bar.n:
             return
-        spent = sum(record["seconds"] or 0 for record in done.values())
-        expected = sum(self.work.estimates[job] for job, record in done.items() if record["seconds"])
+        spent = PRIOR_SECONDS + sum(record["seconds"] or 0 for record in done.values())
+        expected = PRIOR_SECONDS + sum(self.work.estimates[job] for job, record in done.items() if record["seconds"])
         left = sum(self.work.estimates[job] for job in self.work.jobs if job not in done)
-        left *= (spent / expected if expected else 1) / max(workers, 1)
+        left *= spent / expected / max(workers, 1)
         best = {}
         for (_, protocol), record in done.items():
             if record["status"] == "ok":

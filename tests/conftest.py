@@ -47,6 +47,16 @@ def real_data():
 
 
 @pytest.fixture
+def authors_records():
+    """The path of the authors' table, which lies beside the data sets and is not part of this project."""
+    for folder in data_folders():
+        path = folder.parent / "reference" / "authors-records.csv"
+        if path.exists():
+            return path
+    pytest.skip("needs the authors' table: reference/authors-records.csv beside the folder FLEXLIB_DATA")
+
+
+@pytest.fixture
 def double_precision():
     """Run a test in float64, so that a comparison can be tight."""
     torch.set_default_dtype(torch.float64)

@@ -1,0 +1,314 @@
+"""The engine: the same records by any number of workers, in any order, after any interruption."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from flexlib import ledger
+from flexlib.config import FlexError
+from flexlib.ledger import Storage, _export, _state, _Work, run_plan
+from flexlib.sweep import Plan, load_records, run_one
+
+SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
+SEED = 7  # among its runs are some that take a while and one over the limit
+PROTOCOLS = ("released", "holdout")
+OF_THE_MACHINE = ["seconds", "device", "commit"]  # what two runs of one job may differ in
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def plan_of(runs=6, limit=1.0, **options):
+    return Plan.sweep(SMALL, PROTOCOLS, runs, SEED, max_seconds=limit, **options)
+
+
+def in_process(plan, folder, name="ledger", jobs=None, carried=None):
+    """Work a plan off in this process, without workers; returns the `_Work`."""
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{folder / name}.sqlite3"), carried or {}, "cpu")
+    work.jobs = jobs or work.jobs
+    work.go_on(lambda: True)
+    return work
+
+
+def same(one, other):
+    pd.testing.assert_frame_equal(one.drop(columns=OF_THE_MACHINE), other.drop(columns=OF_THE_MACHINE))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The records of `plan_of()`, one run after the other, without the engine's help."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    plan = plan_of()
+    work = in_process(plan, folder)
+    return _export(work, folder / "records.parquet")
+
+
+def test_every_run_is_accounted_for(undisturbed):
+    plan = plan_of()
+    estimates = plan.estimates(plan.load())
+    assert {(row["run"], row["protocol"]) for _, row in undisturbed.iterrows()} == set(estimates)
+    dear = [seconds > 1.0 for seconds in estimates.values()]
+    assert 0 < sum(dear) < len(dear)  # else the test would show little
+    for _, row in undisturbed.iterrows():
+        seconds = estimates[row["run"], row["protocol"]]
+        assert (row["status"] == "skipped") == (seconds > 1.0)
+        assert row["estimate"] == pytest.approx(seconds, abs=1e-3)
+    ratings = plan.load()
+    row = undisturbed[undisturbed["status"] == "ok"].iloc[0]
+    alone = run_one(plan, ratings, int(row["run"]), row["protocol"], 0.0)
+    assert row["rmse"] == pytest.approx(alone["rmse"], rel=1e-6)
+
+
+def test_another_order_gives_the_same_records(undisturbed, tmp_path):
+    plan = plan_of()
+    jobs = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu").jobs
+    work = in_process(plan, tmp_path, jobs=jobs[::-1])
+    same(_export(work, tmp_path / "records.parquet"), undisturbed)
+
+
+def test_two_workers_give_the_same_records_as_one(undisturbed, tmp_path):
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        same(run_plan(plan_of(), out, workers=workers), undisturbed)
+        same(load_records(out / f"{plan_of().name}.parquet"), undisturbed)
+
+
+def test_more_runs_and_more_seconds_go_on_from_what_is_there(undisturbed, tmp_path, monkeypatch):
+    before = run_plan(plan_of(runs=3, limit=0.1), tmp_path)
+    assert "skipped" in set(before["status"])
+    next(tmp_path.glob("*.sqlite3")).unlink()  # the records alone are enough, as in a fresh clone
+    seconds = before.set_index(["run", "protocol"])["seconds"].dropna()
+    after = run_plan(plan_of(), tmp_path)
+    same(after, undisturbed)
+    kept = after.set_index(["run", "protocol"])["seconds"]
+    assert (kept[seconds.index] == seconds).all()  # not measured again
+
+
+@pytest.mark.parametrize(("other", "pieces"), [
+    (Plan.sweep(SMALL, PROTOCOLS, 2, SEED), ["run 2"]),
+    (Plan.sweep(SMALL, ["holdout"], 6, SEED), ["'released'", "not asked for"]),
+])  # fmt: skip
+def test_records_of_another_plan_are_not_written_over(undisturbed, tmp_path, refused, other, pieces):
+    path = tmp_path / f"{other.name}.parquet"
+    undisturbed.to_parquet(path)
+    before = path.read_bytes()
+    refused(lambda: run_plan(other, tmp_path), path.name, *pieces, "another --out")
+    assert path.read_bytes() == before
+
+
+def test_records_with_other_parameters_or_data_are_refused(undisturbed, tmp_path, refused):
+    plan = plan_of()
+    path = tmp_path / f"{plan.name}.parquet"
+    undisturbed.assign(learning_rate=0.25).to_parquet(path)
+    refused(lambda: run_plan(plan, tmp_path), "run 0", "other parameters")
+    undisturbed.assign(checksum="abc").to_parquet(path)
+    refused(lambda: run_plan(plan, tmp_path), "run 0", "checksum abc")
+
+
+def test_a_run_that_kills_its_workers_is_given_up_and_says_so(tmp_path):
+    plan = plan_of(runs=1)
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu")
+    job = work.jobs[0]
+
+    def die(trial):
+        trial.set_user_attr("job", list(job))
+        raise MemoryError
+
+    work.study.optimize(die, n_trials=ledger.ATTEMPTS, catch=(MemoryError,))
+    work.go_on(lambda: True)
+    table = _export(work, tmp_path / "records.parquet").set_index("protocol")
+    assert table.loc[job[1], "status"] == "failed"
+    assert table.loc[job[1], "error"] == f"its worker died {ledger.ATTEMPTS} times"
+    assert set(table["status"]) == {"failed", "ok"}
+
+
+def test_an_interrupted_run_does_not_count_as_a_killed_worker(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    plan = plan_of(runs=1)
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr("flexlib.ledger.run_one", interrupt)
+        for _ in range(ledger.ATTEMPTS):
+            with pytest.raises(KeyboardInterrupt):
+                work.go_on(lambda: True)
+    assert _state(work.study)[2] == {}
+    work.go_on(lambda: True)
+    assert set(_export(work, tmp_path / "records.parquet")["status"]) == {"ok"}
+
+
+def test_a_job_recorded_by_two_workers_is_exported_once(tmp_path):
+    """A worker that only seemed dead may finish its run after another has done it again."""
+    plan = plan_of(runs=1)
+    work = in_process(plan, tmp_path)
+    record = next(iter(_state(work.study)[0].values()))
+
+    def again(trial):
+        trial.set_user_attr("job", [record["run"], record["protocol"]])
+        trial.set_user_attr("record", record)
+        return record["rmse"]
+
+    work.study.optimize(again, n_trials=1)
+    assert len(_export(work, tmp_path / "records.parquet")) == len(PROTOCOLS)
+
+
+def sweep(out, *more, runs=6, workers=2, dataset=SMALL):
+    """`flexlib sweep` as a process of its own, in a process group of its own."""
+    command = [sys.executable, "-m", "flexlib", "sweep", "--out", str(out), "--dataset", dataset]
+    command += ["--runs", str(runs), "--seed", str(SEED), "--max-seconds-per-run", "1", "--workers", str(workers)]
+    command += ["--heartbeat", "1", "--protocol", "released", "--protocol", "holdout", *more]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out + err
+
+
+def test_a_sweep_killed_at_random_moments_ends_with_the_same_records(undisturbed, tmp_path):
+    rng = random.Random(8)
+    for _ in range(3):
+        process = sweep(tmp_path)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=rng.uniform(3, 8))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    text = finish(sweep(tmp_path))
+    assert f"wrote {tmp_path / plan_of().name}.parquet" in text
+    same(load_records(tmp_path / f"{plan_of().name}.parquet"), undisturbed)
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_so(undisturbed, tmp_path):
+    process = sweep(tmp_path, workers=1)
+    database = tmp_path / f"{plan_of().name}.sqlite3"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        with contextlib.suppress(sqlite3.Error):
+            if (
+                database.exists()
+                and sqlite3.connect(database)
+                .execute("select count(*) from trial_user_attributes where key = 'record'")
+                .fetchone()[0]
+            ):
+                break
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.fail("the sweep ended before it could be interrupted")
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "flexlib: interrupted; finished runs of a sweep are kept"
+    assert "Traceback" not in err
+    kept = load_records(tmp_path / f"{plan_of().name}.parquet")
+    assert (kept["status"] == "ok").any()
+    finish(sweep(tmp_path))
+    same(load_records(tmp_path / f"{plan_of().name}.parquet"), undisturbed)
+
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:] or [
+    Path(found).parent for found in [shutil.which("pg_ctl")] if found
+]
+SECRET = "sesame-7431"
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """The URL, with a password, of a PostgreSQL of the test's own on loopback."""
+    if not POSTGRES:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="flexlib-postgresql-"))
+    owner = {"user": "postgres"} if os.geteuid() == 0 else {}  # it refuses to run as root
+    if owner:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "password").write_text(SECRET)
+    (folder / "password").chmod(0o644)
+
+    def run(tool, *arguments):
+        with (folder / "log").open("a") as log:
+            subprocess.run([POSTGRES[0] / tool, *arguments], check=True, stdout=log, stderr=log, cwd=folder, **owner)
+
+    try:
+        run("initdb", "-D", folder / "data", "-U", "flexlib", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}")
+        run("pg_ctl", "-D", folder / "data", "-w", "start", "-o",
+            f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off")  # fmt: skip
+        try:
+            yield f"postgresql://flexlib:{SECRET}@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_machines_share_a_postgresql_and_take_up_the_run_of_a_killed_worker(undisturbed, postgresql, tmp_path):
+    processes = [sweep(tmp_path / machine, "--storage", postgresql) for machine in ("one", "two")]
+    study = killed = close = None
+    deadline = time.monotonic() + 120
+    while killed is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+        try:
+            if study is None:
+                study, close = Storage(postgresql).open(plan_of())
+        except FlexError:  # the first sweep is still making the tables
+            continue
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state == optuna.trial.TrialState.RUNNING and "worker" in trial.user_attrs:
+                killed = trial
+                os.kill(int(trial.user_attrs["worker"].rpartition(":")[2]), signal.SIGKILL)
+                break
+    assert killed is not None
+    texts = [finish(process) for process in processes]
+    for machine in ("one", "two"):
+        same(load_records(tmp_path / machine / f"{plan_of().name}.parquet"), undisturbed)
+    trials = study.get_trials(deepcopy=False)
+    recorded = [tuple(trial.user_attrs["job"]) for trial in trials if "record" in trial.user_attrs]
+    assert sorted(recorded) == sorted(set(recorded))
+    assert set(recorded) == {(r["run"], r["protocol"]) for _, r in undisturbed.iterrows() if r["status"] != "skipped"}
+    (dead,) = [trial for trial in trials if trial.number == killed.number]
+    assert dead.state == optuna.trial.TrialState.FAIL
+    assert "record" not in dead.user_attrs
+    (heir,) = [t for t in trials if "record" in t.user_attrs and t.user_attrs["job"] == dead.user_attrs["job"]]
+    assert heir.user_attrs["worker"] != dead.user_attrs["worker"]
+    close()
+    left = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(SECRET in text for text in texts)
+    assert not any(SECRET.encode() in content for content in left)
+
+
+@pytest.mark.parametrize("change", [
+    (f":{SECRET}@", f":{SECRET}wrong@"), (r"/postgres$", "/nowhere"), (r":\d+/", ":1/"), ("^postgresql", "postgersql"),
+], ids=["password", "database", "port", "kind"])  # fmt: skip
+def test_a_storage_that_cannot_be_used_is_refused_without_its_password(postgresql, tmp_path, change):
+    process = sweep(tmp_path, "--storage", re.sub(*change, postgresql))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert re.fullmatch(r"flexlib: .*cannot be used \(.*\)\n", err), err
+    assert SECRET not in out + err
+
+
+def test_a_storage_shows_no_password():
+    storage = Storage(f"postgresql://me:{SECRET}@host/db")
+    assert SECRET not in f"{storage} {storage!r}"
+    assert storage.shown == "postgresql://me:***@host/db"

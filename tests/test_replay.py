@@ -1,0 +1,168 @@
+"""The authors' runs again: reading their table, and measures of agreement, by hand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flexlib.__main__ import main
+from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
+from flexlib.replay import (
+    AUTHORS_COLUMNS,
+    agreement,
+    agreement_map,
+    compare_replay,
+    disagreements,
+    nan_handling,
+    read_authors_records,
+    summarise_authors,
+)
+from flexlib.sweep import Plan, load_records, run_one, to_table
+
+HEADER = [*AUTHORS_COLUMNS.values(), "_RMSE", "_learn_time", "1m"]
+ROW = {
+    "mp_learning_rate": "0.01", "mp_weight_decay": "0", "mp_drop_prob": "0.6", "mp_noise_prob": "0.8",
+    "mp_train_batch_size": "8", "mp_test_masking_rate": "0.3", "mp_num_epochs": "1", "mp_optimizer": "adagrad",
+    "mp_activation": "tanh", "mp_hidden_layers": "[6, 4]", "mp_aug_step": "0", "mp_aug_step_floor": "FALSE",
+    "mp_decoder_constraint": "TRUE", "mp_normalize_data": "TRUE", "mp_last_layer_activations": "TRUE",
+    "mp_prediction_floor": "FALSE", "mp_loss_size_average": "TRUE", "dp_test_split_rate": "0.3",
+    "dp_pivot_indexes": "[1, 0]", "_RMSE": "0.9", "_learn_time": "150.5", "1m": "",
+}  # fmt: skip
+SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
+
+
+@pytest.fixture
+def authors_file(tmp_path):
+    """A table of three runs in the authors' layout; returns a function that writes it with changes to its last row."""
+
+    def write(**changes):
+        rows = [ROW, ROW | {"mp_hidden_layers": "4", "dp_pivot_indexes": "[0, 1]", "_RMSE": "1.1", "1m": "0.95"}]
+        pd.DataFrame([*rows, ROW | changes])[HEADER].to_csv(tmp_path / "runs.csv", index=False)
+        return tmp_path / "runs.csv"
+
+    return write
+
+
+def test_the_authors_layout_is_read(authors_file):
+    configs, authors = read_authors_records(authors_file())
+    assert configs[0] == FlexConfig.preset("table2:1").replace(hidden_layers=[6, 4], epochs=1)
+    assert (configs[1].hidden_layers, configs[1].item_based) == ((4,), False)
+    assert authors["record"].tolist() == [0, 1, 2]
+    assert authors["published"].tolist() == [0.9, 1.1, 0.9]
+    assert authors["seconds"].tolist() == [150.5] * 3
+    assert authors["published_1m"].fillna(0).tolist() == [0, 0.95, 0]
+
+
+@pytest.mark.parametrize(("changes", "pieces"), [
+    ({"mp_activation": "sine"}, ["runs.csv, line 4", "activation (Act)", "'sine'"]),
+    ({"mp_num_epochs": "-1"}, ["line 4", "epochs (Ep)", "-1"]),
+    ({"_RMSE": "low"}, ["line 4", "_RMSE", "'low'"]),
+])  # fmt: skip
+def test_a_row_that_is_off_is_refused_by_line(authors_file, refused, changes, pieces):
+    path = authors_file(**changes)
+    refused(lambda: read_authors_records(path), *pieces)
+
+
+def test_a_table_that_is_not_theirs_is_refused(tmp_path, refused):
+    refused(lambda: read_authors_records(tmp_path / "no.csv"), "no.csv", "cannot be read")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    refused(lambda: read_authors_records(tmp_path / "other.csv"), "other.csv", "no column 'mp_learning_rate'")
+    (tmp_path / "empty.csv").write_text(",".join(HEADER) + "\n")
+    refused(lambda: read_authors_records(tmp_path / "empty.csv"), "empty.csv", "no rows")
+
+
+def test_the_authors_first_ten_rows_are_table_2(authors_records):
+    configs, authors = read_authors_records(authors_records)
+    assert (len(configs), sum(config.item_based for config in configs)) == (1073, 331)
+    named = [name for name in PRESETS if name.startswith("table2:")]
+    assert [config.to_dict() for config in configs[:10]] == [FlexConfig.preset(name).to_dict() for name in named]
+    np.testing.assert_allclose(authors["published"][:10], [PUBLISHED_RMSE[name] for name in named], atol=1e-3)
+    summary = summarise_authors(configs, authors)
+    assert (summary["rows"], summary["repeated_rows"]) == (1073, 121)
+    assert summary["hours"] == pytest.approx(51.4, abs=0.05)
+    assert summary["pivots"]["item"]["rmse_quantiles"][0] == pytest.approx(0.833, abs=1e-3)
+    assert max(summary["pivots"][pivot]["rmse_quantiles"][-1] for pivot in ("user", "item")) == pytest.approx(
+        11.06, abs=0.01
+    )
+    assert summary["counts"]["hidden_layers"]["[128]"] == 399 + 15  # a list in the one, a bare number in the other
+    json.dumps(summary)  # plain values
+
+
+@pytest.fixture
+def compared():
+    """Six runs of hand-chosen RMSE, recorded ones, and those of another seed."""
+    ours = [1.0, 1.2, 1.5, 2.0, 3.0, 1.1]
+    configs = [
+        FlexConfig(epochs=1, hidden_layers=(4,), dense_refeeding=k % 2, mean_normalization=k < 4) for k in range(6)
+    ]
+    plan = Plan.replay(SMALL, ["released"], configs)
+    ratings = plan.load()
+    model = run_one(plan, ratings, 0, "released", 0.1)
+    records = [model | {"record": k, "rmse": rmse, "dense_refeeding": k % 2, "mean_normalization": k < 4,
+                        "hidden_layers": "[4]"} for k, rmse in enumerate(ours)]  # fmt: skip
+    records[5] |= {"status": "diverged", "rmse": None, "rmse_of_diverged": 1.4}
+    again = [record | {"rmse": record["rmse"] and record["rmse"] + gap} for record, gap in
+             zip(records, [0.0, 0.1, 0.0, -0.5, 0.0, 0.0], strict=True)]  # fmt: skip
+    authors = pd.DataFrame({"record": range(6), "published": [1.01, 1.18, 1.5, 2.6, 2.0, 1.41],
+                            "seconds": 9.0, "published_1m": np.nan})  # fmt: skip
+    tables = to_table(records, "record"), to_table(again, "record")
+    return tables, authors, compare_replay(tables[0], authors, "released", tables[1])
+
+
+def test_agreement_by_hand(compared):
+    _, _, table = compared
+    assert table["record"].tolist() == [0, 1, 2, 3, 4]  # the diverged one has no RMSE to compare
+    np.testing.assert_allclose(table["gap"], [-0.01, 0.02, 0.0, -0.6, 1.0])
+    result = agreement(table)
+    # Ranks 1 2 3 4 5 against 1 2 3 5 4: two neighbours swapped, 1 - 6 * 2 / (5 * 24)
+    assert result.loc["all", "spearman"] == pytest.approx(0.9)
+    assert result.loc["all", "median"] == pytest.approx(0.02)
+    assert result.loc["all", "p90"] == pytest.approx(0.6 + 0.6 * 0.4)  # between the 4th and the 5th of 5
+    assert result["n"].to_dict() == {
+        "all": 5, "user-based": 5, "item-based": 0, "with mean normalization": 4, "without mean normalization": 1,
+        "without re-feeding": 3, "with re-feeding": 2, "with mean normalization, without re-feeding": 2,
+        "default setting of the one-at-a-time runs": 0,
+    }  # fmt: skip
+    assert result.loc["all", "n_repeat"] == 5
+    assert result.loc["all", "median_repeat"] == pytest.approx(0.0)
+    assert result.loc["all", "p90_repeat"] == pytest.approx(0.1 + 0.4 * 0.6)
+
+
+def test_disagreements_come_with_the_evidence_at_hand(compared):
+    (records, _), _, table = compared
+    padded = records.assign(protocol="released-padded", rmse=[0, 0, 0, 0, 2.1, 0])
+    worst = disagreements(table, padded, n=3)
+    assert worst["record"].tolist() == [4, 3, 1]
+    assert worst["reason"].tolist() == ["padding", "chaotic", "chaotic"]
+    assert disagreements(table, n=1)["reason"].tolist() == ["not explained"]
+    lonely = table.assign(repeat_gap=np.nan)
+    assert disagreements(lonely, n=1)["reason"].tolist() == ["no repeat"]
+
+
+def test_rows_lost_here_and_kept_there(compared):
+    (records, _), authors, _ = compared
+    assert nan_handling(records, authors).to_numpy().tolist() == [[5, 1.41, 1.4]]
+
+
+def test_the_map_of_agreement_counts_every_run(compared):
+    drawn = agreement_map(compared[2], low=0.9, high=4.0, bins=6)
+    counts, edges = np.array(drawn["counts"]), drawn["edges"]
+    assert counts.sum() == 5
+    ours, theirs = (np.searchsorted(edges, value) - 1 for value in (3.0, 2.0))
+    assert counts[theirs, ours] == 1
+
+
+def test_replay_runs_and_reports(authors_file, tmp_path, capsys):
+    path = authors_file()
+    arguments = ["replay", str(path), "--dataset", SMALL, "--protocol", "released", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "spearman" in text
+    (records,) = (tmp_path / "out").glob("replay-*.parquet")
+    assert load_records(records)["record"].tolist() == [0, 1, 2]
+    report = json.loads(records.with_suffix(".json").read_text())
+    assert report["agreement"]["released"]["all"]["n"] == 3
+    assert report["authors"]["rows"] == 3
+    text = records.with_suffix(".json").read_text()
+    assert "NaN" not in text  # valid JSON, for any reader
