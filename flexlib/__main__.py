@@ -17,7 +17,7 @@ from flexlib.replay import read_authors_records, replay_report
 from flexlib.sampling import SPACES
 from flexlib.sources import DATASETS, data_folders
 from flexlib.storage import check_writable, load_model, save_model
-from flexlib.sweep import Plan, load_records
+from flexlib.sweep import Plan
 from flexlib.train import choose_device, fit
 
 MANUAL = """\
@@ -92,8 +92,6 @@ def _parser():
     )  # fmt: skip
     replay.add_argument("records", metavar="RECORDS.csv")
     replay.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
-    replay.add_argument("--repeat", metavar="FILE", help="records of this replay under another --seed: how far two of"
-                        " our own runs agree")  # fmt: skip
     for sub in (sweep, replay):
         sub.add_argument("--seed", type=int, default=0, help="of configurations, splits and weights (default: 0)")
         sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
@@ -193,7 +191,7 @@ def _run_plan(args, make, *what, **named):
     print(counts.join(best).to_string(float_format="{:.4f}".format))
     path = Path(args.out) / f"{plan.name}.parquet"
     print(f"wrote {path}")
-    return table, path
+    return table, path, plan
 
 
 def _sweep(args):
@@ -202,9 +200,8 @@ def _sweep(args):
 
 def _replay(args):
     configs, authors = read_authors_records(args.records)
-    repeat = load_records(args.repeat) if args.repeat else None
-    table, path = _run_plan(args, Plan.replay, configs)
-    report = replay_report(table, configs, authors, repeat)
+    table, path, plan = _run_plan(args, Plan.replay, configs)
+    report = replay_report(table, configs, authors, plan)
     for protocol, groups in report["agreement"].items():
         print(f"\nagreement of '{protocol}' with the recorded RMSE (stars):")
         print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))

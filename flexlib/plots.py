@@ -104,3 +104,96 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
     )  # fmt: skip
     ax.grid(axis="y", visible=False)
     return figure
+
+
+MARKERS = {"user-based": "o", "item-based": "s"}
+FILLS = {"user-based": "full", "item-based": "none"}
+
+
+def plot_rmse_by_rank(curves, dataset, top=12.0):
+    """RMSE of every run in ascending order, a panel for each source and protocol, user- and item-based apart: the
+    paper's Figure 3.
+
+    curves: of `flexlib.sweep_report.rmse_curves`.
+    """
+    panels = list(dict.fromkeys((curve["source"], curve["protocol"]) for curve in curves))
+    figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.75 * len(panels)))
+    for ax, panel in zip(np.atleast_1d(axes), panels, strict=True):
+        for curve in curves:
+            if (curve["source"], curve["protocol"]) != panel:
+                continue
+            ax.plot(curve["rank"], np.minimum(curve["rmse"], top), MARKERS[curve["pivot"]], markersize=3.5,
+                    fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
+                    label=f"{curve['pivot']}, n = {round(curve['rank'][-1]) if len(curve['rank']) else 0}")  # fmt: skip
+        word = "" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
+        ax.set_title(f"{panel[0]}{word}")
+        ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
+        ax.legend(loc="upper left", markerscale=1.6)
+    np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
+    title = f"RMSE of every run, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
+    """Share of the runs with at most a given RMSE, by source and protocol, user- and item-based apart. Diverged runs
+    count as above every RMSE.
+
+    curves: of `flexlib.sweep_report.rmse_curves`.
+    """
+    styles = {"the paper's log": ("-", 3.2), "replay": (":", 2.2), "fresh sample": ("-", 1.6)}
+    figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 10.5))
+    for ax, pivot in zip(axes, MARKERS, strict=True):
+        for curve in (c for c in curves if c["pivot"] == pivot):
+            line, width = styles[curve["source"]]
+            share = np.arange(1, len(curve["rmse"]) + 1) / max(curve["n"], 1)
+            if curve["protocol"] == "paper":
+                share = np.linspace(0, 1, len(curve["rmse"]))
+            word = "" if curve["protocol"] == "paper" else f", {NAMES[curve['protocol']]}".replace("\n", " ")
+            ax.step(curve["rmse"], share, where="post", linestyle=line, linewidth=width,
+                    color=COLOURS[curve["protocol"]], label=f"{curve['source']}{word}, n = {curve['n']}")  # fmt: skip
+        ax.set(title=f"{pivot} runs", ylabel="share of runs at or below", xlim=(low, high), ylim=(0, 1), xscale="log")
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16))
+        ticks = [0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4]
+        ax.set(xlabel="RMSE (stars), logarithmic", xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+    figure.suptitle(f"How the runs' RMSE is distributed\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_agreement(drawn, dataset):
+    """Where our replay and the authors' log agree: counts of runs by recorded RMSE and ours.
+
+    drawn: of `flexlib.replay.agreement_map`.
+    """
+    edges, counts = np.array(drawn["edges"]), np.array(drawn["counts"], float)
+    figure, ax = plt.subplots(figsize=(6.5, 5.6))
+    mesh = ax.pcolormesh(edges, edges, np.where(counts.T > 0, counts.T, np.nan), cmap="cividis_r", norm="log")
+    ax.plot(edges[[0, -1]], edges[[0, -1]], color="#999999", linewidth=1, zorder=0)
+    ticks = [0.8, 1, 1.5, 2, 3, 5, 10]
+    labels = [f"{tick:g}" for tick in ticks]
+    ax.set(xscale="log", yscale="log", xticks=ticks, yticks=ticks, xticklabels=labels, yticklabels=labels,
+           xlabel="RMSE that the authors recorded (stars)", ylabel="RMSE of our replay (stars)",
+           title=f"The authors' settings run again, n = {int(counts.sum())}\n{dataset}; grey line: equal")  # fmt: skip
+    ax.minorticks_off()
+    figure.colorbar(mesh, label="runs in a cell (logarithmic)")
+    return figure
+
+
+def plot_costs(records, dataset):
+    """Estimated against measured seconds of every run that was made.
+
+    records: a table of `flexlib.sweep.load_records`.
+    """
+    made = records[(records["status"] == "ok") & (records["seconds"] > 0)]
+    figure, ax = plt.subplots(figsize=(6.5, 5))
+    ax.plot(made["estimate"], made["seconds"], "o", markersize=3, alpha=0.35, color="#555555")
+    spans = [made[["estimate", "seconds"]].min().min(), made[["estimate", "seconds"]].max().max()]
+    ax.plot(spans, spans, color="#999999", linewidth=1)
+    device = ", ".join(sorted(set(made["device"])))
+    ax.set(xscale="log", yscale="log", xlabel="estimated seconds (cost model)", ylabel="measured seconds of training",
+           title=f"What runs were expected to take, and took, n = {len(made)}\n"
+                 f"{dataset}; {device}; line: equal")  # fmt: skip
+    return figure

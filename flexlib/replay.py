@@ -1,11 +1,16 @@
 """The authors' own runs again: reading their records, and how far our RMSE agrees with theirs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+from tqdm import tqdm
 
-from flexlib.config import FlexConfig, FlexError, first_line
+from flexlib.config import FlexConfig, FlexError, Protocol, first_line
+from flexlib.cost import estimate_cost
+from flexlib.sweep import run_one
 
 # Columns of the authors' table, by our names of their parameters (Table 1, and two switches beyond it).
 AUTHORS_COLUMNS = {
@@ -18,6 +23,7 @@ AUTHORS_COLUMNS = {
     "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
     "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
 }  # fmt: skip
+RESAMPLES = 400  # of a bootstrap interval
 PUBLISHED, SECONDS, ON_1M = "_RMSE", "_learn_time", "1m"
 
 
@@ -116,75 +122,99 @@ GROUPS = {
 }
 
 
-def compare_replay(records, authors, protocol, repeat=None):
+def compare_replay(records, authors, protocol):
     """Our RMSE beside theirs: a table of the rows that ended well under `protocol`, with `published`, `gap`
     (ours less theirs), the recorded seconds (`published_seconds`), and `copies`, how many rows share its settings.
 
-    records: of a replay. repeat: the same replay under another seed, for `repeat_gap` (that run's RMSE less ours).
+    records: of a replay. authors: of `read_authors_records`.
     """
     settings = records[list(AUTHORS_COLUMNS)].astype(str).agg("|".join, axis=1)
     table = records.assign(copies=settings.groupby([settings, records["protocol"]]).transform("size"))
     table = table[(table["protocol"] == protocol) & (table["status"] == "ok")]
     renamed = authors.rename(columns={"seconds": "published_seconds"})
     table = table.merge(renamed, on="record", how="left", validate="one_to_one")
-    table["gap"] = table["rmse"] - table["published"]
-    again = repeat[repeat["protocol"] == protocol] if repeat is not None else records.iloc[:0]
-    table["repeat_gap"] = table["record"].map(again.set_index("record")["rmse"]) - table["rmse"]
-    return table
+    return table.assign(gap=table["rmse"] - table["published"])
 
 
 def agreement(compared):
-    """How far our RMSE agrees with the recorded one, a row for each of `GROUPS`.
-
-    Columns: n; spearman; median and p90 of the absolute difference (stars); then the same between two of our own
-    seeds, which is as well as any replay can agree: n_repeat, spearman_repeat, median_repeat, p90_repeat.
-    """
+    """How far our RMSE agrees with the recorded one, a row for each of `GROUPS`: n, spearman (low and high: its 95 %
+    interval by bootstrap percentiles), and median and p90 of the absolute difference (stars)."""
     rows = {}
     for name, choose in GROUPS.items():
         group = compared[choose(compared).astype(bool)]
-        again = group[group["repeat_gap"].notna()]
-        rows[name] = _closeness(group["published"], group["rmse"], "") | _closeness(
-            again["rmse"], again["rmse"] + again["repeat_gap"], "_repeat"
-        )
+        rng, theirs, ours = np.random.default_rng(0), group["published"].to_numpy(), group["rmse"].to_numpy()
+        drawn = [rng.integers(len(group), size=len(group)) for _ in range(RESAMPLES if len(group) > 2 else 0)]
+        rhos = [stats.spearmanr(theirs[index], ours[index]).statistic for index in drawn]
+        low, high = np.nanquantile(rhos, [0.025, 0.975]) if rhos else (np.nan, np.nan)
+        known = _closeness(group["published"], group["rmse"])
+        rows[name] = {"n": known["n"], "spearman": known["spearman"], "low": low, "high": high} | known
     return pd.DataFrame(rows).T
 
 
-def _closeness(one, other, suffix):
+def authors_repeats(configs, authors):
+    """How far the authors' own runs of one setting agree, which no replay can be expected to beat: as `agreement`, over
+    pairs of neighbouring rows with the same settings. Rows that repeat the result too are one run logged twice."""
+    settings = pd.Series([json.dumps(config.to_dict()) for config in configs], authors.index)
+    once = authors.assign(settings=settings).drop_duplicates(["settings", "published"])
+    previous = once.groupby("settings")["published"].shift()
+    pairs = previous.notna()
+    return _closeness(previous[pairs], once.loc[pairs, "published"])
+
+
+def _closeness(one, other):
     gap = (one - other).abs()
-    known = {"n": len(gap), "spearman": one.corr(other, method="spearman") if len(gap) > 2 else np.nan,
-             "median": gap.median(), "p90": gap.quantile(0.9)}  # fmt: skip
-    return {name + suffix: value for name, value in known.items()}
+    rho = one.corr(other, method="spearman") if len(gap) > 2 else np.nan
+    return {"n": len(gap), "spearman": rho, "median": gap.median(), "p90": gap.quantile(0.9)}
 
 
-def disagreements(compared, padded=None, n=12):
-    """The rows that disagree most, and why: a table with record, published, rmse, repeat (the other seed's), padded
-    (with the zero rows re-fed) and reason.
+def disagreements(compared, plan, n=10, max_seconds=60.0):
+    """The rows that disagree most, and why, by running them again: a table with record, published, rmse, the RMSE under
+    two more seeds (`again_1`, `again_2`), that with the zero rows re-fed (`padded`), and a reason.
 
-    padded: a replay's records under `released-padded`. A reason is given where the evidence is: "chaotic" where our own
-    two seeds differ by half the gap or more, "padding" where re-feeding the zero rows halves the gap.
+    plan: of the replay. max_seconds: of a run's estimate, above which it is not made. The reason is "chaotic" where our
+    own runs spread over half the gap or more, "padding" where re-feeding the zero rows at least halves it.
     """
-    worst = compared.loc[compared["gap"].abs().nlargest(n).index]
-    table = pd.DataFrame({
-        "record": worst["record"], "published": worst["published"], "rmse": worst["rmse"],
-        "repeat": worst["rmse"] + worst["repeat_gap"],
-    })  # fmt: skip
-    known = {} if padded is None else padded[padded["protocol"] == "released-padded"].set_index("record")["rmse"]
-    table["padded"] = worst["record"].map(known)
-    half = worst["gap"].abs() / 2
-    chaotic = worst["repeat_gap"].abs() >= half
-    closer = (table["padded"] - table["published"]).abs() <= half
-    words = np.where(
-        chaotic & closer, "chaotic; padding", np.where(chaotic, "chaotic", np.where(closer, "padding", ""))
-    )
-    table["reason"] = np.where(words != "", words, np.where(worst["repeat_gap"].isna(), "no repeat", "not explained"))
-    return table.reset_index(drop=True)
+    ratings = plan.load()
+    worst = compared.loc[compared["gap"].abs().nlargest(n).index, ["record", "published", "rmse"]]
+    rows = []
+    for row in tqdm(worst.to_dict("records"), desc="the rows that disagree most, again"):
+        others = {
+            name: _rmse_again(replace(plan, seed=plan.seed + more), ratings, row["record"], protocol, max_seconds)
+            for name, more, protocol in (("again_1", 1, "released"), ("again_2", 2, "released"),
+                                         ("padded", 0, "released-padded"))
+        }  # fmt: skip
+        gap = abs(row["rmse"] - row["published"])
+        ours = [row["rmse"], others["again_1"], others["again_2"]]
+        reasons = {
+            "chaotic": np.nanmax(ours) - np.nanmin(ours) >= gap / 2,
+            "padding": abs(others["padded"] - row["published"]) <= gap / 2,
+        }
+        words = ", ".join(reason for reason, holds in reasons.items() if holds)
+        rows.append(row | others | {"reason": words or "not explained"})
+    columns = ["record", "published", "rmse", "again_1", "again_2", "padded", "reason"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def nan_handling(records, authors, protocol="released"):
-    """Rows that diverged here, though the authors recorded a finite RMSE: a table with record, published, and
-    rmse_of_diverged, what rounding a NaN to 2.5 stars (PrR) scores, NaN without PrR."""
+def _rmse_again(plan, ratings, record, protocol, max_seconds):
+    config = FlexConfig.from_dict(plan.configs[record])
+    seconds = estimate_cost(config, ratings, Protocol.named(protocol).pad_refeeding).seconds
+    rmse = run_one(plan, ratings, record, protocol, seconds)["rmse"] if seconds <= max_seconds else None
+    return np.nan if rmse is None else rmse
+
+
+def lost_runs(records, authors, plan, protocol="released", max_seconds=60.0):
+    """Rows that diverged here, though the authors recorded an RMSE: a table with record, published, and
+    rmse_of_diverged, what rounding a NaN to 2.5 stars (PrR) scores, NaN without PrR. Where that is not what they
+    recorded, to 0.05 stars, padded is the RMSE with the zero rows re-fed, if it is estimated under `max_seconds`."""
     lost = records[(records["protocol"] == protocol) & (records["status"] == "diverged")]
-    return lost.merge(authors, on="record")[["record", "published", "rmse_of_diverged"]]
+    lost = lost.merge(authors, on="record")[["record", "published", "rmse_of_diverged"]]
+    explained = (lost["rmse_of_diverged"] - lost["published"]).abs() < 0.05
+    ratings = plan.load()
+    lost["padded"] = [
+        np.nan if known else _rmse_again(plan, ratings, int(record), "released-padded", max_seconds)
+        for record, known in zip(tqdm(lost["record"], desc="runs lost here, with padding"), explained, strict=True)
+    ]
+    return lost
 
 
 def agreement_map(compared, low=0.8, high=12.0, bins=48):
@@ -194,25 +224,26 @@ def agreement_map(compared, low=0.8, high=12.0, bins=48):
     return {"edges": edges.round(4).tolist(), "counts": counts.astype(int).tolist()}
 
 
-def replay_report(records, configs, authors, repeat=None):
-    """All that is kept of a replay beside its records, as plain values for JSON: `authors` (`summarise_authors`); for
-    each protocol that repeats the released code its `agreement`, and of the first such `disagreements`, `nan_handling`
-    and the `map` of `agreement_map`."""
+def replay_report(records, configs, authors, plan):
+    """All that is kept of a replay beside its records, as plain values for JSON: `authors` (`summarise_authors`), their
+    `authors_repeats`; for each protocol that repeats the released code its `agreement`; and of the first such
+    `disagreements`, `lost_runs`, the `map` of `agreement_map` and the `seconds` of ours and theirs."""
     report = {"authors": summarise_authors(configs, authors), "agreement": {}}
+    report["authors_repeats"] = authors_repeats(configs, authors)
     for protocol in ("released", "released-padded"):
-        compared = compare_replay(records, authors, protocol, repeat)
+        compared = compare_replay(records, authors, protocol)
         if compared.empty:
             continue
-        report["agreement"][protocol] = _plain(agreement(compared).T)
+        report["agreement"][protocol] = _plain(agreement(compared))
         if "map" not in report:
             report["map"] = agreement_map(compared)
-            report["disagreements"] = _plain(disagreements(compared, records).T)
-            report["nan_handling"] = _plain(nan_handling(records, authors, protocol).T)
+            report["disagreements"] = _plain(disagreements(compared, plan))
+            report["lost_runs"] = _plain(lost_runs(records, authors, plan))
             seconds = compared[["seconds", "published_seconds"]].sum()
             report["seconds"] = {"ours": float(seconds.iloc[0]), "authors": float(seconds.iloc[1])}
-    return report
+    return json.loads(json.dumps(report).replace("NaN", "null"))
 
 
 def _plain(table):
-    return {str(name): {key: None if pd.isna(value) else getattr(value, "item", lambda value=value: value)()
-                        for key, value in column.items()} for name, column in table.items()}  # fmt: skip
+    """Row label to a mapping of its cells."""
+    return json.loads(table.to_json(orient="index"))

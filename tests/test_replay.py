@@ -12,9 +12,10 @@ from flexlib.replay import (
     AUTHORS_COLUMNS,
     agreement,
     agreement_map,
+    authors_repeats,
     compare_replay,
     disagreements,
-    nan_handling,
+    lost_runs,
     read_authors_records,
     summarise_authors,
 )
@@ -91,7 +92,7 @@ def test_the_authors_first_ten_rows_are_table_2(authors_records):
 
 @pytest.fixture
 def compared():
-    """Six runs of hand-chosen RMSE, recorded ones, and those of another seed."""
+    """Six runs of hand-chosen RMSE, and recorded ones."""
     ours = [1.0, 1.2, 1.5, 2.0, 3.0, 1.1]
     configs = [
         FlexConfig(epochs=1, hidden_layers=(4,), dense_refeeding=k % 2, mean_normalization=k < 4) for k in range(6)
@@ -102,16 +103,14 @@ def compared():
     records = [model | {"record": k, "rmse": rmse, "dense_refeeding": k % 2, "mean_normalization": k < 4,
                         "hidden_layers": "[4]"} for k, rmse in enumerate(ours)]  # fmt: skip
     records[5] |= {"status": "diverged", "rmse": None, "rmse_of_diverged": 1.4}
-    again = [record | {"rmse": record["rmse"] and record["rmse"] + gap} for record, gap in
-             zip(records, [0.0, 0.1, 0.0, -0.5, 0.0, 0.0], strict=True)]  # fmt: skip
     authors = pd.DataFrame({"record": range(6), "published": [1.01, 1.18, 1.5, 2.6, 2.0, 1.41],
                             "seconds": 9.0, "published_1m": np.nan})  # fmt: skip
-    tables = to_table(records, "record"), to_table(again, "record")
-    return tables, authors, compare_replay(tables[0], authors, "released", tables[1])
+    table = to_table(records, "record")
+    return table, authors, compare_replay(table, authors, "released"), plan
 
 
 def test_agreement_by_hand(compared):
-    _, _, table = compared
+    table = compared[2]
     assert table["record"].tolist() == [0, 1, 2, 3, 4]  # the diverged one has no RMSE to compare
     np.testing.assert_allclose(table["gap"], [-0.01, 0.02, 0.0, -0.6, 1.0])
     result = agreement(table)
@@ -124,25 +123,48 @@ def test_agreement_by_hand(compared):
         "without re-feeding": 3, "with re-feeding": 2, "with mean normalization, without re-feeding": 2,
         "default setting of the one-at-a-time runs": 0,
     }  # fmt: skip
-    assert result.loc["all", "n_repeat"] == 5
-    assert result.loc["all", "median_repeat"] == pytest.approx(0.0)
-    assert result.loc["all", "p90_repeat"] == pytest.approx(0.1 + 0.4 * 0.6)
 
 
-def test_disagreements_come_with_the_evidence_at_hand(compared):
-    (records, _), _, table = compared
-    padded = records.assign(protocol="released-padded", rmse=[0, 0, 0, 0, 2.1, 0])
-    worst = disagreements(table, padded, n=3)
+def test_the_authors_own_repeats_by_hand():
+    configs = [FlexConfig(epochs=epochs) for epochs in (1, 1, 2, 1, 2, 3, 1)]
+    authors = pd.DataFrame({"published": [1.0, 1.2, 2.0, 1.5, 2.5, 4.0, 1.2]})
+    # Epochs 1: 1.0, 1.2, 1.5 (the second 1.2 is the first, logged twice); epochs 2: 2.0, 2.5; epochs 3: alone
+    repeats = authors_repeats(configs, authors)
+    assert (repeats["n"], repeats["spearman"]) == (3, 1.0)
+    assert repeats["median"] == pytest.approx(0.3)
+    assert repeats["p90"] == pytest.approx(0.3 + 0.8 * 0.2)
+
+
+def test_disagreements_come_with_the_evidence(compared, monkeypatch):
+    _, _, table, plan = compared
+    made = []
+
+    def run(plan, ratings, record, protocol, estimate):
+        made.append((plan.seed, record, protocol))
+        if protocol == "released-padded":
+            return {"rmse": 2.1 if record == 4 else None}
+        return {"rmse": {4: 3.1, 3: 1.7, 1: 1.201}[record]}
+
+    monkeypatch.setattr("flexlib.replay.run_one", run)
+    worst = disagreements(table, plan, n=3)
     assert worst["record"].tolist() == [4, 3, 1]
-    assert worst["reason"].tolist() == ["padding", "chaotic", "chaotic"]
-    assert disagreements(table, n=1)["reason"].tolist() == ["not explained"]
-    lonely = table.assign(repeat_gap=np.nan)
-    assert disagreements(lonely, n=1)["reason"].tolist() == ["no repeat"]
+    assert worst["reason"].tolist() == ["padding", "chaotic", "not explained"]
+    assert set(made) == {(seed, k, "released") for seed in (1, 2) for k in (4, 3, 1)} | {
+        (0, k, "released-padded") for k in (4, 3, 1)
+    }
+    made.clear()
+    assert disagreements(table, plan, n=1, max_seconds=0)["reason"].tolist() == ["not explained"]
+    assert made == []
 
 
-def test_rows_lost_here_and_kept_there(compared):
-    (records, _), authors, _ = compared
-    assert nan_handling(records, authors).to_numpy().tolist() == [[5, 1.41, 1.4]]
+def test_rows_lost_here_and_kept_there(compared, monkeypatch):
+    records, authors, _, plan = compared
+    monkeypatch.setattr("flexlib.replay.run_one", lambda *job: {"rmse": 0.5 if job[3] == "released-padded" else 9.0})
+    (lost,) = lost_runs(records, authors, plan).to_dict("records")
+    assert (lost["record"], lost["published"], lost["rmse_of_diverged"]) == (5, 1.41, 1.4)
+    assert np.isnan(lost["padded"])  # 1.4 explains 1.41: not run again
+    (lost,) = lost_runs(records, authors.replace({1.41: 0.9}), plan).to_dict("records")
+    assert lost["padded"] == 0.5
 
 
 def test_the_map_of_agreement_counts_every_run(compared):
@@ -164,5 +186,6 @@ def test_replay_runs_and_reports(authors_file, tmp_path, capsys):
     report = json.loads(records.with_suffix(".json").read_text())
     assert report["agreement"]["released"]["all"]["n"] == 3
     assert report["authors"]["rows"] == 3
+    assert len(report["disagreements"]) == 3
     text = records.with_suffix(".json").read_text()
     assert "NaN" not in text  # valid JSON, for any reader
