@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -185,6 +186,7 @@ def _run_plan(args, make, *what, **named):
     options = dict(max_seconds=args.max_seconds_per_run, columns=_columns(args), scale=args.scale)
     plan = make(args.dataset, protocols, *what, seed=args.seed, **options, **named)
     device = choose_device(args.device)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends at the time limit
     table = run_plan(plan, Path(args.out), args.storage, args.workers, device, args.heartbeat)
     counts = table.groupby("protocol")["status"].value_counts().unstack(fill_value=0)
     best = table.groupby("protocol")["rmse"].min().rename("lowest rmse")

@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import os
 import platform
+import signal
 import time
 import warnings
 from collections import Counter
@@ -25,6 +26,7 @@ from flexlib.config import FlexError, first_line
 from flexlib.sweep import blank_record, config_of, load_records, run_one, save_records, to_table
 
 ATTEMPTS = 3  # that may kill their worker before a run is recorded as failed
+ABREAST = 32  # jobs, from the cheapest, that workers choose from
 PRIOR_SECONDS = 100  # of runs as the cost model has them, before the measured ones outweigh it
 EXPORT_SECONDS = 30  # between two writings of the records while a sweep goes on
 
@@ -58,13 +60,7 @@ class Storage:
             if url.drivername == "postgresql":
                 url = url.set(drivername="postgresql+psycopg")
             options = {"connect_args": {"timeout": 120}} if url.drivername.startswith("sqlite") else {}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                storage = RDBStorage(
-                    url.render_as_string(hide_password=False), engine_kwargs=options,
-                    heartbeat_interval=self.heartbeat, grace_period=3 * self.heartbeat,
-                )  # fmt: skip
-            study = optuna.create_study(storage=storage, study_name=plan.name, load_if_exists=True)
+            storage, study = self._connect(url.render_as_string(hide_password=False), options, plan.name)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
             raise FlexError(f"{self.shown}: cannot be used ({self._without_password(error)})") from None
 
@@ -73,6 +69,22 @@ class Storage:
             storage.engine.dispose()
 
         return study, close
+
+    def _connect(self, url, options, name, attempts=10):
+        """Others may be making the same tables: then what fails now is there in a moment."""
+        for left in reversed(range(attempts)):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                    storage = RDBStorage(
+                        url, options, heartbeat_interval=self.heartbeat, grace_period=3 * self.heartbeat
+                    )  # fmt: skip
+                return storage, optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+            except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+                if not left:
+                    raise
+                time.sleep(0.3)
+        raise AssertionError("unreachable")
 
     def _without_password(self, error):
         text = first_line(error)
@@ -128,9 +140,8 @@ class _Work:
                 return
 
     def _take(self, trial, free):
-        number = trial.number
-        own = self.jobs[number] if number < len(self.jobs) else None
-        job = own if own in set(free) else free[number % len(free)]
+        # Workers that look at the same moment have different tickets, and so take different jobs of the next few.
+        job = free[trial.number % min(len(free), ABREAST)]
         if job in _state(self.study)[1]:
             raise optuna.TrialPruned("taken by another worker meanwhile")
         trial.set_user_attr("job", list(job))
@@ -148,6 +159,7 @@ class _Work:
 
 def _worker(plan, storage, carried, device, parent):
     """A process's main: one thread, so that the number of workers changes no record."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the run at hand is given back at once
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with contextlib.suppress(KeyboardInterrupt):

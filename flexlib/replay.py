@@ -144,7 +144,7 @@ def agreement(compared):
         group = compared[choose(compared).astype(bool)]
         rng, theirs, ours = np.random.default_rng(0), group["published"].to_numpy(), group["rmse"].to_numpy()
         drawn = [rng.integers(len(group), size=len(group)) for _ in range(RESAMPLES if len(group) > 2 else 0)]
-        rhos = [stats.spearmanr(theirs[index], ours[index]).statistic for index in drawn]
+        rhos = [spearman(theirs[index], ours[index]) for index in drawn]
         low, high = np.nanquantile(rhos, [0.025, 0.975]) if rhos else (np.nan, np.nan)
         known = _closeness(group["published"], group["rmse"])
         rows[name] = {"n": known["n"], "spearman": known["spearman"], "low": low, "high": high} | known
@@ -163,8 +163,13 @@ def authors_repeats(configs, authors):
 
 def _closeness(one, other):
     gap = (one - other).abs()
-    rho = one.corr(other, method="spearman") if len(gap) > 2 else np.nan
-    return {"n": len(gap), "spearman": rho, "median": gap.median(), "p90": gap.quantile(0.9)}
+    return {"n": len(gap), "spearman": spearman(one, other), "median": gap.median(), "p90": gap.quantile(0.9)}
+
+
+def spearman(one, other):
+    """Rank correlation of two (n,) arrays; NaN below 3 values, and where all of one side are equal."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1] if len(one) > 2 else np.nan
 
 
 def disagreements(compared, plan, n=10, max_seconds=60.0):

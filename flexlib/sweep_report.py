@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from flexlib.config import FlexError
+from flexlib.replay import spearman
 from flexlib.sweep import Plan, blank_record, load_records, run_one, to_table
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
@@ -138,7 +139,7 @@ def cost_check(records):
     made = records[(records["status"] == "ok") & (records["seconds"] >= 0.1)]
     ratio = made["seconds"] / made["estimate"]
     low, median, high = ratio.quantile([0.05, 0.5, 0.95]) if len(made) else [np.nan] * 3
-    rho = made["seconds"].corr(made["estimate"], method="spearman") if len(made) > 2 else np.nan
+    rho = spearman(made["seconds"], made["estimate"])
     return {"n": len(made), "low": float(low), "median": float(median), "high": float(high), "spearman": float(rho)}
 
 

@@ -1,6 +1,7 @@
 """The engine: the same records by any number of workers, in any order, after any interruption."""
 
 import contextlib
+import gc
 import os
 import random
 import re
@@ -12,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
+import sqlalchemy
 
 from flexlib import ledger
 from flexlib.config import FlexError
@@ -295,6 +299,28 @@ def test_machines_share_a_postgresql_and_take_up_the_run_of_a_killed_worker(undi
     left = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(SECRET in text for text in texts)
     assert not any(SECRET.encode() in content for content in left)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_many_may_open_a_new_database_at_once(postgresql):
+    url = sqlalchemy.make_url(postgresql).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("create database fresh"))
+    engine.dispose()
+    fresh = Storage(re.sub(r"/postgres$", "/fresh", postgresql))
+
+    def number(_):
+        study, close = fresh.open(plan_of())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that `ask` keeps no heart beating
+            trial = study.ask().number
+        close()
+        return trial
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(number, range(8))) == list(range(8))  # one study, and no ticket twice
+    gc.collect()  # connections of attempts that came too early
 
 
 @pytest.mark.parametrize("change", [

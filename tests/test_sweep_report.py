@@ -1,0 +1,151 @@
+"""The chapter on the sweep: its tables and numbers, on records made by hand."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from flexlib.config import FlexConfig
+from flexlib.sweep import Plan, blank_record, save_records, to_table
+from flexlib.sweep_report import (
+    Evidence,
+    cost_check,
+    count_runs,
+    make_evidence,
+    median_interval,
+    paired_gaps,
+    read_evidence,
+    rmse_curves,
+    sweep_numbers,
+)
+
+mpl.use("agg")
+SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
+# run: item-based, mean normalization, then status and RMSE as released and on held-out ratings
+RUNS = [
+    (True, True, "ok", 0.8, "ok", 0.9), (True, True, "ok", 0.9, "ok", 0.95), (True, False, "ok", 1.2, "ok", 1.2),
+    (True, False, "diverged", None, "ok", 1.1), (False, True, "ok", 0.95, "ok", 0.99),
+    (False, True, "skipped", None, "skipped", None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def fresh():
+    configs = [
+        FlexConfig(pivot_indexes=[1, 0] if item else [0, 1], mean_normalization=centred) for item, centred, *_ in RUNS
+    ]
+    plan = Plan.replay(SMALL, ["released", "holdout"], configs)
+    ratings, records = plan.load(), []
+    for run, (_, _, *ends) in enumerate(RUNS):
+        for protocol, status, rmse in (("released", *ends[:2]), ("holdout", *ends[2:])):
+            seconds = None if status == "skipped" else 2.0 + run
+            blank = blank_record(plan, ratings, run, protocol, 2.0, status)
+            records.append({"run": run} | blank | {"rmse": rmse, "seconds": seconds, "device": "cpu"})
+    return to_table(records, "run")
+
+
+def test_runs_are_counted_with_none_left_out(fresh):
+    table = count_runs(Evidence(fresh)).set_index(["protocol", "pivot"])
+    assert table["runs"].tolist() == [2, 4, 2, 4]
+    released = table.loc["released", "item-based"]
+    assert released[["ok", "diverged", "failed", "skipped"]].tolist() == [3, 1, 0, 0]
+    assert released[["lowest", "median", "highest"]].tolist() == [0.8, 0.9, 1.2]
+    assert released["below_1"] == 2 / 4  # of those made, the diverged one too
+    assert table.loc["holdout", "user-based"]["below_1"] == 1.0  # the skipped one was not made
+
+
+def test_curves_ascend_and_count_diverged_runs(fresh):
+    curves = {(c["protocol"], c["pivot"]): c for c in rmse_curves(Evidence(fresh))}
+    assert curves["released", "item-based"]["rmse"].tolist() == [0.8, 0.9, 1.2]
+    assert curves["released", "item-based"]["rank"].tolist() == [1, 2, 3]
+    assert curves["released", "item-based"]["n"] == 4
+    assert curves["released", "user-based"]["n"] == 1
+
+
+def test_gaps_are_paired_by_run(fresh):
+    gaps = paired_gaps(fresh)
+    assert gaps["run"].tolist() == [0, 1, 2, 4]
+    np.testing.assert_allclose(gaps["gap"], [-0.1, -0.05, 0.0, -0.04])
+    assert gaps["mean_normalization"].tolist() == [True, True, False, True]
+    assert gaps["pivot"].tolist() == ["item-based"] * 3 + ["user-based"]
+
+
+def test_the_interval_of_a_median_covers_what_it_should():
+    rng = np.random.default_rng(0)
+    spans = [median_interval(rng.normal(3.0, 1.0, 60), resamples=300) for _ in range(200)]
+    assert 0.88 < np.mean([low <= 3.0 <= high for _, low, high in spans]) < 0.99
+    assert all(low <= middle <= high for middle, low, high in spans)
+    assert np.isnan(median_interval([])).all()
+
+
+def test_the_numbers_by_hand(fresh):
+    numbers = sweep_numbers(Evidence(fresh))
+    assert (numbers["runs_released"], numbers["made_released"], numbers["skipped_released"]) == (6, 5, 1)
+    assert (numbers["diverged_released"], numbers["diverged_share_released"]) == (1, 20.0)
+    assert (numbers["lowest_released"], numbers["lowest_holdout"]) == (0.8, 0.9)
+    assert numbers["gap_with"] == pytest.approx(-0.05)
+    assert (numbers["gap_with_n"], numbers["gap_without_n"]) == (3, 1)
+    assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
+    assert numbers["rho"] == "not available"  # there is no replay
+    check = cost_check(fresh)
+    assert (check["n"], check["median"]) == (9, 2.0)  # 2 3 4 6 twice and 5 once, by 2
+
+
+def report_of():
+    close = {"n": 3, "spearman": 0.97, "low": 0.9, "high": 0.99, "median": 0.01, "p90": 0.2}
+    pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
+    return {
+        "agreement": {"released": {"all": close, "with mean normalization, without re-feeding": close}},
+        "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
+        "authors": {"rows": 1073, "hours": 51.44, "repeated_rows": 121, "distinct_settings": 600,
+                    "pivots": {"user": pivot, "item": pivot}},
+        "seconds": {"ours": 1800.0, "authors": 7200.0},
+    }  # fmt: skip
+
+
+def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
+    save_records(fresh, tmp_path / "sweep-here-paper-seed0.parquet")
+    assert read_evidence(tmp_path, "here").report is None
+    path = tmp_path / "replay-here-seed0.parquet"
+    save_records(fresh.rename(columns={"run": "record"}), path)
+    refused(lambda: read_evidence(tmp_path, "here"), "replay-here-seed0.json", "cannot be read")
+    path.with_suffix(".json").write_text(json.dumps(report_of()))
+    evidence = read_evidence(tmp_path, "here")
+    numbers = sweep_numbers(evidence)
+    assert (numbers["rho"], numbers["compared"], numbers["paper_runs"]) == ("0.970", "3", "1,073")
+    assert (numbers["paper_hours"], numbers["replay_hours"], numbers["speedup"]) == ("51.4", "0.50", "4.0")
+    assert (numbers["replay_skipped"], numbers["replay_diverged"], numbers["replay_lowest"]) == ("1", "1", "0.800")
+    table = count_runs(evidence)
+    assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
+    assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
+    paper = rmse_curves(evidence)[0]
+    assert (paper["rank"][0], paper["rank"][-1], paper["n"]) == (1, 11, 11)
+    refused(lambda: read_evidence(tmp_path, "elsewhere"), "sweep-elsewhere-paper-seed0.parquet", "no such file")
+
+
+def test_a_sample_made_on_the_spot_is_the_sweeps(fresh):
+    evidence = make_evidence(SMALL, 3, 7, 0.01, "cpu")
+    assert len(evidence.fresh) == 6
+    assert {"ok", "skipped"} <= set(evidence.fresh["status"])
+    assert evidence.fresh["hidden_layers"].tolist()[::2] == [
+        json.dumps(config["hidden_layers"]) for config in Plan.sweep(SMALL, ["released"], 3, 7).configs
+    ]
+
+
+def test_figures_are_drawn_of_all_and_of_little(fresh):
+    from flexlib.plots import plot_agreement, plot_costs, plot_rmse_by_rank, plot_rmse_distributions
+
+    everything = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
+    only_skipped = Evidence(fresh[fresh["status"] == "skipped"])
+    for evidence, panels in ((everything, 5), (only_skipped, 2)):
+        curves = rmse_curves(evidence)
+        assert len(plot_rmse_by_rank(curves, "here").axes) == panels
+        lines = plot_rmse_distributions(curves, "here").axes[0].get_lines()
+        assert len(lines) == panels
+    drawn = plot_agreement({"edges": [0.8, 1, 2], "counts": [[1, 0], [2, 3]]}, "here").axes[0]
+    assert "n = 6" in drawn.get_title()
+    (dots, _) = plot_costs(fresh, "here").axes[0].get_lines()
+    assert pd.Series(dots.get_ydata()).max() == 6
+    mpl.pyplot.close("all")
