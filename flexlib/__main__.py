@@ -97,7 +97,7 @@ def _parser():
         sub.add_argument("--seed", type=int, default=0, help="of configurations, splits and weights (default: 0)")
         sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
                          help="may be repeated (default: released and holdout)")  # fmt: skip
-        sub.add_argument("--max-seconds-per-run", type=float, default=math.inf, metavar="T",
+        sub.add_argument("--max-seconds-per-run", type=_positive, default=math.inf, metavar="T",
                          help="record runs as skipped whose estimate (of one core) is higher")  # fmt: skip
         sub.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
         sub.add_argument("--storage", metavar="URL", default=os.environ.get("FLEXLIB_STORAGE"),
@@ -125,6 +125,13 @@ def _at_least_one(text):
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def _positive(text):
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{value} is not above 0")
     return value
 
 

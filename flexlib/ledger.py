@@ -4,12 +4,12 @@ A trial is one run under one protocol; its number is a ticket that no two worker
 trial alive: the run of a worker that died is taken up by another. What is in the ledger is what gets recorded.
 """
 
-import contextlib
 import math
 import multiprocessing
 import os
 import platform
 import signal
+import sys
 import time
 import warnings
 from collections import Counter
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from flexlib.config import FlexError, first_line
 from flexlib.sweep import blank_record, config_of, load_records, run_one, save_records, to_table
 
+LEDGER_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError)
 ATTEMPTS = 3  # that may kill their worker before a run is recorded as failed
 ABREAST = 32  # jobs, from the cheapest, that workers choose from
 PRIOR_SECONDS = 100  # of runs as the cost model has them, before the measured ones outweigh it
@@ -62,7 +63,7 @@ class Storage:
             options = {"connect_args": {"timeout": 120}} if url.drivername.startswith("sqlite") else {}
             storage, study = self._connect(url.render_as_string(hide_password=False), options, plan.name)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-            raise FlexError(f"{self.shown}: cannot be used ({self._without_password(error)})") from None
+            raise FlexError(f"{self.shown}: cannot be used ({self.redact(error)})") from None
 
         def close():
             storage.remove_session()
@@ -86,7 +87,8 @@ class Storage:
                 time.sleep(0.3)
         raise AssertionError("unreachable")
 
-    def _without_password(self, error):
+    def redact(self, error):
+        """What an error says, on one line and without the password."""
         text = first_line(error)
         try:
             password = sqlalchemy.make_url(self.url).password
@@ -162,8 +164,15 @@ def _worker(plan, storage, carried, device, parent):
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the run at hand is given back at once
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         _Work(plan, plan.load(), storage, carried, device).go_on(lambda: os.getppid() == parent)
+    except (FlexError, *LEDGER_ERRORS) as error:
+        sys.exit(f"flexlib: a worker ended: {storage.redact(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:  # its end is near: the parent need not hurry it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
@@ -173,17 +182,34 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
     on many machines, add up to one sweep. Raises `FlexError`, and `KeyboardInterrupt` when stopped: runs finished by
     then are kept.
     """
-    path = out / f"{plan.name}.parquet"
     out.mkdir(parents=True, exist_ok=True)
     storage = Storage(storage or f"sqlite:///{out.resolve() / plan.name}.sqlite3", heartbeat)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = out / f"{plan.name}.parquet"
     ratings = plan.load()
-    carried = _carried(plan, ratings, path)
-    work = _Work(plan, ratings, storage, carried, device)
+    work = _Work(plan, ratings, storage, _carried(plan, ratings, path), device)
+    try:
+        for job, record in _state(work.study)[0].items():
+            if job in work.estimates:
+                _check_same(plan, ratings, record, storage.shown)
+        table = _work_off(work, path, storage, workers)
+    except LEDGER_ERRORS as error:
+        raise FlexError(f"{storage.shown}: lost ({storage.redact(error)}); finished runs are kept") from None
+    finally:
+        work.close()
+    missing = len(work.estimates) - len(table)
+    if missing:
+        raise FlexError(f"{missing} runs are missing, as every worker ended early; {path} has the others: run it again")
+    return table
+
+
+def _work_off(work, path, storage, workers):
+    """Start the workers, keep them at it, and write the records now and then, and at the end."""
     context = multiprocessing.get_context("spawn")
 
     def start():
-        process = context.Process(target=_worker, args=(plan, storage, carried, device, os.getpid()))
+        arguments = work.plan, storage, work.carried, work.device, os.getpid()
+        process = context.Process(target=_worker, args=arguments)
         process.start()
         return process
 
@@ -205,12 +231,9 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
     finally:
         for process in processes:
             process.terminate()
+        for process in processes:
             process.join()
         table = _export(work, path)
-        work.close()
-    missing = len(plan.configs) * len(plan.protocols) - len(table)
-    if missing:
-        raise FlexError(f"{missing} runs are missing, as every worker ended early; {path} has the others: run it again")
     return table
 
 
@@ -225,17 +248,23 @@ def _carried(plan, ratings, path):
             raise FlexError(
                 f"{path}: has {plan.key} {job[0]} under '{job[1]}', which is not asked for: choose another --out"
             )
-        blank = blank_record(plan, ratings, *job, 0.0)
-        for name in ("checksum", "seed"):
-            if record[name] != blank[name]:
-                raise FlexError(
-                    f"{path}: {plan.key} {job[0]} has {name} {record[name]}, not {blank[name]}: choose another --out"
-                )
-        if config_of(record).to_dict() != plan.configs[job[0]]:
-            raise FlexError(f"{path}: {plan.key} {job[0]} has other parameters than asked for: choose another --out")
+        _check_same(plan, ratings, record, path)
         if record["status"] != "skipped":
             carried[job] = record
     return carried
+
+
+def _check_same(plan, ratings, record, where):
+    """Refuse a record that is not of this plan's data, seed and settings."""
+    k = record[plan.key]
+    blank, otherwise = blank_record(plan, ratings, k, record["protocol"], 0.0), ": choose another --out or --seed"
+    for name in ("dataset", "checksum", "seed"):
+        if record[name] != blank[name]:
+            raise FlexError(
+                f"{where}: {plan.key} {k} has {name} {record[name]}, not {blank[name]}: choose another --out"
+            )
+    if config_of(record).to_dict() != plan.configs[k]:
+        raise FlexError(f"{where}: {plan.key} {k} has other parameters than asked for: choose another --out")
 
 
 def _export(work, path):

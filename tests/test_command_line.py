@@ -108,3 +108,14 @@ def test_it_runs_as_a_module_and_survives_a_closed_pipe():
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("data set")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--runs", "0"), ("--workers", "0"), ("--max-seconds-per-run", "-1"),
+                                               ("--max-seconds-per-run", "nan"), ("--protocol", "leaky"),
+                                               ("--space", "outer")])  # fmt: skip
+def test_a_sweeps_options_are_checked(tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "--dataset", SMALL, "--out", str(tmp_path / "out"), "--runs", "1", option, value])
+    assert stop.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

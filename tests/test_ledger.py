@@ -23,7 +23,7 @@ import pytest
 import sqlalchemy
 
 from flexlib import ledger
-from flexlib.config import FlexError
+from flexlib.config import FlexConfig, FlexError
 from flexlib.ledger import Storage, _export, _state, _Work, run_plan
 from flexlib.sweep import Plan, load_records, run_one
 
@@ -112,7 +112,7 @@ def test_records_of_another_plan_are_not_written_over(undisturbed, tmp_path, ref
     path = tmp_path / f"{other.name}.parquet"
     undisturbed.to_parquet(path)
     before = path.read_bytes()
-    refused(lambda: run_plan(other, tmp_path), path.name, *pieces, "another --out")
+    refused(lambda: run_plan(other, tmp_path), path.name, *pieces, "choose another --out")
     assert path.read_bytes() == before
 
 
@@ -123,6 +123,19 @@ def test_records_with_other_parameters_or_data_are_refused(undisturbed, tmp_path
     refused(lambda: run_plan(plan, tmp_path), "run 0", "other parameters")
     undisturbed.assign(checksum="abc").to_parquet(path)
     refused(lambda: run_plan(plan, tmp_path), "run 0", "checksum abc")
+
+
+def test_a_ledger_of_other_settings_under_the_same_name_is_refused(tmp_path, refused):
+    one, other = (Plan.replay(SMALL, ["holdout"], [FlexConfig(epochs=1, hidden_layers=(size,))]) for size in (2, 3))
+    run_plan(one, tmp_path)
+    (tmp_path / f"{one.name}.parquet").unlink()
+    refused(lambda: run_plan(other, tmp_path), "sqlite", "record 0", "other parameters")
+    assert len(run_plan(one, tmp_path)) == 1
+
+
+def test_a_damaged_ledger_is_named(tmp_path, refused):
+    (tmp_path / f"{plan_of().name}.sqlite3").write_text("not a database, though it lies where one would")
+    refused(lambda: run_plan(plan_of(), tmp_path), ".sqlite3", "cannot be used", "not a database")
 
 
 def test_a_run_that_kills_its_workers_is_given_up_and_says_so(tmp_path):
