@@ -257,12 +257,11 @@ def _carried(plan, ratings, path):
 def _check_same(plan, ratings, record, where):
     """Refuse a record that is not of this plan's data, seed and settings."""
     k = record[plan.key]
-    blank, otherwise = blank_record(plan, ratings, k, record["protocol"], 0.0), ": choose another --out or --seed"
-    for name in ("dataset", "checksum", "seed"):
-        if record[name] != blank[name]:
-            raise FlexError(
-                f"{where}: {plan.key} {k} has {name} {record[name]}, not {blank[name]}: choose another --out"
-            )
+    blank = blank_record(plan, ratings, k, record["protocol"], 0.0)
+    theirs = {name: record[name] for name in ("dataset", "checksum", "seed")}
+    if any(value != blank[name] for name, value in theirs.items()):
+        described = ", ".join(f"{name} {value}" for name, value in theirs.items() if value != blank[name])
+        raise FlexError(f"{where}: {plan.key} {k} has {described}, which is not asked for: choose another --out")
     if config_of(record).to_dict() != plan.configs[k]:
         raise FlexError(f"{where}: {plan.key} {k} has other parameters than asked for: choose another --out")
 
