@@ -98,14 +98,15 @@ class Storage:
 
 
 def _state(study):
-    """What the ledger says: the records of finished jobs, the jobs at work, how many workers each job has killed."""
-    done, active, killed = {}, set(), Counter()
+    """What the ledger says: the records of finished jobs, the first trial of each job at work, and how many workers
+    each job has killed."""
+    done, active, killed = {}, {}, Counter()
     for trial in study.get_trials(deepcopy=False):
         job = tuple(trial.user_attrs.get("job", ()))
         if trial.state == TrialState.FAIL and "interrupted" not in trial.user_attrs:
             killed[job] += 1
         elif trial.state == TrialState.RUNNING:
-            active.add(job)
+            active.setdefault(job, trial.number)
         elif "record" in trial.user_attrs:
             done.setdefault(job, trial.user_attrs["record"])
     return done, active, killed
@@ -144,10 +145,11 @@ class _Work:
     def _take(self, trial, free):
         # Workers that look at the same moment have different tickets, and so take different jobs of the next few.
         job = free[trial.number % min(len(free), ABREAST)]
-        if job in _state(self.study)[1]:
-            raise optuna.TrialPruned("taken by another worker meanwhile")
         trial.set_user_attr("job", list(job))
         trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
+        done, active, _ = _state(self.study)
+        if job in done or active[job] < trial.number:
+            raise optuna.TrialPruned("taken by another worker meanwhile")
         try:
             record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
         except KeyboardInterrupt:

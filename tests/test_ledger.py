@@ -171,6 +171,28 @@ def test_an_interrupted_run_does_not_count_as_a_killed_worker(tmp_path, monkeypa
     assert set(_export(work, tmp_path / "records.parquet")["status"]) == {"ok"}
 
 
+def test_of_two_workers_with_one_job_the_first_ticket_has_it(tmp_path):
+    plan = plan_of(runs=1)
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu")
+    job = work.jobs[0]
+
+    def second(trial):
+        return work._take(trial, [job])
+
+    def first(trial):
+        trial.set_user_attr("job", list(job))
+        with ThreadPoolExecutor(1) as other:  # while the first is at work
+            other.submit(work.study.optimize, second, n_trials=1).result()
+        raise optuna.TrialPruned
+
+    work.study.optimize(first, n_trials=1)
+    assert _state(work.study)[0] == {}
+    work.study.optimize(second, n_trials=1)
+    assert list(_state(work.study)[0]) == [job]
+    work.study.optimize(second, n_trials=1)  # whose list is older than the record
+    assert sum("record" in trial.user_attrs for trial in work.study.get_trials()) == 1
+
+
 def test_a_job_recorded_by_two_workers_is_exported_once(tmp_path):
     """A worker that only seemed dead may finish its run after another has done it again."""
     plan = plan_of(runs=1)
