@@ -74,13 +74,15 @@ def _number(row, column):
 
 def summarise_authors(configs, authors):
     """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE and seconds by
-    pivot, correlations, how many rows repeat another. Plain values, for JSON.
+    pivot, correlations, how many rows repeat another, and how many differ from the default setting (that of `FlexConfig`)
+    in one parameter or none. Plain values, for JSON.
 
     configs, authors: of `read_authors_records`.
     """
     table = pd.DataFrame([config.to_dict() for config in configs])[list(AUTHORS_COLUMNS)]
     item_based = np.array([config.item_based for config in configs])
     texts = table.map(json.dumps)
+    default = pd.Series(FlexConfig().to_dict())[list(AUTHORS_COLUMNS)].map(json.dumps)
     numeric = table.select_dtypes(["number", "bool"]).astype(float).assign(rmse=authors["published"])
     steps = np.linspace(0, 1, 201)
     pivots = {"user": ~item_based, "item": item_based}

@@ -166,7 +166,7 @@ def sweep_numbers(evidence):
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
     missing = ["rho", "median_gap", "p90_gap", "rho_repeats", "median_repeats", "quiet_median", "quiet_n", "compared",
                "paper_runs", "paper_hours", "paper_lowest", "replay_hours", "speedup", "replay_lowest",
-               "replay_skipped", "replay_diverged", "repeated_rows", "distinct_settings", "repeats_n"]  # fmt: skip
+               "replay_skipped", "replay_diverged", "repeated_rows", "distinct_settings", "repeats_n", "one_at_a_time"]  # fmt: skip
     if not evidence.report:
         return numbers | dict.fromkeys(missing, "not available")
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
@@ -181,5 +181,6 @@ def sweep_numbers(evidence):
         f"{report['seconds']['authors'] / report['seconds']['ours']:.1f}", f"{replay['rmse'].min():.3f}",
         f"{(replay['status'] == 'skipped').sum()}", f"{(replay['status'] == 'diverged').sum()}",
         f"{report['authors']['repeated_rows']}", f"{report['authors']['distinct_settings']}", f"{repeats['n']:.0f}",
+        f"{report['authors']['one_at_a_time']}",
     ]  # fmt: skip
     return numbers | dict(zip(missing, values, strict=True))

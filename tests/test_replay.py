@@ -87,6 +87,9 @@ def test_the_authors_first_ten_rows_are_table_2(authors_records):
         11.06, abs=0.01
     )
     assert summary["counts"]["hidden_layers"]["[128]"] == 399 + 15  # a list in the one, a bare number in the other
+    default = FlexConfig().to_dict()
+    apart = [sum(value != default[name] for name, value in config.to_dict().items()) for config in configs]
+    assert summary["one_at_a_time"] == sum(differing <= 1 for differing in apart) > 300
     json.dumps(summary)  # plain values
 
 
