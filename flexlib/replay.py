@@ -74,8 +74,8 @@ def _number(row, column):
 
 def summarise_authors(configs, authors):
     """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE and seconds by
-    pivot, correlations, how many rows repeat another, and how many differ from the default setting (that of `FlexConfig`)
-    in one parameter or none. Plain values, for JSON.
+    pivot, correlations, how many rows repeat another, and how many differ from the default setting (`FlexConfig`'s) in
+    one parameter or none. Plain values, for JSON.
 
     configs, authors: of `read_authors_records`.
     """
@@ -89,6 +89,7 @@ def summarise_authors(configs, authors):
     return {
         "rows": len(table),
         "repeated_rows": int(texts.assign(rmse=authors["published"]).duplicated().sum()),
+        "one_at_a_time": int(((texts != default).sum(axis=1) <= 1).sum()),
         "distinct_settings": len(texts.drop_duplicates()),
         "hours": float(authors["seconds"].sum() / 3600),
         "counts": {name: texts[name].value_counts().to_dict() for name in texts},

@@ -166,7 +166,8 @@ def sweep_numbers(evidence):
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
     missing = ["rho", "median_gap", "p90_gap", "rho_repeats", "median_repeats", "quiet_median", "quiet_n", "compared",
                "paper_runs", "paper_hours", "paper_lowest", "replay_hours", "speedup", "replay_lowest",
-               "replay_skipped", "replay_diverged", "repeated_rows", "distinct_settings", "repeats_n", "one_at_a_time"]  # fmt: skip
+               "replay_skipped", "replay_diverged", "repeated_rows", "distinct_settings", "repeats_n",
+               "one_at_a_time"]  # fmt: skip
     if not evidence.report:
         return numbers | dict.fromkeys(missing, "not available")
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
