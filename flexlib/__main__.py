@@ -72,7 +72,7 @@ def _parser():
     train.add_argument("--protocol", default="holdout", help=f"one of {', '.join(PROTOCOLS)} (default: holdout)")
     train.add_argument("--protocol-set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                        help="change single fields of the protocol")  # fmt: skip
-    train.add_argument("--seed", type=int, default=0, help="of split, weights and order (default: 0)")
+    train.add_argument("--seed", type=_not_negative, default=0, help="of split, weights and order (default: 0)")
     train.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     train.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to this .safetensors file")
@@ -94,7 +94,9 @@ def _parser():
     replay.add_argument("records", metavar="RECORDS.csv")
     replay.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
     for sub in (sweep, replay):
-        sub.add_argument("--seed", type=int, default=0, help="of configurations, splits and weights (default: 0)")
+        sub.add_argument(
+            "--seed", type=_not_negative, default=0, help="of configurations, splits and weights (default: 0)"
+        )
         sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
                          help="may be repeated (default: released and holdout)")  # fmt: skip
         sub.add_argument("--max-seconds-per-run", type=_positive, default=math.inf, metavar="T",
@@ -125,6 +127,13 @@ def _at_least_one(text):
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+def _not_negative(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
     return value
 
 

@@ -192,7 +192,9 @@ class FlexConfig(Settings):
     """
 
     learning_rate: float = _parameter("LR", "step size of the optimizer", 0.005, low=1e-12)
-    weight_decay: float = _parameter("WeD", "L2 term that the optimizer adds to the gradient", 0.0, low=0)
+    weight_decay: float = _parameter(
+        "WeD", "L2 term that the optimizer adds to the gradient (adamw: share it takes off weights)", 0.0, low=0
+    )
     hidden_layers: tuple = _parameter("HLs", "sizes of the encoder's layers; the decoder mirrors them", (128,))
     drop_probability: float = _parameter("DrP", "dropout rate of the bottleneck", 0.0, low=0, high=1, open_high=True)
     noise_probability: float = _parameter("NoP", "dropout rate of the input", 0.0, low=0, high=1, open_high=True)

@@ -4,18 +4,22 @@ A trial is one run under one protocol; its number is a ticket that no two worker
 trial alive: the run of a worker that died is taken up by another. What is in the ledger is what gets recorded.
 """
 
+import hashlib
 import math
 import multiprocessing
 import os
 import platform
+import re
 import signal
 import sys
 import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote
 
 import optuna
+import pandas as pd
 import sqlalchemy
 import torch
 from optuna.storages import RDBStorage
@@ -29,6 +33,7 @@ LEDGER_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError)
 ATTEMPTS = 3  # that may kill their worker before a run is recorded as failed
 ABREAST = 32  # jobs, from the cheapest, that workers choose from
 PRIOR_SECONDS = 100  # of runs as the cost model has them, before the measured ones outweigh it
+PATIENCE_SECONDS = 4  # for workers that were interrupted too, as by Ctrl-C, to give their runs back
 EXPORT_SECONDS = 30  # between two writings of the records while a sweep goes on
 
 
@@ -45,31 +50,34 @@ class Storage:
 
     @property
     def shown(self):
-        """The URL without its password."""
-        try:
-            return sqlalchemy.make_url(self.url).render_as_string(hide_password=True)
-        except sqlalchemy.exc.ArgumentError:
-            return "the storage's URL"
+        """The URL without what may be secret: user, password and options."""
+        kind, _, rest = self.url.partition("://")
+        return self.url if kind == "sqlite" else f"{kind}://{rest.rpartition('@')[2].partition('?')[0]}"
 
-    def open(self, plan):
-        """The plan's study in it, made where it is not there, and a function that closes its connections.
+    def redact(self, error):
+        """What an error says, on one line and without the password, nor any piece of one that is not escaped."""
+        text, rest = first_line(error), self.url.partition("://")[2]
+        login, _, query = rest.rpartition("@")[0], *rest.partition("?")[1:]
+        secret = login.partition(":")[2]
+        values = [value for values in parse_qs(query).values() for value in values]
+        pieces = {secret, unquote(secret), *re.split("[:@/?]", secret), *values} - {""}
+        if any(len(piece) < 4 and piece in text for piece in pieces):  # too short to be cut out
+            return type(error).__name__
+        for piece in sorted(pieces, key=len, reverse=True):
+            text = text.replace(piece, "***")
+        return text
 
-        Raises `FlexError` without the password.
-        """
+    def open(self, plan, checksum):
+        """The `_Ledger` of the plan on data with this checksum. Raises `FlexError` without the password."""
         try:
             url = sqlalchemy.make_url(self.url)
             if url.drivername == "postgresql":
                 url = url.set(drivername="postgresql+psycopg")
             options = {"connect_args": {"timeout": 120}} if url.drivername.startswith("sqlite") else {}
-            storage, study = self._connect(url.render_as_string(hide_password=False), options, plan.name)
+            name = f"{plan.name}-{hashlib.sha256((plan.identity + checksum).encode()).hexdigest()[:8]}"
+            return self._connect(url.render_as_string(hide_password=False), options, name)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
             raise FlexError(f"{self.shown}: cannot be used ({self.redact(error)})") from None
-
-        def close():
-            storage.remove_session()
-            storage.engine.dispose()
-
-        return study, close
 
     def _connect(self, url, options, name, attempts=10):
         """Others may be making the same tables: then what fails now is there in a moment."""
@@ -80,36 +88,72 @@ class Storage:
                     storage = RDBStorage(
                         url, options, heartbeat_interval=self.heartbeat, grace_period=3 * self.heartbeat
                     )  # fmt: skip
-                return storage, optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+                _CLAIMS.metadata.create_all(storage.engine)
+                return _Ledger(storage, optuna.create_study(storage=storage, study_name=name, load_if_exists=True))
             except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
                 if not left:
                     raise
                 time.sleep(0.3)
         raise AssertionError("unreachable")
 
-    def redact(self, error):
-        """What an error says, on one line and without the password."""
-        text = first_line(error)
+
+# Which trial has a job: the primary key is what keeps two workers from having one.
+_CLAIMS = sqlalchemy.Table(
+    "flexlib_claims", sqlalchemy.MetaData(),
+    sqlalchemy.Column("study", sqlalchemy.String(255), primary_key=True),
+    sqlalchemy.Column("k", sqlalchemy.Integer, primary_key=True),
+    sqlalchemy.Column("protocol", sqlalchemy.String(255), primary_key=True),
+    sqlalchemy.Column("trial", sqlalchemy.Integer, nullable=False),
+)  # fmt: skip
+
+
+class _Ledger:
+    """A study, and the claims of its trials on jobs."""
+
+    def __init__(self, storage, study):
+        self.storage, self.study = storage, study
+
+    def state(self):
+        """The records of finished jobs, the jobs at work, and how many workers each job has killed."""
+        done, active, killed = {}, set(), Counter()
+        for trial in self.study.get_trials(deepcopy=False):
+            job = tuple(trial.user_attrs.get("job", ()))
+            if trial.state == TrialState.RUNNING:
+                active.add(job)
+            elif "record" in trial.user_attrs:
+                done.setdefault(job, trial.user_attrs["record"])
+            elif "worker_died" in trial.user_attrs:
+                killed[job] += 1
+        return done, active, killed
+
+    def claim(self, job, number):
+        """Give a job to the trial of this number; False where another has it, at work or finished."""
+        key = {"study": self.study.study_name, "k": job[0], "protocol": job[1]}
+        mine = sqlalchemy.and_(*(_CLAIMS.c[name] == value for name, value in key.items()))
         try:
-            password = sqlalchemy.make_url(self.url).password
-        except sqlalchemy.exc.ArgumentError:
-            return type(error).__name__
-        return text.replace(password, "***") if password else text
+            with self.storage.engine.begin() as connection:
+                connection.execute(_CLAIMS.insert().values(trial=number, **key))
+            return True
+        except sqlalchemy.exc.IntegrityError:
+            pass
+        with self.storage.engine.begin() as connection:
+            holder = connection.execute(sqlalchemy.select(_CLAIMS.c.trial).where(mine)).scalar_one()
+            trials = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
+            if trials[holder].state == TrialState.RUNNING or "record" in trials[holder].user_attrs:
+                return False
+            taken = _CLAIMS.update().where(mine, _CLAIMS.c.trial == holder).values(trial=number)
+            return connection.execute(taken).rowcount == 1
 
+    def note_death(self, worker):
+        """Write down that a worker (HOST:PID) did not live to end its trial."""
+        for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if trial.user_attrs.get("worker") == worker:
+                self.storage.set_trial_user_attr(trial._trial_id, "worker_died", True)
 
-def _state(study):
-    """What the ledger says: the records of finished jobs, the first trial of each job at work, and how many workers
-    each job has killed."""
-    done, active, killed = {}, {}, Counter()
-    for trial in study.get_trials(deepcopy=False):
-        job = tuple(trial.user_attrs.get("job", ()))
-        if trial.state == TrialState.FAIL and "interrupted" not in trial.user_attrs:
-            killed[job] += 1
-        elif trial.state == TrialState.RUNNING:
-            active.setdefault(job, trial.number)
-        elif "record" in trial.user_attrs:
-            done.setdefault(job, trial.user_attrs["record"])
-    return done, active, killed
+    def close(self):
+        """Close its connections."""
+        self.storage.remove_session()
+        self.storage.engine.dispose()
 
 
 class _Work:
@@ -118,12 +162,12 @@ class _Work:
     def __init__(self, plan, ratings, storage, carried, device):
         self.plan, self.ratings, self.device, self.carried = plan, ratings, device, carried
         self.estimates = plan.estimates(ratings)
-        self.study, self.close = storage.open(plan)
+        self.ledger = storage.open(plan, str(ratings.facts.get("sha256", "")))
         self.jobs = [job for job, seconds in self.estimates.items() if seconds <= plan.max_seconds]
 
     def free(self):
         """The jobs that nobody has finished, given up or taken, and whether any is at work elsewhere."""
-        done, active, killed = _state(self.study)
+        done, active, killed = self.ledger.state()
         settled = done.keys() | self.carried.keys() | {job for job, n in killed.items() if n >= ATTEMPTS}
         open_jobs = [job for job in self.jobs if job not in settled]
         return [job for job in open_jobs if job not in active], any(job in active for job in open_jobs)
@@ -133,32 +177,32 @@ class _Work:
         while alive():
             free, elsewhere = self.free()
             if free:
-                self.study.optimize(lambda trial, free=free: self._take(trial, free), n_trials=1)
+                self.ledger.study.optimize(lambda trial, free=free: self._take(trial, free), n_trials=1)
             elif elsewhere:
                 time.sleep(0.5)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                    optuna.storages.fail_stale_trials(self.study)
+                    optuna.storages.fail_stale_trials(self.ledger.study)
             else:
                 return
 
     def _take(self, trial, free):
         # Workers that look at the same moment have different tickets, and so take different jobs of the next few.
         job = free[trial.number % min(len(free), ABREAST)]
+        self.ledger.storage.record_heartbeat(trial._trial_id)  # one without it would never be taken for dead
         trial.set_user_attr("job", list(job))
-        trial.set_user_attr("worker", f"{platform.node()}:{os.getpid()}")
-        done, active, _ = _state(self.study)
-        if job in done or active[job] < trial.number:
-            raise optuna.TrialPruned("taken by another worker meanwhile")
-        try:
-            record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
-        except KeyboardInterrupt:
-            trial.set_user_attr("interrupted", True)
-            raise
+        trial.set_user_attr("worker", _worker_name(os.getpid()))
+        if not self.ledger.claim(job, trial.number):
+            raise optuna.TrialPruned("another worker has it")
+        record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
         trial.set_user_attr("record", record)
         if record["rmse"] is None:
             raise optuna.TrialPruned(record["status"])
         return record["rmse"]
+
+
+def _worker_name(pid):
+    return f"{platform.node()}:{pid}"
 
 
 def _worker(plan, storage, carried, device, parent):
@@ -185,20 +229,22 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
     then are kept.
     """
     out.mkdir(parents=True, exist_ok=True)
-    storage = Storage(storage or f"sqlite:///{out.resolve() / plan.name}.sqlite3", heartbeat)
+    storage = Storage(
+        storage or str(sqlalchemy.URL.create("sqlite", database=f"{out.resolve() / plan.name}.sqlite3")), heartbeat
+    )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = out / f"{plan.name}.parquet"
     ratings = plan.load()
     work = _Work(plan, ratings, storage, _carried(plan, ratings, path), device)
     try:
-        for job, record in _state(work.study)[0].items():
+        for job, record in work.ledger.state()[0].items():
             if job in work.estimates:
                 _check_same(plan, ratings, record, storage.shown)
         table = _work_off(work, path, storage, workers)
     except LEDGER_ERRORS as error:
         raise FlexError(f"{storage.shown}: lost ({storage.redact(error)}); finished runs are kept") from None
     finally:
-        work.close()
+        work.ledger.close()
     missing = len(work.estimates) - len(table)
     if missing:
         raise FlexError(f"{missing} runs are missing, as every worker ended early; {path} has the others: run it again")
@@ -223,7 +269,8 @@ def _work_off(work, path, storage, workers):
             while any(process.is_alive() for process in processes):
                 time.sleep(0.5)
                 for place, process in enumerate(processes):
-                    if process.exitcode and restarts > 0:  # killed: its run is up for another
+                    if process.exitcode and restarts > 0:  # its run is up for another, unless it kills them all
+                        work.ledger.note_death(_worker_name(process.pid))
                         restarts -= 1
                         processes[place] = start()
                 progress.show(sum(process.is_alive() for process in processes))
@@ -231,7 +278,10 @@ def _work_off(work, path, storage, workers):
                     written = time.monotonic()
                     _export(work, path)
     finally:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
+        for process in processes:  # those that the interruption did not reach, or that are slow to heed it
             process.terminate()
         for process in processes:
             process.join()
@@ -270,7 +320,7 @@ def _check_same(plan, ratings, record, where):
 
 def _export(work, path):
     """Write the records so far: of finished jobs, of those given up, and of those skipped for their cost."""
-    done, _, killed = _state(work.study)
+    done, _, killed = work.ledger.state()
     records = []
     for job, seconds in work.estimates.items():
         record = work.carried.get(job) or done.get(job)
@@ -303,12 +353,14 @@ class _Progress:
 
     def show(self, workers):
         """Bring the bar up to the ledger's state."""
-        done = self.work.carried | _state(self.work.study)[0]
+        done = self.work.carried | self.work.ledger.state()[0]
         done = {job: done[job] for job in self.work.jobs if job in done}
         if len(done) == self.bar.n:
             return
-        spent = PRIOR_SECONDS + sum(record["seconds"] or 0 for record in done.values())
-        expected = PRIOR_SECONDS + sum(self.work.estimates[job] for job, record in done.items() if record["seconds"])
+        spent = PRIOR_SECONDS + sum(record["seconds"] for record in done.values() if pd.notna(record["seconds"]))
+        expected = PRIOR_SECONDS + sum(
+            self.work.estimates[job] for job, record in done.items() if pd.notna(record["seconds"])
+        )
         left = sum(self.work.estimates[job] for job in self.work.jobs if job not in done)
         left *= spent / expected / max(workers, 1)
         best = {}

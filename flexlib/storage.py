@@ -106,11 +106,13 @@ def _check_arrays(model):
     ratings, n = model.ratings, len(model.ratings.values)
     split = np.sort(np.concatenate([model.split.train, model.split.test]))
     for ids, size in ((ratings.users, ratings.n_users), (ratings.items, ratings.n_items), (split, n)):
-        if ids.dtype.kind != "i" or ids.shape != (n,) or ids.min() < 0 or ids.max() >= size:
+        if ids.dtype.kind != "i" or ids.min() < 0 or ids.max() >= size:
             raise ValueError("users, items or split are out of range")
-    if not np.array_equal(split, np.arange(n)) or (model.row_means.shape, model.column_offsets.shape) != (
-        model.shape[:1], model.shape[1:],
-    ):  # fmt: skip
-        raise ValueError("split or centring do not match the ratings")
+    # Early stopping leaves its validation ratings out of the split.
+    whole = model.config.patience > 0 or len(split) == n
+    if {len(ratings.users), len(ratings.items)} != {n} or not whole or (np.diff(split) == 0).any():
+        raise ValueError("users, items and split do not match")
+    if (model.row_means.shape, model.column_offsets.shape) != (model.shape[:1], model.shape[1:]):
+        raise ValueError("centring does not match the ratings")
     if any(texts is not None and len(texts) != ratings.n_items for texts in (ratings.titles, ratings.genres)):
         raise ValueError("titles or genres do not match the items")

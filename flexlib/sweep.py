@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,14 @@ _KINDS = {bool: "switch", int: "whole", float: "number"}
 _CONFIGURATION = {name: _KINDS.get(type(value), "text") for name, value in _PARAMETERS.items()}
 _ORIGIN = dict.fromkeys(["dataset", "checksum", "device", *software()], "text") | {"seed": "whole"}
 COLUMNS = _MEASURED | _CONFIGURATION | _ORIGIN
+_HOLDS = {
+    "text": lambda column: pd.api.types.is_string_dtype(column) and column.notna().all(),
+    "number": lambda column: pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column),
+    "whole": lambda column: pd.api.types.is_integer_dtype(column) or (
+        pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
+    ),
+    "switch": pd.api.types.is_bool_dtype,
+}  # fmt: skip
 _DTYPES = {"text": "str", "number": "float64", "whole": "Int64", "switch": "bool"}
 
 
@@ -38,7 +47,8 @@ _DTYPES = {"text": "str", "number": "float64", "whole": "Int64", "switch": "bool
 class Plan:
     """All that a sweep's records follow from: run k of `configs` under each protocol, on one data set.
 
-    key: what the records call k, "run" or "record". configs: a mapping for each run (`FlexConfig.to_dict`).
+    key: what the records call k, "run" or "record". identity: what, with the data, tells its ledger from others of its
+    name. configs: a mapping for each run (`FlexConfig.to_dict`).
     max_seconds: of a run's estimate, above which it is skipped. columns, scale: of a file, as in `load_ratings`.
     """
 
@@ -48,6 +58,7 @@ class Plan:
     protocols: tuple
     seed: int
     configs: tuple
+    identity: str
     max_seconds: float = math.inf
     columns: dict = field(default_factory=dict)
     scale: tuple | None = None
@@ -56,14 +67,15 @@ class Plan:
     def sweep(cls, dataset, protocols, runs, seed, space="paper", **options):
         """`runs` random configurations of a space."""
         configs = tuple(sample_config(space, seed, run).to_dict() for run in range(runs))
-        name = f"sweep-{_slug(dataset)}-{space}-seed{seed}"
-        return cls(name, "run", dataset, tuple(protocols), seed, configs, **options)
+        name = sweep_name(dataset, space, seed)
+        return cls(name, "run", dataset, tuple(protocols), seed, configs, f"{space} {seed}", **options)
 
     @classmethod
     def replay(cls, dataset, protocols, configs, seed=0, **options):
         """Given configurations, such as those of the authors' records."""
         configs = tuple(config.to_dict() for config in configs)
-        return cls(f"replay-{_slug(dataset)}-seed{seed}", "record", dataset, tuple(protocols), seed, configs, **options)
+        name, identity = replay_name(dataset, seed), json.dumps(configs)
+        return cls(name, "record", dataset, tuple(protocols), seed, configs, identity, **options)
 
     def load(self):
         """The data set's `Ratings`."""
@@ -80,6 +92,16 @@ class Plan:
                 found[k, name] = estimate_cost(config, ratings, Protocol.named(name).pad_refeeding).seconds
         dearest = {k: max(found[k, name] for name in self.protocols) for k in range(len(self.configs))}
         return dict(sorted(found.items(), key=lambda item: (dearest[item[0][0]], item[0][0])))
+
+
+def sweep_name(dataset, space="paper", seed=0):
+    """The name of a sweep's records, without the ending."""
+    return f"sweep-{_slug(dataset)}-{space}-seed{seed}"
+
+
+def replay_name(dataset, seed=0):
+    """The name of a replay's records, without the ending."""
+    return f"replay-{_slug(dataset)}-seed{seed}"
 
 
 def _slug(dataset):
@@ -126,7 +148,7 @@ def to_table(records, key):
 
 def save_records(table, path):
     """Write a table of records as Parquet, beside first and then renamed."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another sweep may be writing the same records
     table.to_parquet(partial, index=False)
     partial.replace(path)
 
@@ -152,6 +174,9 @@ def load_records(path):
     for name in table.columns:
         if name not in expected:
             raise FlexError(f"{path}: unknown column '{name}'")
+    for name, kind in ({keys[0]: "whole"} | COLUMNS).items():
+        if not _HOLDS[kind](table[name]):
+            raise FlexError(f"{path}: column '{name}' holds {table[name].dtype} where it should hold a {kind}")
     try:
         table = to_table(table, keys[0])
     except (TypeError, ValueError) as error:
@@ -164,8 +189,10 @@ def _check(table, key, path):
     ok, rmse = table["status"] == "ok", table["rmse"]
     wrong = {
         "status": ~table["status"].isin(STATUSES),
-        "rmse": np.where(ok, ~(rmse >= 0), rmse.notna()),
+        "rmse": np.where(ok, ~((rmse >= 0) & np.isfinite(rmse)), rmse.notna()),
+        "mae": ok & ~(table["mae"] >= 0),
         "seconds": ok & ~(table["seconds"] >= 0),
+        "seed": table["seed"].isna(),
         "protocol": table.duplicated([key, "protocol"]),
         key: table[key] < 0,
     }
@@ -178,8 +205,9 @@ def _check(table, key, path):
     for place, row in table.iterrows():
         try:
             config_of(row)
-        except FlexError as error:
-            raise FlexError(f"{path}: {key} {table.at[place, key]}: {error}") from None
+            Protocol.named(row["protocol"])
+        except (FlexError, ValueError, TypeError) as error:
+            raise FlexError(f"{path}: {key} {table.at[place, key]}: {first_line(error)}") from None
 
 
 def config_of(record):

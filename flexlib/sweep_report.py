@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from flexlib.config import FlexError
 from flexlib.replay import spearman
-from flexlib.sweep import Plan, blank_record, load_records, run_one, to_table
+from flexlib.sweep import Plan, blank_record, load_records, replay_name, run_one, sweep_name, to_table
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
 PROTOCOLS = ("released", "holdout")
@@ -34,12 +34,12 @@ class Evidence:
         return [(name, protocol, table) for name, protocol, table in chosen if len(table)]
 
 
-def read_evidence(folder, dataset):
-    """The records in a folder: `sweep-DATASET-paper-seed0.parquet`, and `replay-DATASET-seed0.parquet` with its .json
-    where it is there. Raises `FlexError` naming the file that is not."""
+def read_evidence(folder, dataset, seed=0):
+    """The records in a folder: `sweep-DATASET-paper-seedSEED.parquet`, and `replay-DATASET-seedSEED.parquet` with its
+    .json where it is there. Raises `FlexError` naming the file that is not."""
     folder = Path(folder)
-    fresh = load_records(folder / f"sweep-{dataset}-paper-seed0.parquet")
-    replay = folder / f"replay-{dataset}-seed0.parquet"
+    fresh = load_records(folder / f"{sweep_name(dataset, 'paper', seed)}.parquet")
+    replay = folder / f"{replay_name(dataset, seed)}.parquet"
     if not replay.exists():
         return Evidence(fresh)
     try:

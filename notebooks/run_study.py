@@ -38,6 +38,7 @@ def run_study(profile, out, dataset=None, chapters=None):
         parameters = dict(plan[name] or {})
         if dataset is not None:
             parameters["dataset"] = dataset
+            parameters.pop("records", None)  # which are of the profile's own data
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
         print(f"[{number}/{len(names)}] {name} ({settings or 'its defaults'})", flush=True)
         done.append(run_chapter(NOTEBOOKS / f"{name}.ipynb", Path(out) / "executed" / f"{name}.ipynb", parameters))

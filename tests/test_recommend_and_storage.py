@@ -151,3 +151,12 @@ def test_damaged_models_are_refused(tmp_path, refused):
     for arrays, described in damaged(tensors, facts):
         save_file(arrays, path, metadata={"flexlib": json.dumps(described)})
         refused(lambda: load_model(path), "x.safetensors")
+
+
+def test_a_model_that_stopped_early_survives_being_saved(tmp_path):
+    config = FlexConfig(hidden_layers=(4,), epochs=20, patience=2, centring="biases", dense_refeeding=0)
+    model = fit(random_ratings(3), config, device="cpu")
+    save_model(model, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors", device="cpu")
+    assert len(loaded.split.train) < 0.7 * len(model.ratings)
+    assert evaluate(loaded).rmse == evaluate(model).rmse
