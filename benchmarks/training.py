@@ -45,7 +45,12 @@ def plain_loop(ratings, config, split, network):
         ratings.values[split.train] - fit(ratings, config.replace(epochs=0), split=split).row_means[rows[split.train]]
     )
     by_row = np.argsort(rows[split.train], kind="stable")
-    ends = np.cumsum(np.bincount(rows[split.train], minlength=n_rows))
+    values, own_columns = (
+        torch.from_numpy(values[by_row]),
+        torch.from_numpy(columns[split.train][by_row].astype(np.int64)),
+    )
+    counts = np.bincount(rows[split.train], minlength=n_rows)
+    starts = np.cumsum(counts) - counts
     alive = np.flatnonzero(np.bincount(rows[split.train], minlength=n_rows))
     parameters = [torch.nn.Parameter(p.detach().clone()) for p in network.parameters()]
     depth, act = len(config.hidden_layers), ACTIVATION_FUNCTIONS[config.activation]
@@ -77,10 +82,10 @@ def plain_loop(ratings, config, split, network):
         for at in range(0, len(shuffled), config.train_batch_size):
             batch = shuffled[at : at + config.train_batch_size]
             dense, mask = torch.zeros(len(batch), width), torch.zeros(len(batch), width)
-            for place, row in enumerate(batch):
-                own = by_row[ends[row - 1] if row else 0 : ends[row]]
-                dense[place, columns[split.train][own]] = torch.from_numpy(values[own])
-                mask[place, columns[split.train][own]] = 1
+            own = torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in batch]))
+            places = torch.repeat_interleave(torch.arange(len(batch)), torch.from_numpy(counts[batch]))
+            dense[places, own_columns[own]] = values[own]
+            mask[places, own_columns[own]] = 1
             outputs = forward(dense)
             count = dense.numel() if config.loss_size_average else mask.sum()
             error = (((outputs - dense) * mask) ** 2).sum()

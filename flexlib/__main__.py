@@ -219,14 +219,14 @@ def _sweep(args):
 def _replay(args):
     configs, authors = read_authors_records(args.records)
     table, path, plan = _run_plan(args, Plan.replay, configs)
-    report = replay_report(table, configs, authors, plan)
+    report = replay_report(table, configs, authors, plan, args.device)
     for protocol, groups in report["agreement"].items():
         print(f"\nagreement of '{protocol}' with the recorded RMSE (stars):")
         print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))
     print("\nthe runs that disagree most:")
     print(pd.DataFrame(report.get("disagreements", {})).T.to_string(float_format="{:.3f}".format))
     path = path.with_suffix(".json")
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
     print(f"wrote {path}")

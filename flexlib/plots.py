@@ -111,8 +111,8 @@ FILLS = {"user-based": "full", "item-based": "none"}
 
 
 def plot_rmse_by_rank(curves, dataset, top=12.0):
-    """RMSE of every run in ascending order, a panel for each source and protocol, user- and item-based apart: the
-    paper's Figure 3.
+    """RMSE of every run that ended well, in ascending order, a panel for each source and protocol, user- and
+    item-based apart: the paper's Figure 3.
 
     curves: of `flexlib.sweep_report.rmse_curves`.
     """
@@ -125,12 +125,12 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
             ax.plot(curve["rank"], np.minimum(curve["rmse"], top), MARKERS[curve["pivot"]], markersize=3.5,
                     fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
                     label=f"{curve['pivot']}, n = {round(curve['rank'][-1]) if len(curve['rank']) else 0}")  # fmt: skip
-        word = "" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
+        word = " (201 quantiles of each)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
         ax.set_title(f"{panel[0]}{word}")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
         ax.legend(loc="upper left", markerscale=1.6)
     np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
-    title = f"RMSE of every run, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
+    title = f"RMSE of the runs that ended well, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.cost import estimate_cost
+from flexlib.data import split_ratings
 from flexlib.sweep import run_one
 
 # Columns of the authors' table, by our names of their parameters (Table 1, and two switches beyond it).
@@ -23,13 +24,15 @@ AUTHORS_COLUMNS = {
     "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
     "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
 }  # fmt: skip
+NEAR = 0.05  # stars: as close as the RMSE of 2.5 stars for all comes to itself on another split
 RESAMPLES = 400  # of a bootstrap interval
 PUBLISHED, SECONDS, ON_1M = "_RMSE", "_learn_time", "1m"
 
 
 def read_authors_records(path):
     """The authors' table (CSV, one row a run): the list of its `FlexConfig`, and a table with the row's 0-based place
-    `record`, the `published` RMSE, the `seconds` recorded and, where known, the RMSE on ml-1m (`published_1m`).
+    `record`, the `published` RMSE, the `seconds` recorded, where known the RMSE on ml-1m (`published_1m`), and
+    `repeated`, whether the setting has other rows with other results.
 
     Raises `FlexError` naming the file, the line and the value.
     """
@@ -54,6 +57,8 @@ def read_authors_records(path):
         except FlexError as error:
             raise FlexError(f"{path}, line {place + 2}: {error}") from None
     frame = pd.DataFrame(numbers, columns=["record", "published", "seconds", "published_1m"])
+    settings = pd.Series([json.dumps(config.to_dict()) for config in configs])
+    frame["repeated"] = frame["published"].groupby(settings).transform("nunique") > 1
     return configs, frame.astype({"record": int})
 
 
@@ -121,19 +126,17 @@ GROUPS = {
     "without re-feeding": lambda t: t["dense_refeeding"] == 0,
     "with re-feeding": lambda t: t["dense_refeeding"] > 0,
     "with mean normalization, without re-feeding": lambda t: t["mean_normalization"] & (t["dense_refeeding"] == 0),
-    "default setting of the one-at-a-time runs": lambda t: t["copies"] >= 10,
+    "settings that the authors ran again": lambda t: t["repeated"],
 }
 
 
 def compare_replay(records, authors, protocol):
     """Our RMSE beside theirs: a table of the rows that ended well under `protocol`, with `published`, `gap`
-    (ours less theirs), the recorded seconds (`published_seconds`), and `copies`, how many rows share its settings.
+    (ours less theirs), the recorded seconds (`published_seconds`), and `repeated` as in `read_authors_records`.
 
     records: of a replay. authors: of `read_authors_records`.
     """
-    settings = records[list(AUTHORS_COLUMNS)].astype(str).agg("|".join, axis=1)
-    table = records.assign(copies=settings.groupby([settings, records["protocol"]]).transform("size"))
-    table = table[(table["protocol"] == protocol) & (table["status"] == "ok")]
+    table = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
     renamed = authors.rename(columns={"seconds": "published_seconds"})
     table = table.merge(renamed, on="record", how="left", validate="one_to_one")
     return table.assign(gap=table["rmse"] - table["published"])
@@ -141,7 +144,8 @@ def compare_replay(records, authors, protocol):
 
 def agreement(compared):
     """How far our RMSE agrees with the recorded one, a row for each of `GROUPS`: n, spearman (low and high: its 95 %
-    interval by bootstrap percentiles), and median and p90 of the absolute difference (stars)."""
+    interval by bootstrap percentiles), median and p90 of the absolute difference, and shift, the median of the
+    difference, ours less theirs (stars)."""
     rows = {}
     for name, choose in GROUPS.items():
         group = compared[choose(compared).astype(bool)]
@@ -151,17 +155,27 @@ def agreement(compared):
         low, high = np.nanquantile(rhos, [0.025, 0.975]) if rhos else (np.nan, np.nan)
         known = _closeness(group["published"], group["rmse"])
         rows[name] = {"n": known["n"], "spearman": known["spearman"], "low": low, "high": high} | known
+        rows[name]["shift"] = group["gap"].median()
     return pd.DataFrame(rows).T
 
 
-def authors_repeats(configs, authors):
-    """How far the authors' own runs of one setting agree, which no replay can be expected to beat: as `agreement`, over
-    pairs of neighbouring rows with the same settings. Rows that repeat the result too are one run logged twice."""
-    settings = pd.Series([json.dumps(config.to_dict()) for config in configs], authors.index)
+def authors_repeats(configs, authors, shuffles=200):
+    """How far the authors' own runs of one setting agree, which no replay can be expected to beat: n pairs, spearman,
+    median and p90 as in `agreement`, means over random pairings of the rows that share a setting.
+
+    The log is sorted by RMSE, so that neighbours would agree by construction. Rows that repeat the result too are one
+    run logged twice.
+    """
+    settings = np.array([json.dumps(config.to_dict()) for config in configs])
     once = authors.assign(settings=settings).drop_duplicates(["settings", "published"])
-    previous = once.groupby("settings")["published"].shift()
-    pairs = previous.notna()
-    return _closeness(previous[pairs], once.loc[pairs, "published"])
+    codes, rmse = pd.factorize(once["settings"])[0], once["published"].to_numpy()
+    rng, found = np.random.default_rng(0), []
+    for _ in range(shuffles):
+        order = np.lexsort((rng.random(len(codes)), codes))
+        place = np.arange(len(order)) - np.searchsorted(codes[order], codes[order])
+        first = np.flatnonzero((place[:-1] % 2 == 0) & (codes[order][:-1] == codes[order][1:]))
+        found.append(_closeness(pd.Series(rmse[order[first]]), pd.Series(rmse[order[first + 1]])))
+    return {name: float(value) for name, value in pd.DataFrame(found).mean().items()}
 
 
 def _closeness(one, other):
@@ -175,51 +189,66 @@ def spearman(one, other):
         return np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1] if len(one) > 2 else np.nan
 
 
-def disagreements(compared, plan, n=10, max_seconds=60.0):
+def disagreements(compared, plan, device=None, n=10, max_seconds=60.0):
     """The rows that disagree most, and why, by running them again: a table with record, published, rmse, the RMSE under
     two more seeds (`again_1`, `again_2`), that with the zero rows re-fed (`padded`), and a reason.
 
-    plan: of the replay. max_seconds: of a run's estimate, above which it is not made. The reason is "chaotic" where our
-    own runs spread over half the gap or more, "padding" where re-feeding the zero rows at least halves it.
+    plan: of the replay. max_seconds: of a run's estimate, above which it is not made. The reasons: "NaN handling" where
+    rounding is on and the recorded RMSE is that of predicting 2.5 stars for all; "chaotic" where our own runs spread
+    over half the gap or more, or diverge under another seed; "padding" where re-feeding the zero rows at least halves
+    the gap.
     """
     ratings = plan.load()
-    worst = compared.loc[compared["gap"].abs().nlargest(n).index, ["record", "published", "rmse"]]
+    worst = compared.loc[compared["gap"].abs().nlargest(n).index]
     rows = []
     for row in tqdm(worst.to_dict("records"), desc="the rows that disagree most, again"):
+        k, published = row["record"], row["published"]
         others = {
-            name: _rmse_again(replace(plan, seed=plan.seed + more), ratings, row["record"], protocol, max_seconds)
+            name: _rmse_again(replace(plan, seed=plan.seed + more), ratings, k, protocol, max_seconds, device)
             for name, more, protocol in (("again_1", 1, "released"), ("again_2", 2, "released"),
                                          ("padded", 0, "released-padded"))
         }  # fmt: skip
-        gap = abs(row["rmse"] - row["published"])
-        ours = [row["rmse"], others["again_1"], others["again_2"]]
+        gap, constant = abs(row["rmse"] - published), _rmse_of_constant(ratings, row)
+        spread = np.nanmax([row["rmse"], others["again_1"], others["again_2"]])
+        spread -= np.nanmin([row["rmse"], others["again_1"], others["again_2"]])
         reasons = {
-            "chaotic": np.nanmax(ours) - np.nanmin(ours) >= gap / 2,
-            "padding": abs(others["padded"] - row["published"]) <= gap / 2,
+            "NaN handling": row["prediction_rounding"] and abs(constant - published) < NEAR,
+            "chaotic": spread >= gap / 2,
+            "padding": abs(others["padded"] - published) <= gap / 2,
         }
+        known = {"record": k, "published": published, "rmse": row["rmse"]} | others
         words = ", ".join(reason for reason, holds in reasons.items() if holds)
-        rows.append(row | others | {"reason": words or "not explained"})
+        rows.append(known | {"reason": words or "not explained"})
     columns = ["record", "published", "rmse", "again_1", "again_2", "padded", "reason"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rmse_again(plan, ratings, record, protocol, max_seconds):
+def _rmse_of_constant(ratings, row):
+    """RMSE of predicting 2.5 stars, which the released rounding makes of NaN, on the row's test ratings."""
+    test = split_ratings(ratings, row["test_split_rate"], int(row["seed"])).test
+    return float(np.sqrt(np.mean((ratings.values[test].astype(float) - 2.5) ** 2)))
+
+
+def _rmse_again(plan, ratings, record, protocol, max_seconds, device):
+    """Infinite where it diverges, NaN where it would take too long."""
     config = FlexConfig.from_dict(plan.configs[record])
     seconds = estimate_cost(config, ratings, Protocol.named(protocol).pad_refeeding).seconds
-    rmse = run_one(plan, ratings, record, protocol, seconds)["rmse"] if seconds <= max_seconds else None
-    return np.nan if rmse is None else rmse
+    if seconds > max_seconds:
+        return np.nan
+    rmse = run_one(plan, ratings, record, protocol, seconds, device)["rmse"]
+    return np.inf if rmse is None else rmse
 
 
-def lost_runs(records, authors, plan, protocol="released", max_seconds=60.0):
+def lost_runs(records, authors, plan, device=None, protocol="released", max_seconds=60.0):
     """Rows that diverged here, though the authors recorded an RMSE: a table with record, published, and
     rmse_of_diverged, what rounding a NaN to 2.5 stars (PrR) scores, NaN without PrR. Where that is not what they
-    recorded, to 0.05 stars, padded is the RMSE with the zero rows re-fed, if it is estimated under `max_seconds`."""
+    recorded, to `NEAR`, padded is the RMSE with the zero rows re-fed, if it is estimated under `max_seconds`."""
     lost = records[(records["protocol"] == protocol) & (records["status"] == "diverged")]
     lost = lost.merge(authors, on="record")[["record", "published", "rmse_of_diverged"]]
-    explained = (lost["rmse_of_diverged"] - lost["published"]).abs() < 0.05
+    explained = (lost["rmse_of_diverged"] - lost["published"]).abs() < NEAR
     ratings = plan.load()
     lost["padded"] = [
-        np.nan if known else _rmse_again(plan, ratings, int(record), "released-padded", max_seconds)
+        np.nan if known else _rmse_again(plan, ratings, int(record), "released-padded", max_seconds, device)
         for record, known in zip(tqdm(lost["record"], desc="runs lost here, with padding"), explained, strict=True)
     ]
     return lost
@@ -232,7 +261,7 @@ def agreement_map(compared, low=0.8, high=12.0, bins=48):
     return {"edges": edges.round(4).tolist(), "counts": counts.astype(int).tolist()}
 
 
-def replay_report(records, configs, authors, plan):
+def replay_report(records, configs, authors, plan, device=None):
     """All that is kept of a replay beside its records, as plain values for JSON: `authors` (`summarise_authors`), their
     `authors_repeats`; for each protocol that repeats the released code its `agreement`; and of the first such
     `disagreements`, `lost_runs`, the `map` of `agreement_map` and the `seconds` of ours and theirs."""
@@ -245,13 +274,13 @@ def replay_report(records, configs, authors, plan):
         report["agreement"][protocol] = _plain(agreement(compared))
         if "map" not in report:
             report["map"] = agreement_map(compared)
-            report["disagreements"] = _plain(disagreements(compared, plan))
-            report["lost_runs"] = _plain(lost_runs(records, authors, plan))
+            report["disagreements"] = _plain(disagreements(compared, plan, device))
+            report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
             seconds = compared[["seconds", "published_seconds"]].sum()
             report["seconds"] = {"ours": float(seconds.iloc[0]), "authors": float(seconds.iloc[1])}
     return json.loads(json.dumps(report).replace("NaN", "null"))
 
 
 def _plain(table):
-    """Row label to a mapping of its cells."""
+    """Row label to a mapping of its cells; None for what is not finite."""
     return json.loads(table.to_json(orient="index"))

@@ -9,11 +9,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from flexlib.config import FlexError
-from flexlib.replay import spearman
+from flexlib.replay import NEAR, spearman
 from flexlib.sweep import Plan, blank_record, load_records, replay_name, run_one, sweep_name, to_table
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
 PROTOCOLS = ("released", "holdout")
+_ENDS = {"": "median", "_low": "low", "_high": "high"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +125,19 @@ def paired_gaps(fresh):
                          "pivot": settings["pivot_indexes"].map(names).reindex(gap.index)}).reset_index()  # fmt: skip
 
 
+def gap_table(fresh):
+    """`released` less `holdout` on the same split, by pivot and mean normalization: n settings, median, low and high
+    (95 % interval, bootstrap), in stars; below 0 where `released` scores better."""
+    rows = []
+    for (pivot, centred), group in paired_gaps(fresh).groupby(["pivot", "mean_normalization"]):
+        median, low, high = median_interval(group["gap"])
+        word = "on" if centred else "off"
+        rows.append(
+            {"pivot": pivot, "mean normalization": word, "n": len(group), "median": median, "low": low, "high": high}
+        )
+    return pd.DataFrame(rows, columns=["pivot", "mean normalization", "n", "median", "low", "high"])
+
+
 def median_interval(values, seed=0, resamples=2000):
     """(median, low, high): the 95 % interval by bootstrap percentiles."""
     values = np.asarray(values, float)
@@ -144,7 +158,7 @@ def cost_check(records):
 
 
 def sweep_numbers(evidence):
-    """The numbers of the chapter's prose, by name; "not available" for what there is no replay to tell from."""
+    """The numbers and sentences of the chapter's prose, by name."""
     fresh, numbers = evidence.fresh, {}
     for protocol in PROTOCOLS:
         own = fresh[fresh["protocol"] == protocol]
@@ -154,34 +168,65 @@ def sweep_numbers(evidence):
                     f"diverged_{protocol}": int((made["status"] == "diverged").sum()),
                     f"lowest_{protocol}": float(own["rmse"].min())}  # fmt: skip
         numbers[f"diverged_share_{protocol}"] = 100 * numbers[f"diverged_{protocol}"] / max(len(made), 1)
-    gaps = paired_gaps(fresh)
-    for name, chosen in (("with", gaps["mean_normalization"]), ("without", ~gaps["mean_normalization"].astype(bool))):
-        values = gaps.loc[chosen.astype(bool), "gap"]
-        numbers |= dict(
-            zip((f"gap_{name}", f"gap_{name}_low", f"gap_{name}_high"), median_interval(values), strict=True)
-        )
-        numbers[f"gap_{name}_n"] = len(values)
+    gaps = gap_table(fresh).set_index(["pivot", "mean normalization"])
+    for pivot in PIVOTS:
+        for word in ("on", "off"):
+            key = f"gap_{pivot.partition('-')[0]}_{word}"
+            known = gaps.loc[(pivot, word)] if (pivot, word) in gaps.index else gaps.mean() * np.nan
+            numbers |= {
+                key: float(known["median"]),
+                f"{key}_low": float(known["low"]),
+                f"{key}_high": float(known["high"]),
+            }
     numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
-    numbers["limit"] = float(fresh.loc[fresh["status"] != "skipped", "estimate"].max())
+    numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
-    missing = ["rho", "median_gap", "p90_gap", "rho_repeats", "median_repeats", "quiet_median", "quiet_n", "compared",
-               "paper_runs", "paper_hours", "paper_lowest", "replay_hours", "speedup", "replay_lowest",
-               "replay_skipped", "replay_diverged", "repeated_rows", "distinct_settings", "repeats_n",
-               "one_at_a_time"]  # fmt: skip
+    return numbers | _replay_sentences(evidence)
+
+
+# What the chapter says of the replay; filled in by `_replay_sentences`.
+_SENTENCES = {
+    "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with exactly their
+        settings, agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95 % interval
+        {every[low]:.3f} to {every[high]:.3f}); the median difference is {every[median]:.4f} stars.""",
+    "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
+        {every[spearman]:.3f} with their log)""",
+    "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
+        {authors[repeated_rows]} rows repeat another row, result included, and there are {authors[distinct_settings]}
+        distinct settings. Of the rows, {authors[one_at_a_time]} differ from one default setting in a single parameter
+        or in none.""",
+    "replay_runs": """Of these, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
+    "replay_calm": """With mean normalization and without re-feeding the median difference is {calm[median]:.4f} stars
+        over {calm[n]:.0f} runs. No replay can agree better than the authors' runs agree with each other: two of their
+        runs of one setting differ by a median of {repeats[median]:.3f} stars (Spearman {repeats[spearman]:.2f},
+        {repeats[n]:.0f} random pairs); ours differ from theirs on the {again[n]:.0f} replayed rows of such settings by
+        {again[median]:.3f} (Spearman {again[spearman]:.2f}).""",
+    "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of predicting
+        2.5 stars for all, to {near} stars: they had diverged there too.""",
+    "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay; the authors' log adds up to
+        {authors[hours]:.1f} hours on a GTX 1080. On the runs compared, their seconds are {ratio:.1f} times ours.""",
+    "replay_point": """The published runs come out again: Spearman {every[spearman]:.3f} ({every[low]:.3f} to
+        {every[high]:.3f}) over {every[n]:.0f} of them.""",
+}  # fmt: skip
+_NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
+
+
+def _replay_sentences(evidence):
+    """What the chapter says of the replay, or that there is none."""
     if not evidence.report:
-        return numbers | dict.fromkeys(missing, "not available")
+        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none of them were replayed for this page"}
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
-    every, repeats = report["agreement"]["released"]["all"], report["authors_repeats"]
-    quiet = report["agreement"]["released"]["with mean normalization, without re-feeding"]
-    pivots = report["authors"]["pivots"].values()
-    values = [
-        f"{every['spearman']:.3f}", f"{every['median']:.4f}", f"{every['p90']:.3f}", f"{repeats['spearman']:.3f}",
-        f"{repeats['median']:.4f}", f"{quiet['median']:.4f}", f"{quiet['n']:.0f}", f"{every['n']:.0f}",
-        f"{report['authors']['rows']:,}", f"{report['authors']['hours']:.1f}",
-        f"{min(pivot['rmse_quantiles'][0] for pivot in pivots):.3f}", f"{report['seconds']['ours'] / 3600:.2f}",
-        f"{report['seconds']['authors'] / report['seconds']['ours']:.1f}", f"{replay['rmse'].min():.3f}",
-        f"{(replay['status'] == 'skipped').sum()}", f"{(replay['status'] == 'diverged').sum()}",
-        f"{report['authors']['repeated_rows']}", f"{report['authors']['distinct_settings']}", f"{repeats['n']:.0f}",
-        f"{report['authors']['one_at_a_time']}",
-    ]  # fmt: skip
-    return numbers | dict(zip(missing, values, strict=True))
+    groups, lost, statuses = (
+        report["agreement"]["released"],
+        report["lost_runs"].values(),
+        replay["status"].value_counts(),
+    )
+    facts = {
+        "authors": report["authors"], "repeats": report["authors_repeats"], "every": groups["all"],
+        "again": groups["settings that the authors ran again"],
+        "calm": groups["with mean normalization, without re-feeding"],
+        "lost": len(lost), "near": NEAR, "hours": replay["seconds"].sum() / 3600,
+        "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
+        "ratio": report["seconds"]["authors"] / report["seconds"]["ours"],
+    } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip
+    return {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}

@@ -8,6 +8,7 @@ import pytest
 
 from flexlib.__main__ import main
 from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
+from flexlib.data import split_ratings
 from flexlib.replay import (
     AUTHORS_COLUMNS,
     agreement,
@@ -53,6 +54,7 @@ def test_the_authors_layout_is_read(authors_file):
     assert authors["published"].tolist() == [0.9, 1.1, 0.9]
     assert authors["seconds"].tolist() == [150.5] * 3
     assert authors["published_1m"].fillna(0).tolist() == [0, 0.95, 0]
+    assert authors["repeated"].tolist() == [False] * 3  # the first and the last are one run, logged twice
 
 
 @pytest.mark.parametrize(("changes", "pieces"), [
@@ -107,7 +109,8 @@ def compared():
                         "hidden_layers": "[4]"} for k, rmse in enumerate(ours)]  # fmt: skip
     records[5] |= {"status": "diverged", "rmse": None, "rmse_of_diverged": 1.4}
     authors = pd.DataFrame({"record": range(6), "published": [1.01, 1.18, 1.5, 2.6, 2.0, 1.41],
-                            "seconds": 9.0, "published_1m": np.nan})  # fmt: skip
+                            "seconds": 9.0, "published_1m": np.nan,
+                            "repeated": [True, True, True, False, False, False]})  # fmt: skip
     table = to_table(records, "record")
     return table, authors, compare_replay(table, authors, "released"), plan
 
@@ -124,29 +127,39 @@ def test_agreement_by_hand(compared):
     assert result["n"].to_dict() == {
         "all": 5, "user-based": 5, "item-based": 0, "with mean normalization": 4, "without mean normalization": 1,
         "without re-feeding": 3, "with re-feeding": 2, "with mean normalization, without re-feeding": 2,
-        "default setting of the one-at-a-time runs": 0,
+        "settings that the authors ran again": 3,
     }  # fmt: skip
 
 
 def test_the_authors_own_repeats_by_hand():
     configs = [FlexConfig(epochs=epochs) for epochs in (1, 1, 2, 1, 2, 3, 1)]
     authors = pd.DataFrame({"published": [1.0, 1.2, 2.0, 1.5, 2.5, 4.0, 1.2]})
-    # Epochs 1: 1.0, 1.2, 1.5 (the second 1.2 is the first, logged twice); epochs 2: 2.0, 2.5; epochs 3: alone
-    repeats = authors_repeats(configs, authors)
-    assert (repeats["n"], repeats["spearman"]) == (3, 1.0)
-    assert repeats["median"] == pytest.approx(0.3)
-    assert repeats["p90"] == pytest.approx(0.3 + 0.8 * 0.2)
+    # Epochs 1: 1.0, 1.2, 1.5 (the second 1.2 is the first, logged twice), of which one random pair is drawn: 0.2, 0.5
+    # or 0.3 apart; epochs 2: 2.0, 2.5; epochs 3: alone
+    repeats = authors_repeats(configs, authors, shuffles=600)
+    assert repeats["n"] == 2
+    assert repeats["median"] == pytest.approx(((0.2 + 0.5 + 0.3) / 3 + 0.5) / 2, abs=0.01)
+
+
+def test_sorting_the_log_makes_its_repeats_agree_no_better():
+    rng = np.random.default_rng(1)
+    configs = [FlexConfig(epochs=epochs) for epochs in np.repeat([1, 2, 3, 4], 50).tolist()]
+    noise = pd.DataFrame({"published": rng.normal(1, 0.1, 200)})  # the setting tells nothing
+    order = np.argsort(noise["published"].to_numpy())
+    repeats = authors_repeats([configs[k] for k in order], noise.iloc[order].reset_index(drop=True), shuffles=50)
+    assert abs(repeats["spearman"]) < 0.15
+    assert repeats["median"] == pytest.approx(0.1 * 2**0.5 * 0.674, rel=0.2)  # of the difference of two normal draws
 
 
 def test_disagreements_come_with_the_evidence(compared, monkeypatch):
     _, _, table, plan = compared
     made = []
 
-    def run(plan, ratings, record, protocol, estimate):
+    def run(plan, ratings, record, protocol, estimate, device):
         made.append((plan.seed, record, protocol))
         if protocol == "released-padded":
             return {"rmse": 2.1 if record == 4 else None}
-        return {"rmse": {4: 3.1, 3: 1.7, 1: 1.201}[record]}
+        return {"rmse": {4: 3.1, 3: None if plan.seed == 2 else 2.0, 1: 1.201}[record]}
 
     monkeypatch.setattr("flexlib.replay.run_one", run)
     worst = disagreements(table, plan, n=3)
@@ -155,6 +168,11 @@ def test_disagreements_come_with_the_evidence(compared, monkeypatch):
     assert set(made) == {(seed, k, "released") for seed in (1, 2) for k in (4, 3, 1)} | {
         (0, k, "released-padded") for k in (4, 3, 1)
     }
+    assert np.isinf(worst["again_2"][1])  # it diverges under another seed
+    stars = plan.load().values[split_ratings(plan.load(), 0.3, int(table["seed"][0])).test]
+    constant = np.sqrt(np.mean((stars - 2.5) ** 2))
+    rounded = table.assign(prediction_rounding=True, published=constant, gap=table["rmse"] - constant)
+    assert disagreements(rounded, plan, n=1, max_seconds=0)["reason"].tolist() == ["NaN handling"]
     made.clear()
     assert disagreements(table, plan, n=1, max_seconds=0)["reason"].tolist() == ["not explained"]
     assert made == []

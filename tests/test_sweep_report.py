@@ -13,6 +13,7 @@ from flexlib.sweep_report import (
     Evidence,
     cost_check,
     count_runs,
+    gap_table,
     make_evidence,
     median_interval,
     paired_gaps,
@@ -42,7 +43,7 @@ def fresh():
         for protocol, status, rmse in (("released", *ends[:2]), ("holdout", *ends[2:])):
             seconds = None if status == "skipped" else 2.0 + run
             blank = blank_record(plan, ratings, run, protocol, 2.0, status)
-            records.append({"run": run} | blank | {"rmse": rmse, "seconds": seconds, "device": "cpu"})
+            records.append({"run": run} | blank | {"rmse": rmse, "mae": rmse, "seconds": seconds, "device": "cpu"})
     return to_table(records, "run")
 
 
@@ -85,10 +86,13 @@ def test_the_numbers_by_hand(fresh):
     assert (numbers["runs_released"], numbers["made_released"], numbers["skipped_released"]) == (6, 5, 1)
     assert (numbers["diverged_released"], numbers["diverged_share_released"]) == (1, 20.0)
     assert (numbers["lowest_released"], numbers["lowest_holdout"]) == (0.8, 0.9)
-    assert numbers["gap_with"] == pytest.approx(-0.05)
-    assert (numbers["gap_with_n"], numbers["gap_without_n"]) == (3, 1)
+    assert numbers["gap_item_on"] == pytest.approx((-0.1 - 0.05) / 2)
+    assert numbers["gap_user_on"] == pytest.approx(-0.04)
+    assert np.isnan(numbers["gap_user_off"])
+    assert gap_table(fresh)["n"].tolist() == [1, 2, 1]
+    assert numbers["cheapest_skipped"] == 2.0
     assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
-    assert numbers["rho"] == "not available"  # there is no replay
+    assert "no replay" in numbers["replay_answer"]
     check = cost_check(fresh)
     assert (check["n"], check["median"]) == (9, 2.0)  # 2 3 4 6 twice and 5 once, by 2
 
@@ -97,7 +101,10 @@ def report_of():
     close = {"n": 3, "spearman": 0.97, "low": 0.9, "high": 0.99, "median": 0.01, "p90": 0.2}
     pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
     return {
-        "agreement": {"released": {"all": close, "with mean normalization, without re-feeding": close}},
+        "agreement": {"released": dict.fromkeys(["all", "with mean normalization, without re-feeding",
+                                                 "settings that the authors ran again"], close)},
+        "lost_runs": {"0": {"published": 1.49, "rmse_of_diverged": 1.48},
+                      "1": {"published": 0.9, "rmse_of_diverged": None}},
         "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
         "authors": {"rows": 1073, "hours": 51.44, "repeated_rows": 121, "one_at_a_time": 500, "distinct_settings": 600,
                     "pivots": {"user": pivot, "item": pivot}},
@@ -114,9 +121,15 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     path.with_suffix(".json").write_text(json.dumps(report_of()))
     evidence = read_evidence(tmp_path, "here")
     numbers = sweep_numbers(evidence)
-    assert (numbers["rho"], numbers["compared"], numbers["paper_runs"]) == ("0.970", "3", "1,073")
-    assert (numbers["paper_hours"], numbers["replay_hours"], numbers["speedup"]) == ("51.4", "0.50", "4.0")
-    assert (numbers["replay_skipped"], numbers["replay_diverged"], numbers["replay_lowest"]) == ("1", "1", "0.800")
+    assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
+    assert (
+        "correlation of 0.970 (95 % interval 0.900 to 0.990); the median difference is 0.0100"
+        in numbers["replay_answer"]
+    )
+    assert "log adds up to 51.4 hours" in numbers["replay_cost"]
+    assert "their seconds are 4.0 times ours" in numbers["replay_cost"]
+    assert numbers["replay_runs"] == "Of these, 1 are skipped for their cost, 1 diverged and 4 ended well."
+    assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
     table = count_runs(evidence)
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
     assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
