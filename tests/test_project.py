@@ -113,8 +113,8 @@ def test_the_readmes_numbers_on_the_sweep_are_those_of_the_committed_results():
         f"Spearman correlation of {every['spearman']:.3f}, with a median difference of {every['median']:.4f} stars"
         in readme
     )
-    assert f"score a median of {glued['gap_item_on']:+.3f} stars" in readme
-    assert f"user-based ones {glued['gap_user_on']:+.3f}." in readme
+    assert f"a median of {glued['gap_item_on']:+.3f} stars where rows are items" in readme
+    assert f"and by {glued['gap_user_on']:+.3f} where they are users" in readme
 
 
 def test_the_readmes_numbers_are_those_of_the_committed_results():
