@@ -189,7 +189,7 @@ def spearman(one, other):
         return np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1] if len(one) > 2 else np.nan
 
 
-def disagreements(compared, plan, device=None, n=10, max_seconds=60.0):
+def disagreements(compared, plan, device=None, n=10, max_seconds=20.0):
     """The rows that disagree most, and why, by running them again: a table with record, published, rmse, the RMSE under
     two more seeds (`again_1`, `again_2`), that with the zero rows re-fed (`padded`), and a reason.
 
@@ -239,7 +239,7 @@ def _rmse_again(plan, ratings, record, protocol, max_seconds, device):
     return np.inf if rmse is None else rmse
 
 
-def lost_runs(records, authors, plan, device=None, protocol="released", max_seconds=60.0):
+def lost_runs(records, authors, plan, device=None, protocol="released", max_seconds=20.0):
     """Rows that diverged here, though the authors recorded an RMSE: a table with record, published, and
     rmse_of_diverged, what rounding a NaN to 2.5 stars (PrR) scores, NaN without PrR. Where that is not what they
     recorded, to `NEAR`, padded is the RMSE with the zero rows re-fed, if it is estimated under `max_seconds`."""
