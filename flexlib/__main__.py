@@ -221,7 +221,7 @@ def _replay(args):
     table, path, plan = _run_plan(args, Plan.replay, configs)
     report = replay_report(table, configs, authors, plan, args.device)
     for protocol, groups in report["agreement"].items():
-        print(f"\nagreement of '{protocol}' with the recorded RMSE (stars):")
+        print(f"\nagreement with the recorded RMSE (stars), {protocol}:")
         print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))
     print("\nthe runs that disagree most:")
     print(pd.DataFrame(report.get("disagreements", {})).T.to_string(float_format="{:.3f}".format))

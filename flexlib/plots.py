@@ -10,6 +10,7 @@ import seaborn as sns
 COLOURS = {
     "paper": "#000000",
     "released": "#D55E00",
+    "released-padded": "#7A3600",
     "means": "#E69F00",
     "closed": "#009E73",
     "described": "#CC79A7",
@@ -18,6 +19,7 @@ COLOURS = {
 NAMES = {
     "paper": "the paper",
     "released": "released code\n(leaks)",
+    "released-padded": "released code,\nzero rows re-fed",
     "means": "same, means\nfrom training",
     "closed": "same, both\nleaks closed",
     "described": "paper's text\n(leaks means)",

@@ -24,6 +24,7 @@ AUTHORS_COLUMNS = {
     "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
     "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
 }  # fmt: skip
+SAME_ROWS = "released, on the rows of released-padded"
 NEAR = 0.05  # stars: as close as the RMSE of 2.5 stars for all comes to itself on another split
 RESAMPLES = 400  # of a bootstrap interval
 PUBLISHED, SECONDS, ON_1M = "_RMSE", "_learn_time", "1m"
@@ -262,22 +263,25 @@ def agreement_map(compared, low=0.8, high=12.0, bins=48):
 
 
 def replay_report(records, configs, authors, plan, device=None):
-    """All that is kept of a replay beside its records, as plain values for JSON: `authors` (`summarise_authors`), their
-    `authors_repeats`; for each protocol that repeats the released code its `agreement`; and of the first such
-    `disagreements`, `lost_runs`, the `map` of `agreement_map` and the `seconds` of ours and theirs."""
-    report = {"authors": summarise_authors(configs, authors), "agreement": {}}
-    report["authors_repeats"] = authors_repeats(configs, authors)
-    for protocol in ("released", "released-padded"):
-        compared = compare_replay(records, authors, protocol)
-        if compared.empty:
-            continue
-        report["agreement"][protocol] = _plain(agreement(compared))
-        if "map" not in report:
-            report["map"] = agreement_map(compared)
-            report["disagreements"] = _plain(disagreements(compared, plan, device))
-            report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
-            seconds = compared[["seconds", "published_seconds"]].sum()
-            report["seconds"] = {"ours": float(seconds.iloc[0]), "authors": float(seconds.iloc[1])}
+    """All that is kept of a replay beside its records, as plain values for JSON.
+
+    `authors` (`summarise_authors`) and their `authors_repeats`; the `agreement` of `released` and, where they were run,
+    of `released-padded`, and of the former on the rows of the latter (`SAME_ROWS`); `headline`, which of these two is
+    closest to the released code; its `map` (`agreement_map`); and of `released` the `disagreements`, `lost_runs` and
+    `seconds` of ours and theirs.
+    """
+    compared = {name: compare_replay(records, authors, name) for name in ("released", "released-padded")}
+    released, padded = compared.values()
+    report = {"authors": summarise_authors(configs, authors), "authors_repeats": authors_repeats(configs, authors)}
+    report["headline"] = "released" if padded.empty else "released-padded"
+    if not padded.empty:
+        compared[SAME_ROWS] = released[released["record"].isin(padded["record"])]
+    report["agreement"] = {name: _plain(agreement(table)) for name, table in compared.items() if len(table)}
+    report["map"] = agreement_map(compared[report["headline"]])
+    report["disagreements"] = _plain(disagreements(released, plan, device))
+    report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
+    seconds = released[["seconds", "published_seconds"]].sum()
+    report["seconds"] = {"ours": float(seconds.iloc[0]), "authors": float(seconds.iloc[1])}
     return json.loads(json.dumps(report).replace("NaN", "null"))
 
 

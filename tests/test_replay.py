@@ -11,6 +11,7 @@ from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
 from flexlib.data import split_ratings
 from flexlib.replay import (
     AUTHORS_COLUMNS,
+    SAME_ROWS,
     agreement,
     agreement_map,
     authors_repeats,
@@ -18,6 +19,7 @@ from flexlib.replay import (
     disagreements,
     lost_runs,
     read_authors_records,
+    replay_report,
     summarise_authors,
 )
 from flexlib.sweep import Plan, load_records, run_one, to_table
@@ -196,6 +198,18 @@ def test_the_map_of_agreement_counts_every_run(compared):
     assert counts[theirs, ours] == 1
 
 
+def test_the_headline_is_what_is_closest_to_the_released_code(compared, monkeypatch):
+    records, authors, _, plan = compared
+    monkeypatch.setattr("flexlib.replay.run_one", lambda *job: {"rmse": 1.0})
+    padded = records[records["record"] < 4].assign(protocol="released-padded")
+    configs = [FlexConfig.from_dict(config) for config in plan.configs]
+    report = replay_report(pd.concat([records, padded], ignore_index=True), configs, authors, plan)
+    assert report["headline"] == "released-padded"
+    sizes = {name: groups["all"]["n"] for name, groups in report["agreement"].items()}
+    assert sizes == {"released": 5, "released-padded": 4, SAME_ROWS: 4}
+    assert np.sum(report["map"]["counts"]) == 4
+
+
 def test_replay_runs_and_reports(authors_file, tmp_path, capsys):
     path = authors_file()
     arguments = ["replay", str(path), "--dataset", SMALL, "--protocol", "released", "--out", str(tmp_path / "out")]
@@ -207,6 +221,7 @@ def test_replay_runs_and_reports(authors_file, tmp_path, capsys):
     report = json.loads(records.with_suffix(".json").read_text())
     assert report["agreement"]["released"]["all"]["n"] == 3
     assert report["authors"]["rows"] == 3
+    assert report["headline"] == "released"
     assert len(report["disagreements"]) == 3
     text = records.with_suffix(".json").read_text()
     assert "NaN" not in text  # valid JSON, for any reader

@@ -11,6 +11,7 @@ from flexlib.config import FlexConfig
 from flexlib.sweep import Plan, blank_record, save_records, to_table
 from flexlib.sweep_report import (
     Evidence,
+    agreement_table,
     cost_check,
     count_runs,
     gap_table,
@@ -101,6 +102,7 @@ def report_of():
     close = {"n": 3, "spearman": 0.97, "low": 0.9, "high": 0.99, "median": 0.01, "p90": 0.2}
     pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
     return {
+        "headline": "released",
         "agreement": {"released": dict.fromkeys(["all", "with mean normalization, without re-feeding",
                                                  "settings that the authors ran again"], close)},
         "lost_runs": {"0": {"published": 1.49, "rmse_of_diverged": 1.48},
@@ -122,14 +124,14 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     evidence = read_evidence(tmp_path, "here")
     numbers = sweep_numbers(evidence)
     assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
-    assert (
-        "correlation of 0.970 (95 % interval 0.900 to 0.990); the median difference is 0.0100"
-        in numbers["replay_answer"]
-    )
+    assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
+    assert "median difference is 0.010 stars" in numbers["replay_answer"]
     assert "log adds up to 51.4 hours" in numbers["replay_cost"]
     assert "their seconds are 4.0 times ours" in numbers["replay_cost"]
-    assert numbers["replay_runs"] == "Of these, 1 are skipped for their cost, 1 diverged and 4 ended well."
+    assert numbers["replay_runs"] == "As `released`, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
+    assert agreement_table(evidence)["runs"].tolist() == list(report_of()["agreement"]["released"])
+    assert agreement_table(Evidence(fresh)).empty
     table = count_runs(evidence)
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
     assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
