@@ -208,11 +208,12 @@ _SENTENCES = {
     "replay_wide": """As `released`, which does not re-feed the zero rows and so costs less, {wide[n]:.0f} runs ended
         well; their Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
         median difference {wide[median]:.3f} stars.""",
-    "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median difference
-        is {calm[median]:.4f} stars over {calm[n]:.0f} runs. No replay can agree better than the authors' runs agree with
-        each other: two of their runs of one setting differ by a median of {repeats[median]:.3f} stars (Spearman
-        {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from theirs, on the {again[n]:.0f} replayed
-        rows of such settings, by {again[median]:.3f} (Spearman {again[spearman]:.2f}).""",
+    "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median
+        difference is {calm[median]:.4f} stars over {calm[n]:.0f} runs. No replay can agree better than
+        the authors' runs agree with each other: two of their runs of one setting differ by a median of
+        {repeats[median]:.3f} stars (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs);
+        ours differ from theirs, on the {again[n]:.0f} replayed rows of such settings, by
+        {again[median]:.3f} (Spearman {again[spearman]:.2f}).""",
     "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of predicting
         2.5 stars for all, to {near} stars: they had diverged there too.""",
     "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as `released`; the authors'
