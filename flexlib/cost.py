@@ -29,7 +29,7 @@ class Cost(NamedTuple):
 
 
 def estimate_cost(config, ratings, pad_refeeding=False):
-    """The `Cost` of training one run on `ratings`.
+    """The `Cost` of training one run on `ratings`, all its epochs: an upper bound where `patience` may end it.
 
     pad_refeeding: whether zero rows are re-fed too (as the protocol says).
     """
