@@ -119,7 +119,7 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
     curves: of `flexlib.sweep_report.rmse_curves`.
     """
     panels = list(dict.fromkeys((curve["source"], curve["protocol"]) for curve in curves))
-    figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.75 * len(panels)))
+    figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.9 * len(panels)))
     for ax, panel in zip(np.atleast_1d(axes), panels, strict=True):
         for curve in curves:
             if (curve["source"], curve["protocol"]) != panel:
@@ -130,7 +130,7 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
         word = " (201 quantiles of each)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
         ax.set_title(f"{panel[0]}{word}")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
-        ax.legend(loc="upper left", markerscale=1.6)
+        ax.legend(loc="upper center", markerscale=1.6)
     np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
     title = f"RMSE of the runs that ended well, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
@@ -145,7 +145,7 @@ def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
     curves: of `flexlib.sweep_report.rmse_curves`.
     """
     styles = {"the paper's log": ("-", 3.2), "replay": (":", 2.2), "fresh sample": ("-", 1.6)}
-    figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 10.5))
+    figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 11.5))
     for ax, pivot in zip(axes, MARKERS, strict=True):
         for curve in (c for c in curves if c["pivot"] == pivot):
             line, width = styles[curve["source"]]
@@ -156,7 +156,7 @@ def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
             ax.step(curve["rmse"], share, where="post", linestyle=line, linewidth=width,
                     color=COLOURS[curve["protocol"]], label=f"{curve['source']}{word}, n = {curve['n']}")  # fmt: skip
         ax.set(title=f"{pivot} runs", ylabel="share of runs at or below", xlim=(low, high), ylim=(0, 1), xscale="log")
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16))
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24))
         ticks = [0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4]
         ax.set(xlabel="RMSE (stars), logarithmic", xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
         ax.minorticks_off()

@@ -67,7 +67,17 @@ def agreement_table(evidence):
     rows = [
         {"protocol": name, "runs": group} | values for name, part in parts.items() for group, values in part.items()
     ]
-    return pd.DataFrame(rows, columns=["protocol", "runs", "n", "spearman", "low", "high", "median", "p90", "shift"])
+    table = pd.DataFrame(rows, columns=["protocol", "runs", "n", "spearman", "low", "high", "median", "p90", "shift"])
+    return table.astype({"n": int}).set_index(["protocol", "runs"]).round(3)
+
+
+def report_table(evidence, part):
+    """A part of the replay's report by `record`, "" where there is no number: "disagreements" or "lost_runs"."""
+    table = pd.DataFrame.from_dict(evidence.report[part] if evidence.report else {}, orient="index")
+    if table.empty:
+        return pd.DataFrame(index=pd.Index([], name="record"))
+    table = table.astype({"record": int}).set_index("record").round(3)
+    return table.astype(object).where(table.notna(), "")
 
 
 def count_runs(evidence):
@@ -196,7 +206,7 @@ def sweep_numbers(evidence):
 # What the chapter says of the replay; filled in by `_replay_sentences`.
 _SENTENCES = {
     "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their settings
-        (protocol `{headline}`), agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95 %
+        (protocol {headline}), agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95 %
         interval {every[low]:.3f} to {every[high]:.3f}); the median difference is {every[median]:.3f} stars.""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
         {every[spearman]:.3f} with their log)""",
@@ -204,8 +214,8 @@ _SENTENCES = {
         {authors[repeated_rows]} rows repeat another row, result included, and there are {authors[distinct_settings]}
         distinct settings. Of the rows, {authors[one_at_a_time]} differ from one default setting in a single parameter
         or in none.""",
-    "replay_runs": """As `released`, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
-    "replay_wide": """As `released`, which does not re-feed the zero rows and so costs less, {wide[n]:.0f} runs ended
+    "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
+    "replay_wide": """As released, which does not re-feed the zero rows and so costs less, {wide[n]:.0f} runs ended
         well; their Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
         median difference {wide[median]:.3f} stars.""",
     "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median
@@ -216,7 +226,7 @@ _SENTENCES = {
         {again[median]:.3f} (Spearman {again[spearman]:.2f}).""",
     "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of predicting
         2.5 stars for all, to {near} stars: they had diverged there too.""",
-    "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as `released`; the authors'
+    "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as released; the authors'
         log adds up to {authors[hours]:.1f} hours on a GTX 1080. On the runs compared, their seconds are {ratio:.1f}
         times ours.""",
     "replay_point": """The published runs come out again: Spearman {every[spearman]:.3f} ({every[low]:.3f} to
@@ -230,11 +240,8 @@ def _replay_sentences(evidence):
     if not evidence.report:
         return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none of them were replayed for this page"}
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
-    groups, lost, statuses = (
-        report["agreement"]["released"],
-        report["lost_runs"].values(),
-        replay["status"].value_counts(),
-    )
+    groups, lost = report["agreement"][report["headline"]], report["lost_runs"].values()
+    statuses = replay["status"].value_counts()
     facts = {
         "authors": report["authors"], "repeats": report["authors_repeats"], "every": groups["all"],
         "wide": report["agreement"]["released"]["all"], "headline": report["headline"],

@@ -87,7 +87,7 @@ def test_flexlib_stays_small_and_imports_one_way():
     for path in modules:
         for imported in re.findall(r"^ *from flexlib\.(\w+) import", path.read_text(), re.M):
             assert path.stem not in order or order.index(imported) < order.index(path.stem), (path.stem, imported)
-    assert sum(map(lines_of_code, modules)) < 2_700
+    assert sum(map(lines_of_code, modules)) < 2_800
 
 
 def test_plots_do_not_import_torch():

@@ -19,6 +19,7 @@ from flexlib.sweep_report import (
     median_interval,
     paired_gaps,
     read_evidence,
+    report_table,
     rmse_curves,
     sweep_numbers,
 )
@@ -105,8 +106,8 @@ def report_of():
         "headline": "released",
         "agreement": {"released": dict.fromkeys(["all", "with mean normalization, without re-feeding",
                                                  "settings that the authors ran again"], close)},
-        "lost_runs": {"0": {"published": 1.49, "rmse_of_diverged": 1.48},
-                      "1": {"published": 0.9, "rmse_of_diverged": None}},
+        "lost_runs": {"0": {"record": 5, "published": 1.49, "rmse_of_diverged": 1.48},
+                      "1": {"record": 7, "published": 0.9, "rmse_of_diverged": None}},
         "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
         "authors": {"rows": 1073, "hours": 51.44, "repeated_rows": 121, "one_at_a_time": 500, "distinct_settings": 600,
                     "pivots": {"user": pivot, "item": pivot}},
@@ -126,12 +127,22 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
     assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
     assert "median difference is 0.010 stars" in numbers["replay_answer"]
+    wider = {name: known | {"n": 9} for name, known in report_of()["agreement"]["released"].items()}
+    padded = report_of() | {"headline": "released-padded", "agreement": {
+        "released": wider, "released-padded": report_of()["agreement"]["released"]}}  # fmt: skip
+    told = sweep_numbers(Evidence(evidence.fresh, evidence.replay, padded))
+    assert told["replay_answer"].startswith("3 of the authors'")  # of the headline's protocol
+    assert "9 runs ended well" in told["replay_wide"]
     assert "log adds up to 51.4 hours" in numbers["replay_cost"]
     assert "their seconds are 4.0 times ours" in numbers["replay_cost"]
-    assert numbers["replay_runs"] == "As `released`, 1 are skipped for their cost, 1 diverged and 4 ended well."
+    assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
-    assert agreement_table(evidence)["runs"].tolist() == list(report_of()["agreement"]["released"])
+    assert agreement_table(evidence).index.get_level_values("runs").tolist() == list(
+        report_of()["agreement"]["released"]
+    )
     assert agreement_table(Evidence(fresh)).empty
+    assert report_table(evidence, "lost_runs").to_numpy().tolist() == [[1.49, 1.48], [0.9, ""]]
+    assert report_table(Evidence(fresh), "lost_runs").empty
     table = count_runs(evidence)
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
     assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
