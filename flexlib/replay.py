@@ -219,7 +219,8 @@ def disagreements(compared, plan, device=None, n=10, max_seconds=20.0):
         }
         known = {"record": k, "published": published, "rmse": row["rmse"]} | others
         words = ", ".join(reason for reason, holds in reasons.items() if holds)
-        rows.append(known | {"reason": words or "not explained"})
+        none = "too dear to run again" if np.isnan(list(others.values())).all() else "not explained"
+        rows.append(known | {"reason": words or none})
     columns = ["record", "published", "rmse", "again_1", "again_2", "padded", "reason"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -176,7 +176,7 @@ def test_disagreements_come_with_the_evidence(compared, monkeypatch):
     rounded = table.assign(prediction_rounding=True, published=constant, gap=table["rmse"] - constant)
     assert disagreements(rounded, plan, n=1, max_seconds=0)["reason"].tolist() == ["NaN handling"]
     made.clear()
-    assert disagreements(table, plan, n=1, max_seconds=0)["reason"].tolist() == ["not explained"]
+    assert disagreements(table, plan, n=1, max_seconds=0)["reason"].tolist() == ["too dear to run again"]
     assert made == []
 
 
