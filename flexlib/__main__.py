@@ -72,7 +72,7 @@ def _parser():
     train.add_argument("--protocol", default="holdout", help=f"one of {', '.join(PROTOCOLS)} (default: holdout)")
     train.add_argument("--protocol-set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                        help="change single fields of the protocol")  # fmt: skip
-    train.add_argument("--seed", type=_not_negative, default=0, help="of split, weights and order (default: 0)")
+    train.add_argument("--seed", type=int, default=0, help="of split, weights and order (default: 0)")
     train.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cuda where there is one)")
     train.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     train.add_argument("--save", metavar="FILE", help="write the model, with its ratings, to this .safetensors file")

@@ -1,6 +1,7 @@
 """The engine: the same records by any number of workers, in any order, after any interruption."""
 
 import contextlib
+import functools
 import gc
 import os
 import random
@@ -263,7 +264,11 @@ def sweep(out, *more, runs=6, workers=2, dataset=SMALL):
     command += ["--runs", str(runs), "--seed", str(SEED), "--max-seconds-per-run", "1", "--workers", str(workers)]
     command += ["--heartbeat", "1", "--protocol", "released", "--protocol", "holdout", *more]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    # A background shell, as on a build machine, has its processes ignore Ctrl-C, and these would inherit that.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=heed
+    )  # fmt: skip
 
 
 def finish(process):
@@ -280,7 +285,7 @@ def test_a_sweep_killed_at_random_moments_ends_with_the_same_records(undisturbed
             process.communicate(timeout=rng.uniform(3, 8))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
     text = finish(sweep(tmp_path))
     assert f"wrote {tmp_path / plan_of().name}.parquet" in text
     same(load_records(tmp_path / f"{plan_of().name}.parquet"), undisturbed)
@@ -292,13 +297,9 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(undisturbed, tmp_path):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.1)
-        with contextlib.suppress(sqlite3.Error):
-            if (
-                database.exists()
-                and sqlite3.connect(database)
-                .execute("select count(*) from trial_user_attributes where key = 'record'")
-                .fetchone()[0]
-            ):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database)) as connection:
+            count = "select count(*) from trial_user_attributes where key = 'record'"
+            if connection.execute(count).fetchone()[0]:
                 break
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
