@@ -24,6 +24,7 @@ AUTHORS_COLUMNS = {
     "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
     "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
 }  # fmt: skip
+CLOSEST = "released-padded, else released"
 SAME_ROWS = "released, on the rows of released-padded"
 NEAR = 0.05  # stars: as close as the RMSE of 2.5 stars for all comes to itself on another split
 RESAMPLES = 400  # of a bootstrap interval
@@ -263,22 +264,28 @@ def agreement_map(compared, low=0.8, high=12.0, bins=48):
     return {"edges": edges.round(4).tolist(), "counts": counts.astype(int).tolist()}
 
 
+def closest_runs(records):
+    """Of each of the authors' rows the run that repeats most of the released code: under `released-padded` where that
+    was made, else under `released`. A table of records whose protocol reads `CLOSEST`."""
+    made = records[(records["status"] != "skipped") & records["protocol"].isin(["released", "released-padded"])]
+    return made.sort_values("protocol").drop_duplicates("record", keep="last").assign(protocol=CLOSEST)
+
+
 def replay_report(records, configs, authors, plan, device=None):
     """All that is kept of a replay beside its records, as plain values for JSON.
 
-    `authors` (`summarise_authors`) and their `authors_repeats`; the `agreement` of `released` and, where they were run,
-    of `released-padded`, and of the former on the rows of the latter (`SAME_ROWS`); `headline`, which of these two is
-    closest to the released code; its `map` (`agreement_map`); and of `released` the `disagreements`, `lost_runs` and
-    `seconds` of ours and theirs.
+    `authors` (`summarise_authors`) and their `authors_repeats`; the `agreement` of the `closest_runs`, of `released`,
+    of `released-padded` where there are any, and of `released` on the rows of the latter (`SAME_ROWS`); the `map` of
+    the closest (`agreement_map`); and of `released` the `disagreements`, `lost_runs` and `seconds` of ours and theirs.
     """
-    compared = {name: compare_replay(records, authors, name) for name in ("released", "released-padded")}
-    released, padded = compared.values()
-    report = {"authors": summarise_authors(configs, authors), "authors_repeats": authors_repeats(configs, authors)}
-    report["headline"] = "released" if padded.empty else "released-padded"
+    compared = {CLOSEST: compare_replay(closest_runs(records), authors, CLOSEST)}
+    compared |= {name: compare_replay(records, authors, name) for name in ("released", "released-padded")}
+    closest, released, padded = compared.values()
     if not padded.empty:
         compared[SAME_ROWS] = released[released["record"].isin(padded["record"])]
+    report = {"authors": summarise_authors(configs, authors), "authors_repeats": authors_repeats(configs, authors)}
     report["agreement"] = {name: _plain(agreement(table)) for name, table in compared.items() if len(table)}
-    report["map"] = agreement_map(compared[report["headline"]])
+    report["map"] = agreement_map(closest)
     report["disagreements"] = _plain(disagreements(released, plan, device))
     report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
     seconds = released[["seconds", "published_seconds"]].sum()

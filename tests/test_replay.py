@@ -11,10 +11,12 @@ from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
 from flexlib.data import split_ratings
 from flexlib.replay import (
     AUTHORS_COLUMNS,
+    CLOSEST,
     SAME_ROWS,
     agreement,
     agreement_map,
     authors_repeats,
+    closest_runs,
     compare_replay,
     disagreements,
     lost_runs,
@@ -198,15 +200,17 @@ def test_the_map_of_agreement_counts_every_run(compared):
     assert counts[theirs, ours] == 1
 
 
-def test_the_headline_is_what_is_closest_to_the_released_code(compared, monkeypatch):
+def test_of_each_row_the_run_closest_to_the_released_code_is_compared(compared, monkeypatch):
     records, authors, _, plan = compared
     monkeypatch.setattr("flexlib.replay.run_one", lambda *job: {"rmse": 1.0})
-    padded = records[records["record"] < 4].assign(protocol="released-padded")
+    padded = records.assign(protocol="released-padded", rmse=[1.01, 9, 9, None, None, None])
+    padded["status"] = ["ok", "ok", "ok", "diverged", "skipped", "skipped"]
+    both = pd.concat([records, padded], ignore_index=True)
+    assert closest_runs(both).sort_values("record")["rmse"].fillna(0).tolist() == [1.01, 9, 9, 0, 3.0, 0]
     configs = [FlexConfig.from_dict(config) for config in plan.configs]
-    report = replay_report(pd.concat([records, padded], ignore_index=True), configs, authors, plan)
-    assert report["headline"] == "released-padded"
+    report = replay_report(both, configs, authors, plan)
     sizes = {name: groups["all"]["n"] for name, groups in report["agreement"].items()}
-    assert sizes == {"released": 5, "released-padded": 4, SAME_ROWS: 4}
+    assert sizes == {CLOSEST: 4, "released": 5, "released-padded": 3, SAME_ROWS: 3}
     assert np.sum(report["map"]["counts"]) == 4
 
 
@@ -221,7 +225,7 @@ def test_replay_runs_and_reports(authors_file, tmp_path, capsys):
     report = json.loads(records.with_suffix(".json").read_text())
     assert report["agreement"]["released"]["all"]["n"] == 3
     assert report["authors"]["rows"] == 3
-    assert report["headline"] == "released"
+    assert report["agreement"]["released-padded, else released"] == report["agreement"]["released"]
     assert len(report["disagreements"]) == 3
     text = records.with_suffix(".json").read_text()
     assert "NaN" not in text  # valid JSON, for any reader

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from flexlib.config import FlexConfig
+from flexlib.replay import CLOSEST
 from flexlib.sweep import Plan, blank_record, save_records, to_table
 from flexlib.sweep_report import (
     Evidence,
@@ -102,10 +103,10 @@ def test_the_numbers_by_hand(fresh):
 def report_of():
     close = {"n": 3, "spearman": 0.97, "low": 0.9, "high": 0.99, "median": 0.01, "p90": 0.2}
     pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
+    parts = ["all", "with mean normalization, without re-feeding", "settings that the authors ran again"]
+    groups = dict.fromkeys(parts, close)
     return {
-        "headline": "released",
-        "agreement": {"released": dict.fromkeys(["all", "with mean normalization, without re-feeding",
-                                                 "settings that the authors ran again"], close)},
+        "agreement": {CLOSEST: groups, "released": groups},
         "lost_runs": {"0": {"record": 5, "published": 1.49, "rmse_of_diverged": 1.48},
                       "1": {"record": 7, "published": 0.9, "rmse_of_diverged": None}},
         "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
@@ -128,18 +129,17 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
     assert "median difference is 0.010 stars" in numbers["replay_answer"]
     wider = {name: known | {"n": 9} for name, known in report_of()["agreement"]["released"].items()}
-    padded = report_of() | {"headline": "released-padded", "agreement": {
-        "released": wider, "released-padded": report_of()["agreement"]["released"]}}  # fmt: skip
+    assert "0 of them repeat every known quirk" in numbers["replay_answer"]
+    padded = report_of() | {"agreement": report_of()["agreement"] | {"released": wider, "released-padded": wider}}
     told = sweep_numbers(Evidence(evidence.fresh, evidence.replay, padded))
-    assert told["replay_answer"].startswith("3 of the authors'")  # of the headline's protocol
+    assert told["replay_answer"].startswith("3 of the authors'")
+    assert "9 of them repeat every known quirk" in told["replay_answer"]
     assert "9 runs ended well" in told["replay_wide"]
     assert "log adds up to 51.4 hours" in numbers["replay_cost"]
     assert "their seconds are 4.0 times ours" in numbers["replay_cost"]
     assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
-    assert agreement_table(evidence).index.get_level_values("runs").tolist() == list(
-        report_of()["agreement"]["released"]
-    )
+    assert agreement_table(evidence).loc["released"].index.tolist() == list(report_of()["agreement"]["released"])
     assert agreement_table(Evidence(fresh)).empty
     assert report_table(evidence, "lost_runs").to_numpy().tolist() == [[1.49, 1.48], [0.9, ""]]
     assert report_table(Evidence(fresh), "lost_runs").empty
