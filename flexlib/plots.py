@@ -127,10 +127,11 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
             ax.plot(curve["rank"], np.minimum(curve["rmse"], top), MARKERS[curve["pivot"]], markersize=3.5,
                     fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
                     label=f"{curve['pivot'].partition('-')[0]}, n = {round(curve['rank'][-1]) if len(curve['rank']) else 0}")  # fmt: skip
-        word = " (201 quantiles of each)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
+        word = " (201 quantiles)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
         ax.set_title(f"{panel[0]}{word}", fontsize="small")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
-        ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, fontsize="x-small", columnspacing=1)
+        ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, fontsize="x-small", columnspacing=0.8,
+                  handlelength=0.8, handletextpad=0.3)  # fmt: skip
     np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
     title = f"RMSE of the runs that ended well, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
