@@ -124,9 +124,10 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
         for curve in curves:
             if (curve["source"], curve["protocol"]) != panel:
                 continue
+            short, runs = curve["pivot"].partition("-")[0], round(max(curve["rank"], default=0))
             ax.plot(curve["rank"], np.minimum(curve["rmse"], top), MARKERS[curve["pivot"]], markersize=3.5,
                     fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
-                    label=f"{curve['pivot'].partition('-')[0]}, n = {round(curve['rank'][-1]) if len(curve['rank']) else 0}")  # fmt: skip
+                    label=f"{short}, n = {runs}")  # fmt: skip
         word = " (201 quantiles)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
         ax.set_title(f"{panel[0]}{word}", fontsize="small")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
