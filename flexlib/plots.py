@@ -129,7 +129,7 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
                     fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
                     label=f"{short}, n = {runs}")  # fmt: skip
         word = " (201 quantiles)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
-        ax.set_title(f"{panel[0]}{word}", fontsize="small")
+        ax.set_title(f"{panel[0]}{word}", fontsize="x-small")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
         ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, fontsize="x-small", columnspacing=0.8,
                   handlelength=0.8, handletextpad=0.3)  # fmt: skip

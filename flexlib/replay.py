@@ -146,17 +146,18 @@ def compare_replay(records, authors, protocol):
 
 def agreement(compared):
     """How far our RMSE agrees with the recorded one, a row for each of `GROUPS`: n, spearman (low and high: its 95 %
-    interval by bootstrap percentiles), median and p90 of the absolute difference, and shift, the median of the
-    difference, ours less theirs (stars)."""
+    interval by bootstrap percentiles), median (median_low, median_high) and p90 of the absolute difference, and shift,
+    the median of the difference, ours less theirs (stars)."""
     rows = {}
     for name, choose in GROUPS.items():
         group = compared[choose(compared).astype(bool)]
         rng, theirs, ours = np.random.default_rng(0), group["published"].to_numpy(), group["rmse"].to_numpy()
         drawn = [rng.integers(len(group), size=len(group)) for _ in range(RESAMPLES if len(group) > 2 else 0)]
         rhos = [spearman(theirs[index], ours[index]) for index in drawn]
-        low, high = np.nanquantile(rhos, [0.025, 0.975]) if rhos else (np.nan, np.nan)
-        known = _closeness(group["published"], group["rmse"])
-        rows[name] = {"n": known["n"], "spearman": known["spearman"], "low": low, "high": high} | known
+        medians = [np.median(np.abs(ours[index] - theirs[index])) for index in drawn]
+        spans = [np.nanquantile(found, [0.025, 0.975]) if found else [np.nan] * 2 for found in (rhos, medians)]
+        known = dict(zip(("low", "high", "median_low", "median_high"), np.concatenate(spans), strict=True))
+        rows[name] = _closeness(group["published"], group["rmse"]) | known
         rows[name]["shift"] = group["gap"].median()
     return pd.DataFrame(rows).T
 

@@ -67,7 +67,8 @@ def agreement_table(evidence):
     rows = [
         {"protocol": name, "runs": group} | values for name, part in parts.items() for group, values in part.items()
     ]
-    table = pd.DataFrame(rows, columns=["protocol", "runs", "n", "spearman", "low", "high", "median", "p90", "shift"])
+    table = pd.DataFrame(rows, columns=["protocol", "runs", "n", "spearman", "low", "high", "median", "median_low",
+                                        "median_high", "p90", "shift"])  # fmt: skip
     return table.astype({"n": int}).set_index(["protocol", "runs"]).round(3)
 
 
@@ -205,11 +206,12 @@ def sweep_numbers(evidence):
 
 # What the chapter says of the replay; filled in by `_replay_sentences`.
 _SENTENCES = {
-    "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their settings,
-        agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95 % interval
-        {every[low]:.3f} to {every[high]:.3f}); the median difference is {every[median]:.3f} stars.
-        {padded[n]:.0f} of them repeat every known quirk of the released code (released-padded), the
-        rest all but one (released).""",
+    "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
+        settings, agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
+        % interval {every[low]:.3f} to {every[high]:.3f}); the median difference is
+        {every[median]:.3f} stars ({every[median_low]:.3f} to {every[median_high]:.3f}).
+        {padded[n]:.0f} of them re-feed the zero rows of their batches as the released code does
+        (released-padded), the others do not (released).""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
         {every[spearman]:.3f} with their log)""",
     "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
@@ -221,11 +223,12 @@ _SENTENCES = {
         Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
         median difference {wide[median]:.3f} stars.""",
     "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median
-        difference is {calm[median]:.4f} stars over {calm[n]:.0f} runs. No replay can agree better than
-        the authors' runs agree with each other: two of their runs of one setting differ by a median of
-        {repeats[median]:.3f} stars (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs);
-        ours differ from theirs, on the {again[n]:.0f} replayed rows of such settings, by
-        {again[median]:.3f} (Spearman {again[spearman]:.2f}).""",
+        difference is {calm[median]:.4f} stars ({calm[median_low]:.4f} to {calm[median_high]:.4f})
+        over {calm[n]:.0f} runs. No replay can agree better than the authors' runs agree with each
+        other: two of their runs of one setting differ by a median of {repeats[median]:.3f} stars
+        (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from theirs,
+        on the {again[n]:.0f} replayed rows of such settings, by {again[median]:.3f} (Spearman
+        {again[spearman]:.2f}).""",
     "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of predicting
         2.5 stars for all, to {near} stars: they had diverged there too.""",
     "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as released; the authors'

@@ -127,6 +127,7 @@ def test_agreement_by_hand(compared):
     # Ranks 1 2 3 4 5 against 1 2 3 5 4: two neighbours swapped, 1 - 6 * 2 / (5 * 24)
     assert result.loc["all", "spearman"] == pytest.approx(0.9)
     assert result.loc["all", "median"] == pytest.approx(0.02)
+    assert 0.0 <= result.loc["all", "median_low"] <= 0.02 <= result.loc["all", "median_high"] <= 1.0
     assert result.loc["all", "p90"] == pytest.approx(0.6 + 0.6 * 0.4)  # between the 4th and the 5th of 5
     assert result["n"].to_dict() == {
         "all": 5, "user-based": 5, "item-based": 0, "with mean normalization": 4, "without mean normalization": 1,
