@@ -298,7 +298,8 @@ def _carried(plan, ratings, path):
         job = record[plan.key], record["protocol"]
         if job[0] >= len(plan.configs) or job[1] not in plan.protocols:
             raise FlexError(
-                f"{path}: has {plan.key} {job[0]} under '{job[1]}', which is not asked for: ask for it too, or choose another --out"
+                f"{path}: has {plan.key} {job[0]} under '{job[1]}', which is not asked for: ask for it too, or "
+                "choose another --out"
             )
         _check_same(plan, ratings, record, path)
         if record["status"] != "skipped":
