@@ -272,12 +272,21 @@ def closest_runs(records):
     return made.sort_values("protocol").drop_duplicates("record", keep="last").assign(protocol=CLOSEST)
 
 
+def diverged_last(records, authors):
+    """Spearman correlation of the `closest_runs` with the log if those that diverged count as worse than all others,
+    which the agreement leaves out."""
+    made = closest_runs(records)
+    made = made[made["status"].isin(["ok", "diverged"])].merge(authors, on="record")
+    return float(spearman(made["published"], made["rmse"].fillna(np.inf)))
+
+
 def replay_report(records, configs, authors, plan, device=None):
     """All that is kept of a replay beside its records, as plain values for JSON.
 
     `authors` (`summarise_authors`) and their `authors_repeats`; the `agreement` of the `closest_runs`, of `released`,
-    of `released-padded` where there are any, and of `released` on the rows of the latter (`SAME_ROWS`); the `map` of
-    the closest (`agreement_map`); and of `released` the `disagreements`, `lost_runs` and `seconds` of ours and theirs.
+    of `released-padded` where there are any, and of `released` on the rows of the latter (`SAME_ROWS`); of the closest
+    the `map` (`agreement_map`) and `diverged_last`; and of `released` the `disagreements`, `lost_runs` and `seconds` of
+    ours and theirs.
     """
     compared = {CLOSEST: compare_replay(closest_runs(records), authors, CLOSEST)}
     compared |= {name: compare_replay(records, authors, name) for name in ("released", "released-padded")}
@@ -287,6 +296,7 @@ def replay_report(records, configs, authors, plan, device=None):
     report = {"authors": summarise_authors(configs, authors), "authors_repeats": authors_repeats(configs, authors)}
     report["agreement"] = {name: _plain(agreement(table)) for name, table in compared.items() if len(table)}
     report["map"] = agreement_map(closest)
+    report["diverged_last"] = diverged_last(records, authors)
     report["disagreements"] = _plain(disagreements(released, plan, device))
     report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
     seconds = released[["seconds", "published_seconds"]].sum()

@@ -229,8 +229,10 @@ _SENTENCES = {
         (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from theirs,
         on the {again[n]:.0f} replayed rows of such settings, by {again[median]:.3f} (Spearman
         {again[spearman]:.2f}).""",
-    "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of predicting
-        2.5 stars for all, to {near} stars: they had diverged there too.""",
+    "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of
+        predicting 2.5 stars for all, to {near} stars: they had diverged there too. Runs that
+        diverged have no RMSE and are in none of the figures above; counted as worse than every
+        other run, they would bring the correlation of {every[spearman]:.3f} down to {last:.3f}.""",
     "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as released; the authors'
         log adds up to {authors[hours]:.1f} hours on a GTX 1080. On the runs compared, their seconds are {ratio:.1f}
         times ours.""",
@@ -253,7 +255,7 @@ def _replay_sentences(evidence):
         "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
         "again": groups["settings that the authors ran again"],
         "calm": groups["with mean normalization, without re-feeding"],
-        "lost": len(lost), "near": NEAR, "hours": replay["seconds"].sum() / 3600,
+        "last": report["diverged_last"], "lost": len(lost), "near": NEAR, "hours": replay["seconds"].sum() / 3600,
         "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
         "ratio": report["seconds"]["authors"] / report["seconds"]["ours"],
     } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip

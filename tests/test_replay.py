@@ -19,6 +19,7 @@ from flexlib.replay import (
     closest_runs,
     compare_replay,
     disagreements,
+    diverged_last,
     lost_runs,
     read_authors_records,
     replay_report,
@@ -191,6 +192,13 @@ def test_rows_lost_here_and_kept_there(compared, monkeypatch):
     assert np.isnan(lost["padded"])  # 1.4 explains 1.41: not run again
     (lost,) = lost_runs(records, authors.replace({1.41: 0.9}), plan).to_dict("records")
     assert lost["padded"] == 0.5
+
+
+def test_diverged_runs_may_be_counted_as_the_worst(compared):
+    records, authors, table, _ = compared
+    # Published ranks 1 2 4 6 5 3 against 1 2 3 4 5 6, the last of which diverged: 1 - 6 * (1 + 4 + 9) / (6 * 35)
+    assert diverged_last(records, authors) == pytest.approx(1 - 6 * 14 / 210)
+    assert agreement(table).loc["all", "spearman"] == pytest.approx(0.9)
 
 
 def test_the_map_of_agreement_counts_every_run(compared):
