@@ -1,4 +1,4 @@
-"""The command line: `flexlib data`, `train`, `recommend`, `sweep` and `replay`."""
+"""The command line: `flexlib data`, `train`, `recommend`, `sweep`, `replay` and `experiment`."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ import pandas as pd
 from flexlib.config import PAPERS_DATASET, PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, recommend
+from flexlib.plans import EXPERIMENTS, experiment
 from flexlib.provenance import provenance
 from flexlib.replay import read_authors_records, replay_report
 from flexlib.sampling import SPACES
@@ -93,12 +94,22 @@ def _parser():
     )  # fmt: skip
     replay.add_argument("records", metavar="RECORDS.csv")
     replay.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
+    listing = "\n".join(f"  {name}\n      {make.__doc__.strip()}" for name, make in EXPERIMENTS.items())
+    planned = command(
+        "experiment", _experiment, "the runs of a chapter of the study",
+        f"{listing}\n\nbest and rounding choose settings from the records of `flexlib sweep` in --out. What --out holds"
+        f" is\nnot run again.\n\n{sets}",
+    )  # fmt: skip
+    planned.add_argument("name", choices=EXPERIMENTS)
+    planned.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
+    planned.add_argument("--splits", type=_at_least_one, metavar="N", help="seeds: of splits, weights and order")
     for sub in (sweep, replay):
         sub.add_argument(
             "--seed", type=_not_negative, default=0, help="of configurations, splits and weights (default: 0)"
         )
         sub.add_argument("--protocol", action="append", choices=PROTOCOLS,
                          help="may be repeated (default: released and holdout)")  # fmt: skip
+    for sub in (sweep, replay, planned):
         sub.add_argument("--max-seconds-per-run", type=_positive, default=math.inf, metavar="T",
                          help="record runs as skipped whose estimate (of one core) is higher")  # fmt: skip
         sub.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
@@ -192,15 +203,21 @@ def _train(args):
         save_model(model, args.save)
 
 
-def _run_plan(args, make, *what, **named):
-    """Work off the plan that `make` makes of `what`; prints where the records are and what became of the runs."""
+def _options(args):
+    return dict(max_seconds=args.max_seconds_per_run, columns=_columns(args), scale=args.scale)
+
+
+def _random_plan(args, make, *what, **named):
+    protocols = list(dict.fromkeys(args.protocol or ["released", "holdout"]))
+    return make(args.dataset, protocols, *what, seed=args.seed, **_options(args), **named)
+
+
+def _run_plan(args, plan):
+    """Work off a plan; prints where the records are and what became of the runs."""
     try:
         from flexlib.ledger import run_plan  # Optuna is an extra, and slow to import
     except ImportError as error:
         raise FlexError(f"a sweep needs {error.name}: pip install 'flexlib[sweep]'") from None
-    protocols = list(dict.fromkeys(args.protocol or ["released", "holdout"]))
-    options = dict(max_seconds=args.max_seconds_per_run, columns=_columns(args), scale=args.scale)
-    plan = make(args.dataset, protocols, *what, seed=args.seed, **options, **named)
     device = choose_device(args.device)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a batch system sends at the time limit
     table = run_plan(plan, Path(args.out), args.storage, args.workers, device, args.heartbeat)
@@ -209,16 +226,21 @@ def _run_plan(args, make, *what, **named):
     print(counts.join(best).to_string(float_format="{:.4f}".format))
     path = Path(args.out) / f"{plan.name}.parquet"
     print(f"wrote {path}")
-    return table, path, plan
+    return table, path
 
 
 def _sweep(args):
-    _run_plan(args, Plan.sweep, args.runs, space=args.space)
+    _run_plan(args, _random_plan(args, Plan.sweep, args.runs, space=args.space))
+
+
+def _experiment(args):
+    _run_plan(args, experiment(args.name, args.dataset, args.out, args.splits, **_options(args)))
 
 
 def _replay(args):
     configs, authors = read_authors_records(args.records)
-    table, path, plan = _run_plan(args, Plan.replay, configs)
+    plan = _random_plan(args, Plan.replay, configs)
+    table, path = _run_plan(args, plan)
     report = replay_report(table, configs, authors, plan, args.device)
     for protocol, groups in report["agreement"].items():
         print(f"\nagreement with the recorded RMSE (stars), {protocol}:")

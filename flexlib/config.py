@@ -267,12 +267,16 @@ class Protocol(Settings):
 
     @classmethod
     def named(cls, name):
-        """One of `PROTOCOLS` by name. Raises `FlexError` listing them."""
+        """One of `PROTOCOLS` by name, with fields changed where the name goes on ("released means=training").
+
+        Raises `FlexError` listing them.
+        """
         if isinstance(name, cls):
             return name
-        if name not in PROTOCOLS:
+        base, *changes = name.split() or [""]
+        if base not in PROTOCOLS:
             raise FlexError(f"unknown protocol '{name}': known are {', '.join(PROTOCOLS)}")
-        return PROTOCOLS[name]
+        return PROTOCOLS[base].override(changes)
 
 
 _NAMED = yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings
 from flexlib.evaluate import errors, evaluate
+from flexlib.lists import measure_lists
 from flexlib.provenance import device_name, software
 from flexlib.sampling import run_seed, sample_config
 from flexlib.train import fit
@@ -21,12 +22,13 @@ from flexlib.train import fit
 STATUSES = ("ok", "diverged", "skipped", "failed")
 _PARAMETERS = FlexConfig().to_dict()
 
-# The columns of a table of records and what they hold. A run that is not "ok" has no RMSE.
+# The columns of a table of records and what they hold. A run that is not "ok" has no RMSE. details: JSON of
+# `measure_lists` where the plan asks for it, else "".
 _MEASURED = {
     "protocol": "text", "status": "text", "rmse": "number", "mae": "number", "rmse_first_half": "number",
     "rmse_second_half": "number", "rmse_of_diverged": "number", "n_scored": "whole", "n_unseen": "whole",
     "n_nonfinite": "whole", "steps": "whole", "epochs_run": "whole", "seconds": "number", "estimate": "number",
-    "error": "text",
+    "error": "text", "details": "text",
 }  # fmt: skip
 _KINDS = {bool: "switch", int: "whole", float: "number"}
 _CONFIGURATION = {name: _KINDS.get(type(value), "text") for name, value in _PARAMETERS.items()}
@@ -48,7 +50,8 @@ class Plan:
     """All that a sweep's records follow from: run k of `configs` under each protocol, on one data set.
 
     key: what the records call k, "run" or "record". identity: what, with the data, tells its ledger from others of its
-    name. configs: a mapping for each run (`FlexConfig.to_dict`).
+    name. configs: a mapping for each run (`FlexConfig.to_dict`). seeds: of each run of a repetition; empty where they
+    follow from `seed`. lists: whether recommended lists are measured too.
     max_seconds: of a run's estimate, above which it is skipped. columns, scale: of a file, as in `load_ratings`.
     """
 
@@ -62,6 +65,8 @@ class Plan:
     max_seconds: float = math.inf
     columns: dict = field(default_factory=dict)
     scale: tuple | None = None
+    seeds: tuple = ()
+    lists: bool = False
 
     @classmethod
     def sweep(cls, dataset, protocols, runs, seed, space="paper", **options):
@@ -76,6 +81,19 @@ class Plan:
         configs = tuple(config.to_dict() for config in configs)
         name, identity = replay_name(dataset, seed), json.dumps(configs)
         return cls(name, "record", dataset, tuple(protocols), seed, configs, identity, **options)
+
+    @classmethod
+    def repeat(cls, name, dataset, protocols, configs, n_seeds, **options):
+        """Each of `configs` with seeds 0 to `n_seeds` - 1, which all of them share: run k is configuration k modulo
+        their number, so that more seeds are more runs behind those that there are."""
+        configs = tuple(config.to_dict() for config in configs)
+        seeds = tuple(seed for seed in range(n_seeds) for _ in configs)
+        name, identity = f"{name}-{_slug(dataset)}", json.dumps([name, configs])
+        return cls(name, "run", dataset, tuple(protocols), 0, configs * n_seeds, identity, seeds=seeds, **options)
+
+    def seed_of(self, k):
+        """The seed of run k."""
+        return self.seeds[k] if self.seeds else run_seed(self.seed, k)
 
     def load(self):
         """The data set's `Ratings`."""
@@ -128,6 +146,8 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     if record["status"] == "diverged":
         record |= {"rmse_of_diverged": record["rmse"], "mae": None}
         record |= dict.fromkeys(["rmse", "rmse_first_half", "rmse_second_half"])
+    elif plan.lists:
+        record["details"] = json.dumps(measure_lists(model))
     return record
 
 
@@ -135,8 +155,8 @@ def blank_record(plan, ratings, k, protocol, estimate, status="skipped", error="
     """The record of a run that was not made: its settings and origin, the estimate, and nothing measured."""
     config = {name: json.dumps(v) if isinstance(v, list) else v for name, v in plan.configs[k].items()}
     origin = {"dataset": ratings.name, "checksum": str(ratings.facts.get("sha256", "")), "device": ""} | software()
-    known = {"protocol": protocol, "status": status, "error": error, "estimate": round(estimate, 3)}
-    return {plan.key: k} | dict.fromkeys(_MEASURED) | known | config | origin | {"seed": run_seed(plan.seed, k)}
+    known = {"protocol": protocol, "status": status, "error": error, "details": "", "estimate": round(estimate, 3)}
+    return {plan.key: k} | dict.fromkeys(_MEASURED) | known | config | origin | {"seed": plan.seed_of(k)}
 
 
 def to_table(records, key):
@@ -166,6 +186,7 @@ def load_records(path):
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+    table = table if "details" in table else table.assign(details="")  # which older records do not have
     keys = [key for key in ("run", "record") if key in table.columns]
     expected = [*keys[:1], *COLUMNS]
     for name in expected if keys else ["run"]:

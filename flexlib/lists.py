@@ -1,0 +1,115 @@
+"""The recommended lists of all users, with and without prediction rounding, and what they are like.
+
+Rounding makes ties, and what breaks them decides which items a list holds: each rule is measured on its own.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from flexlib.evaluate import errors, evaluate
+from flexlib.predict import network_outputs, round_predictions
+
+LIST_LENGTH = 10
+
+
+def measure_lists(model, k=LIST_LENGTH):
+    """What prediction rounding (PrR) does to one `FittedModel`, whose own PrR does not matter. A mapping:
+
+    rmse: of the test ratings, "unrounded", "clipped" (into the scale) and "rounded". five_stars: share of the
+    predictions, over all items that may be recommended to a user, that are 5 or more "unrounded" and "rounded".
+    lists: the `list_measures` of the top-k lists "unrounded", "rounded, ties at random" and "rounded, ties to the more
+    rated". same_lists: share of users whose rounded list, ties broken by the unrounded prediction, is the unrounded.
+    """
+    ratings, train = model.ratings, model.split.train
+    scores, scale = predict_all(model), ratings.scale
+    rounded = round_predictions(scores, scale, model.protocol.rounding)
+    counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
+    allowed = np.repeat(counts[None] > 0, ratings.n_users, axis=0)
+    allowed[ratings.users, ratings.items] = False
+    chance = np.random.default_rng([model.seed, 0x71E5]).random(scores.shape)
+    popularity = np.broadcast_to(counts, scores.shape)
+    tops = {
+        "unrounded": (scores, top_lists(scores, allowed, popularity, k)),
+        "rounded, ties at random": (rounded, top_lists(rounded, allowed, chance, k)),
+        "rounded, ties to the more rated": (rounded, top_lists(rounded, allowed, popularity, k)),
+    }
+    later = np.broadcast_to(-np.arange(ratings.n_items), scores.shape)
+    by_score = np.lexsort((later, popularity, scores), axis=1).argsort(axis=1)  # ranks of the unrounded list
+    same = (top_lists(rounded, allowed, by_score, k) == tops["unrounded"][1]).all(axis=1)
+    return {
+        "rmse": _rounding_errors(model, scale),
+        "five_stars": {"unrounded": float((scores[allowed] >= scale[1]).mean()),
+                       "rounded": float((rounded[allowed] >= scale[1]).mean())},
+        "lists": {name: list_measures(lists, shown, ratings, counts) for name, (shown, lists) in tops.items()},
+        "same_lists": float(same.mean()),
+    }  # fmt: skip
+
+
+def _rounding_errors(model, scale):
+    tables = {}
+    for rounding in (False, True):
+        table = evaluate(replace(model, config=model.config.replace(prediction_rounding=rounding))).predictions
+        tables[rounding] = table.loc[table["scored"], ["actual", "predicted"]].to_numpy().T
+    actual, predicted = tables[False]
+    kinds = {"unrounded": predicted, "clipped": np.clip(predicted, *scale[:2]), "rounded": tables[True][1]}
+    return {name: errors(actual, values)[0] for name, values in kinds.items()}
+
+
+def predict_all(model):
+    """(users, items) predictions in stars before any rounding, from training ratings alone."""
+    train, shape = model.split.train, model.shape
+    rows, columns = (axis.ravel() for axis in np.indices(shape))
+    outputs = network_outputs(model, train, model.centred(train), rows, columns) + model.centres(rows, columns)
+    return outputs.reshape(shape).T if model.config.item_based else outputs.reshape(shape)
+
+
+def top_lists(scores, allowed, ties, k):
+    """(users, k) the items of the highest scores among those allowed, best first; equal scores go to the higher of
+    `ties`, then to the lower item. -1 where a user has fewer than k. scores, allowed, ties: (users, items)."""
+    lists = np.full((len(scores), k), -1)
+    for user, row in enumerate(np.where(allowed, scores, -np.inf)):
+        near = np.flatnonzero((row >= np.partition(row, -min(k, len(row)))[-min(k, len(row))]) & allowed[user])
+        best = np.lexsort((near, -ties[user, near], -row[near]))[:k]
+        lists[user, : len(best)] = near[best]
+    return lists
+
+
+def list_measures(lists, shown, ratings, counts):
+    """What lists are like, as plain numbers. lists: (users, k), -1 where there is no item. shown: (users, items), the
+    predictions that go with them. counts: (items,) training ratings; the catalogue is the items with any.
+
+    five_stars: share of the entries predicted at the top of the scale or above. coverage: share of the catalogue on any
+    list. gini: of how often each item of the catalogue is listed (0: all alike; 1: one takes all). entropy: of the
+    same, in bits. distance: mean over users of one less the Jaccard similarity of genres, over pairs of a list (Ziegler
+    et al. 2005's intra-list distance; NaN without genres). novelty: mean of -log2 of the share of users who rated the
+    item (Zhou et al. 2010's self-information), in bits.
+    """
+    entries = lists >= 0
+    users, items = np.nonzero(entries)[0], lists[entries]
+    listed = np.sort(np.bincount(items, minlength=len(counts))[counts > 0])
+    share, n = listed[listed > 0] / max(listed.sum(), 1), len(listed)
+    return {
+        "five_stars": float((shown[users, items] >= ratings.scale[1]).mean()),
+        "coverage": float((listed > 0).mean()),
+        "gini": float(((2 * np.arange(1, n + 1) - n - 1) * listed).sum() / (n * max(listed.sum(), 1))),
+        "entropy": float(-(share * np.log2(share)).sum()),
+        "distance": _genre_distance(lists, ratings.genres),
+        "novelty": float(-np.log2(counts[items] / ratings.n_users).mean()),
+    }
+
+
+def _genre_distance(lists, genres):
+    if genres is None:
+        return float("nan")
+    sets = [set(str(text).split("|")) for text in genres]
+    names = {name: place for place, name in enumerate(sorted(set().union(*sets)))}
+    has = np.zeros((len(sets), len(names)))
+    for item, own in enumerate(sets):
+        has[item, [names[name] for name in own]] = 1
+    own, real = has[lists], lists >= 0
+    both = np.einsum("uig,ujg->uij", own, own)
+    either = own.sum(-1)[:, :, None] + own.sum(-1)[:, None, :] - both
+    pairs = np.triu(np.ones(both.shape[1:]), 1) * real[:, :, None] * real[:, None, :]
+    distance = ((1 - both / either) * pairs).sum((1, 2)) / np.maximum(pairs.sum((1, 2)), 1)
+    return float(distance[pairs.any((1, 2))].mean()) if pairs.any() else float("nan")

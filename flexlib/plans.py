@@ -1,0 +1,110 @@
+"""The runs that the study's chapters are made of: each experiment's `Plan`, by name."""
+
+from pathlib import Path
+
+from flexlib.config import FlexConfig, FlexError
+from flexlib.cost import estimate_cost
+from flexlib.data import load_ratings
+from flexlib.sweep import Plan, config_of, load_records, sweep_name
+
+PROTOCOLS = ("released", "described", "holdout")
+TABLE_2 = tuple(f"table2:{number}" for number in range(1, 11))
+
+# From released to holdout, a field at a time. What a field changes depends on those before it.
+STEPS = {
+    "means": "row means from training ratings", "unseen_fallback": "a mean where a row or column is new",
+    "test_input": "training ratings as input", "loss_entries": "loss over all observed ratings",
+    "noise": "noise on the input too", "pad_first_pass": "no zero rows in the loss", "rounding": "the data's own scale",
+}  # fmt: skip
+_LEAK_FREE = {
+    "means": "means=training", "unseen_fallback": "unseen_fallback=true", "test_input": "test_input=training",
+    "loss_entries": "loss_entries=observed", "noise": "noise=input-and-refed", "pad_first_pass": "pad_first_pass=false",
+    "rounding": "rounding=scale",
+}  # fmt: skip
+# The leaks alone: each put back into a protocol without the other.
+ALONE = {
+    "neither leak": "released means=training unseen_fallback=true test_input=training",
+    "means alone": "released test_input=training",
+    "input alone": "released means=training unseen_fallback=true",
+    "both leaks": "released",
+}
+
+LISTS_SETTINGS, LISTS_SECONDS = 12, 4.0
+BEST = 10
+
+
+def ladder():
+    """Protocol names from `released` to `holdout`, each with one more field of `STEPS` as holdout has it: step to name,
+    the first of them "released". The last is `holdout` but for how test ratings are masked, which it does not do."""
+    names, done = {"released": "released"}, "released"
+    for step in STEPS:
+        done = f"{done} {_LEAK_FREE[step]}"
+        names[step] = done
+    return names
+
+
+def table2(dataset, n_seeds=5, sets=TABLE_2, **options):
+    """The paper's ten best (Table 2) under three protocols."""
+    configs = [FlexConfig.preset(name) for name in sets]
+    return Plan.repeat("table2", dataset, PROTOCOLS, configs, n_seeds, **options)
+
+
+def accuracy(dataset, n_seeds=5, sets=TABLE_2, **options):
+    """Table 2's sets on every step from released to holdout, and with each leak alone."""
+    configs = [FlexConfig.preset(name) for name in sets]
+    protocols = dict.fromkeys([*ladder().values(), *ALONE.values(), "holdout"])
+    return Plan.repeat("accuracy", dataset, tuple(protocols), configs, n_seeds, **options)
+
+
+def own_best(dataset, n_seeds=5, records=None, **options):
+    """Our own ten best of a sweep under released, then under holdout, again on other splits."""
+    chosen = [choose_best(records, protocol) for protocol in ("released", "holdout")]
+    configs = [config_of(row) for table in chosen for _, row in table.iterrows()]
+    return Plan.repeat("best", dataset, ("released", "holdout"), configs, n_seeds, **options)
+
+
+def choose_best(records, protocol, n=BEST):
+    """The n runs of a protocol with the lowest RMSE on the validation half, lowest first; the other half, which was not
+    looked at, is what they are reported on."""
+    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
+    return own.nsmallest(n, "rmse_first_half")
+
+
+def rounding(dataset, n_seeds=3, records=None, **options):
+    """The recommended lists of a sweep's settings, those with re-feeding with and without its rounding (DeFR)."""
+    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
+    configs = []
+    for refeeding in (False, True):
+        for config in choose_usable(records, ratings, refeeding):
+            switches = (False, True) if refeeding else (False,)
+            configs += [config.replace(dense_refeeding_rounding=on) for on in switches]
+    return Plan.repeat("rounding", dataset, ("holdout",), configs, n_seeds, lists=True, **options)
+
+
+def choose_usable(records, ratings, refeeding, n=LISTS_SETTINGS):
+    """Of a sweep's settings with or without re-feeding the first n that ended under `holdout` with a validation RMSE
+    below 1 star and are estimated at `LISTS_SECONDS` or less, with both roundings off."""
+    own = records[(records["protocol"] == "holdout") & (records["rmse_first_half"] < 1)]
+    own = own[(own["dense_refeeding"] > 0) == refeeding]
+    off = {"prediction_rounding": False, "dense_refeeding_rounding": False}
+    configs = [config_of(row).replace(**off) for _, row in own.iterrows()]
+    return [config for config in configs if estimate_cost(config, ratings).seconds <= LISTS_SECONDS][:n]
+
+
+# Each takes the data set and the number of seeds; `records`, of a sweep, where it chooses from them.
+EXPERIMENTS = {"table2": table2, "accuracy": accuracy, "best": own_best, "rounding": rounding}
+_OF_A_SWEEP = ("best", "rounding")
+
+
+def experiment(name, dataset, folder=None, n_seeds=None, **options):
+    """The `Plan` of an experiment. folder: where the sweep's records are that "best" and "rounding" choose from.
+
+    Raises `FlexError` for an unknown experiment, and where there is no such sweep.
+    """
+    if name not in EXPERIMENTS:
+        raise FlexError(f"unknown experiment '{name}': known are {', '.join(EXPERIMENTS)}")
+    if n_seeds is not None:
+        options["n_seeds"] = n_seeds
+    if name in _OF_A_SWEEP and "records" not in options:
+        options["records"] = load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
+    return EXPERIMENTS[name](dataset, **options)
