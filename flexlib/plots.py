@@ -116,7 +116,7 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
     """RMSE of every run that ended well, in ascending order, a panel for each source and protocol, user- and
     item-based apart: the paper's Figure 3.
 
-    curves: of `flexlib.sweep_report.rmse_curves`.
+    curves: of `flexlib.study.sweep_report.rmse_curves`.
     """
     panels = list(dict.fromkeys((curve["source"], curve["protocol"]) for curve in curves))
     figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.9 * len(panels)))
@@ -144,7 +144,7 @@ def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
     """Share of the runs with at most a given RMSE, by source and protocol, user- and item-based apart. Diverged runs
     count as above every RMSE.
 
-    curves: of `flexlib.sweep_report.rmse_curves`.
+    curves: of `flexlib.study.sweep_report.rmse_curves`.
     """
     styles = {"the paper's log": ("-", 3.2), "replay": (":", 2.2), "fresh sample": ("-", 1.6)}
     figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 11.5))

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm import tqdm
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.cost import estimate_cost
 from flexlib.data import split_ratings
+from flexlib.statistics import spearman
 from flexlib.sweep import run_one
 
 # Columns of the authors' table, by our names of their parameters (Table 1, and two switches beyond it).
@@ -184,12 +184,6 @@ def authors_repeats(configs, authors, shuffles=200):
 def _closeness(one, other):
     gap = (one - other).abs()
     return {"n": len(gap), "spearman": spearman(one, other), "median": gap.median(), "p90": gap.quantile(0.9)}
-
-
-def spearman(one, other):
-    """Rank correlation of two (n,) arrays; NaN below 3 values, and where all of one side are equal."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1] if len(one) > 2 else np.nan
 
 
 def disagreements(compared, plan, device=None, n=10, max_seconds=20.0):

@@ -4,7 +4,8 @@ import pytest
 
 from flexlib.config import PAPERS_DATASET, PROTOCOLS, PUBLISHED_RMSE, FlexConfig
 from flexlib.evaluate import evaluate
-from flexlib.experiments import compare_protocols, mean_interval
+from flexlib.statistics import mean_interval
+from flexlib.study.one_run import compare_protocols
 from flexlib.train import fit
 
 

@@ -9,21 +9,20 @@ import pytest
 
 from flexlib.config import FlexConfig
 from flexlib.replay import CLOSEST
-from flexlib.sweep import Plan, blank_record, save_records, to_table
-from flexlib.sweep_report import (
+from flexlib.study.sweep_report import (
     Evidence,
     agreement_table,
     cost_check,
     count_runs,
     gap_table,
     make_evidence,
-    median_interval,
     paired_gaps,
     read_evidence,
     report_table,
     rmse_curves,
     sweep_numbers,
 )
+from flexlib.sweep import Plan, blank_record, save_records, to_table
 
 mpl.use("agg")
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
@@ -74,14 +73,6 @@ def test_gaps_are_paired_by_run(fresh):
     np.testing.assert_allclose(gaps["gap"], [-0.1, -0.05, 0.0, -0.04])
     assert gaps["mean_normalization"].tolist() == [True, True, False, True]
     assert gaps["pivot"].tolist() == ["item-based"] * 3 + ["user-based"]
-
-
-def test_the_interval_of_a_median_covers_what_it_should():
-    rng = np.random.default_rng(0)
-    spans = [median_interval(rng.normal(3.0, 1.0, 60), resamples=300) for _ in range(200)]
-    assert 0.88 < np.mean([low <= 3.0 <= high for _, low, high in spans]) < 0.99
-    assert all(low <= middle <= high for middle, low, high in spans)
-    assert np.isnan(median_interval([])).all()
 
 
 def test_the_numbers_by_hand(fresh):

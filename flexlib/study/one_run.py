@@ -1,11 +1,11 @@
-"""The study's experiments: pure functions from ratings and settings to tables, one row a measurement."""
+"""The chapter on one run: a configuration under several protocols, as tables with one row a measurement."""
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tqdm import tqdm
 
 from flexlib.evaluate import evaluate
+from flexlib.statistics import mean_interval
 from flexlib.train import fit
 
 
@@ -25,16 +25,6 @@ def compare_protocols(ratings, config, protocols, seeds, device=None):
     table = pd.DataFrame(records).astype({"rmse": float, "mae": float})
     table.loc[table["status"] != "ok", ["rmse", "mae"]] = np.nan  # rounding can make stars of a diverged model's NaN
     return table
-
-
-def mean_interval(values, confidence=0.95):
-    """(mean, low, high) of independent repeats, by Student's t; low and high are NaN below two repeats."""
-    values = np.asarray(values, dtype=float)
-    mean = float(values.mean()) if len(values) else float("nan")
-    if len(values) < 2:
-        return mean, float("nan"), float("nan")
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def summarise_protocols(scores, baseline="holdout"):

@@ -9,7 +9,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from flexlib.config import FlexError
-from flexlib.replay import CLOSEST, NEAR, spearman
+from flexlib.replay import CLOSEST, NEAR
+from flexlib.statistics import median_interval, spearman
 from flexlib.sweep import Plan, blank_record, load_records, replay_name, run_one, sweep_name, to_table
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
@@ -156,15 +157,6 @@ def gap_table(fresh):
             {"pivot": pivot, "mean normalization": word, "n": len(group), "median": median, "low": low, "high": high}
         )
     return pd.DataFrame(rows, columns=["pivot", "mean normalization", "n", "median", "low", "high"])
-
-
-def median_interval(values, seed=0, resamples=2000):
-    """(median, low, high): the 95 % interval by bootstrap percentiles."""
-    values = np.asarray(values, float)
-    if not len(values):
-        return (float("nan"),) * 3
-    drawn = np.random.default_rng(seed).choice(values, (resamples, len(values)))
-    return (float(np.median(values)), *map(float, np.quantile(np.median(drawn, axis=1), [0.025, 0.975])))
 
 
 def cost_check(records):

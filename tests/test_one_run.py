@@ -1,4 +1,4 @@
-"""Statistics by hand and against SciPy, and the comparison of protocols as a table."""
+"""The comparison of protocols as a table, and its numbers for prose, by hand."""
 
 import math
 
@@ -6,29 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import random_ratings
-from scipy import stats
 
 from flexlib.config import PROTOCOLS, FlexConfig
 from flexlib.evaluate import evaluate, learning_curve
-from flexlib.experiments import compare_protocols, mean_interval, protocol_numbers, summarise_protocols
+from flexlib.statistics import mean_interval
+from flexlib.study.one_run import compare_protocols, protocol_numbers, summarise_protocols
 from flexlib.train import fit
 
 CONFIG = FlexConfig(hidden_layers=[4], epochs=2)
-
-
-def test_mean_interval_by_hand():
-    # 1, 2, 3: mean 2, standard error 1 / sqrt(3), t quantile for 2 degrees of freedom 4.302653.
-    mean, low, high = mean_interval([1, 2, 3])
-    assert (mean, low, high) == (
-        2,
-        pytest.approx(2 - 4.302653 / math.sqrt(3)),
-        pytest.approx(2 + 4.302653 / math.sqrt(3)),
-    )
-    values = np.random.default_rng(0).normal(size=9)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert mean_interval(values, 0.9)[1:] == pytest.approx((expected.low, expected.high))
-    assert math.isnan(mean_interval([1])[1])
-    assert math.isnan(mean_interval([])[0])
 
 
 def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm():
