@@ -212,7 +212,9 @@ class FlexConfig(Settings):
     test_split_rate: float = _parameter("TSR", "share held out for testing", 0.3, low=1e-9, high=1, open_high=True)
     output_activation: bool = _parameter("OuA", "activate the output layer too (not in Table 1)", True)
     loss_size_average: bool = _parameter("LSA", "average the loss over all of the batch matrix (not in Table 1)", False)
-    centring: str = _parameter("Cen", "what MeN takes off; not in the paper", "rows", choices=("rows", "biases"))
+    centring: str = _parameter(
+        "Cen", "what MeN takes off; not in the paper", "rows", choices=("rows", "biases", "three")
+    )
     patience: int = _parameter(
         "Pat", "epochs without gain on validation ratings that end training; not in the paper (0: off)", 0, low=0
     )

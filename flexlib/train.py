@@ -172,10 +172,13 @@ def centring(model):
 
     Over the ratings that the protocol names: Equation 3 for rows (those with no rating get the overall mean); for
     columns, with centring by biases, the mean of what is left, shrunk by `SHRINKAGE` ratings of 0 (Koren 2010).
+    Centring by three takes 3 off every rating, so that missing entries count as 3 (Sedhain et al. 2015).
     """
     used = slice(None) if model.protocol.means == "all" else model.split.train
     rows, columns, values = model.rows[used], model.columns[used], model.ratings.values[used]
     means = mean_by(rows, values, model.shape[0]) * model.config.mean_normalization
+    if model.config.mean_normalization and model.config.centring == "three":
+        means[:] = 3
     offsets = np.zeros(model.shape[1], np.float32)
     if model.config.mean_normalization and model.config.centring == "biases":
         sums = np.bincount(columns, weights=values - means[rows], minlength=len(offsets))
