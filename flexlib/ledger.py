@@ -228,13 +228,13 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
     on many machines, add up to one sweep. Raises `FlexError`, and `KeyboardInterrupt` when stopped: runs finished by
     then are kept.
     """
+    ratings = plan.load()
     out.mkdir(parents=True, exist_ok=True)
     storage = Storage(
         storage or str(sqlalchemy.URL.create("sqlite", database=f"{out.resolve() / plan.name}.sqlite3")), heartbeat
     )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = out / f"{plan.name}.parquet"
-    ratings = plan.load()
     work = _Work(plan, ratings, storage, _carried(plan, ratings, path), device)
     try:
         for job, record in work.ledger.state()[0].items():

@@ -25,7 +25,7 @@ def measure_lists(model, k=LIST_LENGTH):
     scores, scale = predict_all(model), ratings.scale
     rounded = round_predictions(scores, scale, model.protocol.rounding)
     counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
-    allowed = np.repeat(counts[None] > 0, ratings.n_users, axis=0)
+    allowed = (counts[None] > 0) & np.isfinite(scores)
     allowed[ratings.users, ratings.items] = False
     chance = np.random.default_rng([model.seed, 0x71E5]).random(scores.shape)
     popularity = np.broadcast_to(counts, scores.shape)
@@ -39,11 +39,16 @@ def measure_lists(model, k=LIST_LENGTH):
     same = (top_lists(rounded, allowed, by_score, k) == tops["unrounded"][1]).all(axis=1)
     return {
         "rmse": _rounding_errors(model, scale),
-        "five_stars": {"unrounded": float((scores[allowed] >= scale[1]).mean()),
-                       "rounded": float((rounded[allowed] >= scale[1]).mean())},
+        "five_stars": {"unrounded": _mean(scores[allowed] >= scale[1]),
+                       "rounded": _mean(rounded[allowed] >= scale[1])},
         "lists": {name: list_measures(lists, shown, ratings, counts) for name, (shown, lists) in tops.items()},
-        "same_lists": float(same.mean()),
+        "same_lists": _mean(same),
     }  # fmt: skip
+
+
+def _mean(values):
+    """The mean as plain number; None where there are no values, which JSON can say."""
+    return float(np.mean(values)) if np.size(values) else None
 
 
 def _rounding_errors(model, scale):
@@ -53,7 +58,8 @@ def _rounding_errors(model, scale):
         tables[rounding] = table.loc[table["scored"], ["actual", "predicted"]].to_numpy().T
     actual, predicted = tables[False]
     kinds = {"unrounded": predicted, "clipped": np.clip(predicted, *scale[:2]), "rounded": tables[True][1]}
-    return {name: errors(actual, values)[0] for name, values in kinds.items()}
+    found = {name: errors(actual, values)[0] for name, values in kinds.items()}
+    return {name: None if np.isnan(rmse) else rmse for name, rmse in found.items()}
 
 
 def predict_all(model):
@@ -76,32 +82,33 @@ def top_lists(scores, allowed, ties, k):
 
 
 def list_measures(lists, shown, ratings, counts):
-    """What lists are like, as plain numbers. lists: (users, k), -1 where there is no item. shown: (users, items), the
-    predictions that go with them. counts: (items,) training ratings; the catalogue is the items with any.
+    """What lists are like, as plain numbers, None where there is nothing to measure. lists: (users, k), -1 where there
+    is no item. shown: (users, items), the predictions that go with them. counts: (items,) training ratings; the
+    catalogue is the items with any.
 
     five_stars: share of the entries predicted at the top of the scale or above. coverage: share of the catalogue on any
     list. gini: of how often each item of the catalogue is listed (0: all alike; 1: one takes all). entropy: of the
     same, in bits. distance: mean over users of one less the Jaccard similarity of genres, over pairs of a list (Ziegler
-    et al. 2005's intra-list distance; NaN without genres). novelty: mean of -log2 of the share of users who rated the
-    item (Zhou et al. 2010's self-information), in bits.
+    et al. 2005's intra-list distance; items without genres share that). novelty: mean of -log2 of the share of users
+    who rated the item (Zhou et al. 2010's self-information), in bits.
     """
     entries = lists >= 0
     users, items = np.nonzero(entries)[0], lists[entries]
     listed = np.sort(np.bincount(items, minlength=len(counts))[counts > 0])
     share, n = listed[listed > 0] / max(listed.sum(), 1), len(listed)
     return {
-        "five_stars": float((shown[users, items] >= ratings.scale[1]).mean()),
-        "coverage": float((listed > 0).mean()),
+        "five_stars": _mean(shown[users, items] >= ratings.scale[1]),
+        "coverage": _mean(listed > 0),
         "gini": float(((2 * np.arange(1, n + 1) - n - 1) * listed).sum() / (n * max(listed.sum(), 1))),
         "entropy": float(-(share * np.log2(share)).sum()),
         "distance": _genre_distance(lists, ratings.genres),
-        "novelty": float(-np.log2(counts[items] / ratings.n_users).mean()),
+        "novelty": _mean(-np.log2(counts[items] / ratings.n_users)),
     }
 
 
 def _genre_distance(lists, genres):
     if genres is None:
-        return float("nan")
+        return None
     sets = [set(str(text).split("|")) for text in genres]
     names = {name: place for place, name in enumerate(sorted(set().union(*sets)))}
     has = np.zeros((len(sets), len(names)))
@@ -112,4 +119,4 @@ def _genre_distance(lists, genres):
     either = own.sum(-1)[:, :, None] + own.sum(-1)[:, None, :] - both
     pairs = np.triu(np.ones(both.shape[1:]), 1) * real[:, :, None] * real[:, None, :]
     distance = ((1 - both / either) * pairs).sum((1, 2)) / np.maximum(pairs.sum((1, 2)), 1)
-    return float(distance[pairs.any((1, 2))].mean()) if pairs.any() else float("nan")
+    return _mean(distance[pairs.any((1, 2))])

@@ -119,5 +119,7 @@ def experiment(name, dataset, folder=None, n_seeds=None, **options):
     if n_seeds is not None:
         options["n_seeds"] = n_seeds
     if name in _OF_A_SWEEP and "records" not in options:
+        if folder is None:
+            raise FlexError(f"experiment '{name}' chooses from a sweep: say in which folder its records are")
         options["records"] = load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
     return EXPERIMENTS[name](dataset, **options)

@@ -201,3 +201,344 @@ def plot_costs(records, dataset):
            title=f"What runs were expected to take, and took, n = {len(made)}\n"
                  f"{dataset}; {device}; line: equal")  # fmt: skip
     return figure
+
+
+def _legend_below(ax, columns=1, down=0.14, **options):
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -down), ncols=columns, **options)
+
+
+def _word(protocol):
+    return NAMES[protocol].replace("\n", " ")
+
+
+def plot_sets(summary, published, title, paper="printed in the paper", reference=None):
+    """RMSE of numbered settings by protocol: means with 95 % intervals, and the paper's numbers.
+
+    summary: of `flexlib.study.repetitions.summarise_settings`. published: (sets,) NaN where there is none. reference:
+    names to a line's RMSE and protocol, whose colour it takes.
+    """
+    protocols = [name for name in ("released", "described", "holdout") if name in set(summary["protocol"])]
+    count = summary["setting"].nunique()
+    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.52 * count))
+    marks = {"released": "o", "described": "^", "holdout": "s"}
+    for place, protocol in enumerate(protocols):
+        own = summary[(summary["protocol"] == protocol) & (summary["n"] > 0)]
+        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
+        ax.errorbar(own["mean"], own["setting"] + 1 + 0.22 * (place - (len(protocols) - 1) / 2), xerr=spread, capsize=3,
+                    fmt=marks[protocol], markersize=5.5, color=COLOURS[protocol], label=_word(protocol))  # fmt: skip
+    if np.isfinite(published).any():
+        ax.plot(published, np.arange(1, count + 1), "x", color=COLOURS["paper"], markersize=8, mew=2, label=paper)
+    for word, (value, protocol) in (reference or {}).items():
+        ax.axvline(value, color=COLOURS[protocol], linestyle="--", linewidth=1.3, label=word)
+    ax.set(title=title, xlabel="RMSE (stars)", ylabel="parameter set", yticks=range(1, count + 1))
+    ax.set_ylim(count + 0.6, 0.4)
+    _legend_below(ax, down=0.9 / (1.6 + 0.52 * count))
+    return figure
+
+
+def plot_own_ten(ten, dataset):
+    """Our ten best under each protocol: the RMSE that chose them, on the other half, and on new splits.
+
+    ten: of `flexlib.study.top10.own_ten`.
+    """
+    groups = list(dict.fromkeys(ten["chosen_under"]))
+    figure, axes = plt.subplots(len(groups), sharex=True, figsize=(6.5, 0.8 + 3.5 * len(groups)))
+    for ax, protocol in zip(np.atleast_1d(axes), groups, strict=True):
+        own, colour = ten[ten["chosen_under"] == protocol], COLOURS[protocol]
+        ax.plot(
+            own["chosen_by"], own["place"], "D", fillstyle="none", color="#555555", label="the half that chose them"
+        )
+        ax.plot(own["other_half"], own["place"], "o", color=colour, label="the other half")
+        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
+        ax.errorbar(own["mean"], own["place"] + 0.25, xerr=spread, fmt="s", color=colour, markersize=4, capsize=3,
+                    alpha=0.7, label=f"new splits, n = {own['n'].max()}")  # fmt: skip
+        ax.set(title=f"chosen under: {_word(protocol)}", ylabel="place", yticks=own["place"])
+        ax.invert_yaxis()
+        _legend_below(ax, 3, 0.2 if ax is np.atleast_1d(axes)[-1] else 0.04, fontsize="x-small", columnspacing=1)
+    np.atleast_1d(axes)[-1].set_xlabel("RMSE (stars)")
+    figure.suptitle(f"Our ten best of the fresh sample\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_traits(traits, dataset):
+    """How many of ten best have each trait, by group, against the share of all runs that have it.
+
+    traits: of `flexlib.study.top10.compare_traits`.
+    """
+    groups = list(dict.fromkeys(traits["group"]))
+    colours = dict(zip(groups, (COLOURS[name] for name in ("paper", "released", "holdout")), strict=True))
+    names = list(dict.fromkeys(traits["trait"]))
+    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.62 * len(names)))
+    for place, group in enumerate(groups):
+        own = traits[traits["group"] == group]
+        y = np.arange(len(names)) + 0.25 * (place - 1)
+        ax.barh(y, 10 * own["count"] / own["n"], height=0.22, color=colours[group], label=group)
+        ax.plot(10 * own["base"], y, "|", color="#999999" if place == 0 else "black", markersize=11, mew=2,
+                label="expected by chance" if place == 1 else None)  # fmt: skip
+    ax.set(title=f"What ten best have in common\n{dataset}", xlabel="of ten", xlim=(0, 10.2),
+           yticks=range(len(names)), yticklabels=[name.replace(" (", "\n(") for name in names])  # fmt: skip
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    _legend_below(ax, 2, 0.12)
+    return figure
+
+
+def plot_steps(steps, sets, words, dataset):
+    """From `released` to `holdout`, a field at a time, one panel a set: what each changes, with 95 % intervals.
+
+    steps: of `flexlib.study.accuracy.step_changes`. sets: those to draw. words: step to what it does.
+    """
+    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 4.3 * len(sets)))
+    for ax, name in zip(np.atleast_1d(axes), sets, strict=True):
+        own = steps[steps["set"] == name].reset_index(drop=True)
+        first, last = own["start"].iloc[0], own["rmse"].iloc[-1]
+        ax.barh(-1, first, color=COLOURS["released"], height=0.6)
+        ax.barh(own.index, own["change"], left=own["start"], height=0.6,
+                color=np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"]))  # fmt: skip
+        spread = [own["change"] - own["low"], own["high"] - own["change"]]
+        ax.errorbar(own["rmse"], own.index, xerr=spread, fmt="none", color="black", capsize=3, linewidth=1)
+        ax.barh(len(own), last, color=COLOURS["holdout"], height=0.6)
+        right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])
+        texts = [f"{first:.3f}", *(f"{change:+.3f}" for change in own["change"]), f"{last:.3f}"]
+        for y, (x, text) in enumerate(zip(right, texts, strict=True), start=-1):
+            ax.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize="x-small")
+        labels = [_word("released"), *(words[step] for step in own["step"]), _word("holdout")]
+        ax.set(yticks=range(-1, len(own) + 1), title=f"{name}, n = {own['n'].iloc[0]} splits")
+        ax.set_yticklabels(labels, fontsize="x-small")
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+    lows, highs = steps[["start", "rmse"]].min().min(), steps[["start", "rmse"]].max().max()
+    ax.set(xlim=(lows - 0.25 * (highs - lows), highs + 0.3 * (highs - lows)), xlabel="RMSE (stars)")
+    figure.suptitle(f"From released to leak-free, a field at a time\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_baselines(table, dataset):
+    """The network beside predictors without one: those that have seen the test ratings in their means, and those that
+    have not. table: of `flexlib.study.accuracy.beside_baselines`."""
+    names = list(dict.fromkeys(table["predictor"]))
+    figure, ax = plt.subplots(figsize=(6.5, 4.2))
+    kinds = (("all ratings", "released", "o"), ("training ratings", "holdout", "s"))
+    for place, (fitted_on, protocol, mark) in enumerate(kinds):
+        own = table[table["fitted_on"] == fitted_on].set_index("predictor").loc[names]
+        y = np.arange(len(names)) + 0.24 * (place - 0.5)
+        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
+        ax.errorbar(own["mean"], y, xerr=spread, fmt=mark, color=COLOURS[protocol], capsize=4,
+                    label=f"means over {fitted_on}{' (leaks)' if place == 0 else ''}")  # fmt: skip
+        for x, where in zip(own["high"].fillna(own["mean"]), y, strict=True):
+            mean = own["mean"].iloc[round(where)]
+            ax.annotate(f"{mean:.3f}", (x, where), xytext=(6, -4), textcoords="offset points", fontsize="x-small")
+    words = [name.replace(" and ", "\nand ") for name in names]
+    ax.set(title=f"A network, and none, n = {table['n'].max()} splits\n{dataset}", xlabel="RMSE (stars)",
+           yticks=range(len(names)), yticklabels=words, xmargin=0.15)  # fmt: skip
+    ax.invert_yaxis()
+    _legend_below(ax, down=0.2)
+    return figure
+
+
+def plot_thinned(table, preset):
+    """RMSE on synthetic ratings, ever fewer of them, beside the noise floor. table: of
+    `flexlib.study.accuracy.thinned`."""
+    looks = {
+        "released": (COLOURS["released"], "o-", f"{preset}, {_word('released')}"),
+        "item mean, all ratings": (COLOURS["released"], "o:", "item mean over all ratings (leaks)"),
+        "closed": (COLOURS["closed"], "^-", f"{preset}, released with both leaks closed"),
+        "holdout": (COLOURS["holdout"], "s-", f"{preset}, {_word('holdout')}"),
+        "item mean, training ratings": (COLOURS["holdout"], "s:", "item mean over training ratings"),
+        "oracle": ("#777777", "d--", "oracle that knows the truth"),
+    }
+    figure, ax = plt.subplots(figsize=(6.5, 5))
+    for name, (colour, line, word) in looks.items():
+        own = table[table["predictor"] == name]
+        ax.plot(own["ratings"], own["mean"], line, color=colour, label=word)
+        ax.fill_between(own["ratings"], own["low"], own["high"], color=colour, alpha=0.15, linewidth=0)
+    floor = table.drop_duplicates("ratings")
+    ax.plot(floor["ratings"], floor["floor"], color="black", linewidth=1.6, label="noise floor")
+    ax.fill_between(floor["ratings"], 0, floor["floor"], color="#999999", alpha=0.12, linewidth=0)
+    ticks = floor["ratings"].tolist()
+    ax.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks], xlabel="ratings in the data (log)",
+           ylabel="RMSE (stars)", ylim=(0.9 * table["mean"].min(), 1.03 * table["mean"].max()),
+           title=f"Below the floor is not skill\nsynthetic ratings, n = {table['n'].max()} splits")  # fmt: skip
+    ax.minorticks_off()
+    _legend_below(ax, down=0.17)
+    return figure
+
+
+def plot_two_matrices(upper, lower, names, title, marked=()):
+    """Two symmetric matrices of correlations in one: the first above the diagonal, the second below.
+
+    names: of the two, for the corners. marked: pairs (one, other) to be outlined, in both triangles.
+    """
+    order = list(upper.index)
+    shown = np.where(np.triu(np.ones(upper.shape, bool), 1), upper, lower.loc[order, order])
+    np.fill_diagonal(shown, np.nan)
+    figure, ax = plt.subplots(figsize=(6.5, 7.2))
+    image = ax.imshow(shown, cmap="RdBu_r", vmin=-0.7, vmax=0.7)
+    for (row, column), value in np.ndenumerate(shown):
+        if np.isfinite(value):
+            text = f"{value:.2f}".replace("0.", ".").replace("-.00", ".00")
+            ax.text(
+                column, row, text, ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.45 else "black"
+            )
+    for one, other in marked:
+        for a, b in ((one, other), (other, one)):
+            where = (order.index(a) - 0.5, order.index(b) - 0.5)
+            ax.add_patch(plt.Rectangle(where, 1, 1, fill=False, edgecolor="black", linewidth=1.6))
+    ax.set(xticks=range(len(order)), yticks=range(len(order)))
+    ax.set_xticklabels(order, fontsize="x-small", rotation=60)
+    ax.set_yticklabels(order, fontsize="x-small")
+    ax.grid(visible=False)
+    ax.set_title(f"{title}\nabove the diagonal: {names[0]}\nbelow: {names[1]}")
+    figure.colorbar(image, label="Pearson correlation", orientation="horizontal", shrink=0.7, pad=0.11)
+    return figure
+
+
+def plot_correlations_with_rmse(table, looks, title):
+    """Each parameter's correlation with RMSE by source. table: a column a source, with `NAME low` and `NAME high` where
+    there is an interval. looks: column to (colour, marker, word)."""
+    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.5 * len(table)))
+    for place, (name, (colour, mark, word)) in enumerate(looks.items()):
+        y = np.arange(len(table)) + 0.17 * (place - (len(looks) - 1) / 2)
+        spread = None
+        if f"{name} low" in table:
+            spread = [table[name] - table[f"{name} low"], table[f"{name} high"] - table[name]]
+        ax.errorbar(
+            table[name], y, xerr=spread, fmt=mark, color=colour, markersize=5, capsize=2, label=word, linewidth=1
+        )
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(title=title, xlabel="correlation with RMSE", yticks=range(len(table)), yticklabels=table.index)
+    ax.invert_yaxis()
+    _legend_below(ax, down=1.0 / (1.8 + 0.5 * len(table)))
+    return figure
+
+
+def plot_importance(mains, dataset, n):
+    """Main effects of a functional ANOVA by protocol, with 95 % intervals and what chance alone would reach.
+
+    mains: protocol to the first table of `flexlib.study.correlation.importance`. n: protocol to the number of runs.
+    """
+    order = next(iter(mains.values()))["factor"].tolist()
+    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.36 * len(order)))
+    for place, (protocol, table) in enumerate(mains.items()):
+        own = table.set_index("factor").loc[order]
+        y = np.arange(len(order)) + 0.3 * (place - (len(mains) - 1) / 2)
+        spread = np.maximum([own["share"] - own["low"], own["high"] - own["share"]], 0)
+        ax.errorbar(100 * own["share"], y, xerr=100 * spread, fmt="os"[place % 2], color=COLOURS[protocol], capsize=2,
+                    markersize=5, label=f"{_word(protocol)}, n = {n[protocol]} runs")  # fmt: skip
+        ax.axvline(100 * own["noise"].iloc[0], color=COLOURS[protocol], linestyle=":", linewidth=1.5,
+                   label=f"{_word(protocol)}: reached by chance")  # fmt: skip
+    ax.set(title=f"What each parameter explains by itself\n{dataset}", yticks=range(len(order)), yticklabels=order,
+           xlabel="share of the variance of the rank of RMSE (%), square-root scale")  # fmt: skip
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(0, None)
+    ax.set_xticks([0, 1, 5, 10, 20, 30, 40, 50])
+    ax.invert_yaxis()
+    _legend_below(ax, down=0.95 / (1.8 + 0.36 * len(order)))
+    return figure
+
+
+def plot_dependence(dependence, factors, dataset):
+    """The mean rank of RMSE at each level of the factors that matter most, all others averaged out, by protocol.
+
+    dependence: protocol to the third table of `flexlib.study.correlation.importance`.
+    """
+    rows = -(-len(factors) // 2)
+    figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 2.5 * rows))
+    for ax, factor in zip(axes.flat, factors, strict=False):
+        for place, (protocol, table) in enumerate(dependence.items()):
+            own = table[table["factor"] == factor].reset_index(drop=True)
+            spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
+            ax.errorbar(own.index + 0.12 * (place - 0.5), own["value"], yerr=spread, fmt="os"[place % 2] + "-",
+                        color=COLOURS[protocol], capsize=2, markersize=4, label=_word(protocol))  # fmt: skip
+        names = [str(level).replace("True", "on").replace("False", "off") for level in own["level"]]
+        names = [{"[0, 1]": "user", "[1, 0]": "item"}.get(name, name) for name in names]
+        ax.set(title=factor, xticks=range(len(names)))
+        ax.set_xticklabels(names, fontsize="x-small", rotation=60 if max(map(len, names)) > 3 or len(names) > 6 else 0)
+    for ax in axes.flat[len(factors) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("mean rank\n(0 best, 1 worst)", fontsize="small")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower left", fontsize="small", bbox_to_anchor=(0.02, -0.06))
+    figure.suptitle(
+        f"RMSE against each parameter, the others averaged out\n{dataset}", fontsize="medium", x=0.02, ha="left"
+    )
+    figure.tight_layout()
+    return figure
+
+
+def plot_claims(tests, dataset):
+    """The paper's claims on parameters: how probably a run with it has a lower RMSE than one without, by protocol.
+
+    tests: protocol to the table of `flexlib.study.correlation.check_claims`.
+    """
+    figure, ax = plt.subplots(figsize=(6.5, 9.5))
+    for place, (protocol, table) in enumerate(tests.items()):
+        y = np.arange(len(table)) + 0.26 * (place - (len(tests) - 1) / 2)
+        spread = [table["effect"] - table["low"], table["high"] - table["effect"]]
+        clear = table["p"] < 0.05
+        ax.errorbar(table["effect"], y, xerr=spread, fmt="none", color=COLOURS[protocol], capsize=3)
+        for filled, rows in (("full", clear), ("none", ~clear)):
+            ax.plot(table["effect"][rows], y[rows], "os"[place % 2], fillstyle=filled, color=COLOURS[protocol],
+                    markersize=6.5, label=_word(protocol) if filled == "full" else None)  # fmt: skip
+    words = [f"claim {row.claim}: {row.what}".replace(", ", ",\n", 1) for row in table.itertuples()]
+    ax.axvline(0.5, color="black", linewidth=1)
+    ax.set(title=f"Does it go with a lower RMSE?\n{dataset}", xlim=(0, 1), yticks=range(len(words)),
+           xlabel="probability that a run with it beats one without")  # fmt: skip
+    ax.set_yticklabels(words, fontsize="x-small")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    _legend_below(ax, down=0.09, title="filled: differs from 0.5 after Holm's correction")
+    return figure
+
+
+def plot_list_changes(effects, words, title):
+    """What rounding changes in each measure of the lists, before and after, one panel a measure.
+
+    effects: kind to a table of `flexlib.study.rounding.rounding_effects`. words: measure to what it is.
+    """
+    figure, axes = plt.subplots(len(words), figsize=(6.5, 0.8 + 1.5 * len(words)))
+    kinds = list(effects)
+    for ax, (measure, word) in zip(axes, words.items(), strict=True):
+        for place, kind in enumerate(kinds):
+            row = effects[kind].loc[measure]
+            colour = LIST_COLOURS[place]
+            ax.plot([row["before"], row["after"]], [place, place], color=colour, linewidth=1)
+            ax.plot(row["before"], place, "o", fillstyle="none", color="black", markersize=7)
+            spread = [[row["change"] - row["low"]], [row["high"] - row["change"]]]
+            ax.errorbar(row["after"], place, xerr=spread, fmt="os^"[place % 3], color=colour, capsize=3)
+        ax.set(yticks=range(len(kinds)), ylim=(len(kinds) - 0.5, -0.5), xmargin=0.12)
+        ax.set_yticklabels(kinds, fontsize="x-small")
+        ax.set_title(word, fontsize="small")
+        ax.grid(axis="y", visible=False)
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+LIST_COLOURS = ("#CC79A7", "#009E73", "#56B4E9")
+
+
+def plot_ranks(matched, agreements, names):
+    """Rank of each setting on one data set against its rank on another, a panel for each protocol.
+
+    matched: protocol to the table of `flexlib.study.transfer.match_runs`. agreements: protocol to (spearman, low,
+    high). names: of the two data sets.
+    """
+    figure, axes = plt.subplots(len(matched), figsize=(6.5, 0.7 + 5.4 * len(matched)))
+    for ax, (protocol, table) in zip(np.atleast_1d(axes), matched.items(), strict=True):
+        ranks = table[["small", "big"]].rank()
+        for pivot, text in (("user-based", "[0, 1]"), ("item-based", "[1, 0]")):
+            for centred, alpha in ((True, 0.95), (False, 0.3)):
+                own = ranks[(table["pivot_indexes"] == text) & (table["mean_normalization"] == centred)]
+                ax.plot(own["small"], own["big"], MARKERS[pivot], fillstyle=FILLS[pivot], alpha=alpha, markersize=5,
+                        color=COLOURS[protocol],
+                        label=f"{pivot}, {'with' if centred else 'without'} mean normalization")  # fmt: skip
+        rho, low, high = agreements[protocol]
+        ax.set(title=f"{_word(protocol)}, n = {len(table)}\nSpearman {rho:.2f} ({low:.2f} to {high:.2f})",
+               xlabel=f"rank of RMSE on {names[0]}", ylabel=f"rank of RMSE on {names[1]}")  # fmt: skip
+    _legend_below(ax, down=0.15, fontsize="x-small")
+    figure.tight_layout()
+    return figure

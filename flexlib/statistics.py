@@ -16,6 +16,11 @@ def mean_interval(values, confidence=CONFIDENCE):
     return mean, float(mean - half), float(mean + half)
 
 
+def labelled(name, interval, prefix=""):
+    """(value, low, high) as a mapping with the keys `name`, `prefix`low and `prefix`high."""
+    return dict(zip((name, f"{prefix}low", f"{prefix}high"), interval, strict=True))
+
+
 def median_interval(values, seed=0, resamples=2000, confidence=CONFIDENCE):
     """(median, low, high), the interval by bootstrap percentiles; NaN where there are no values."""
     values = np.asarray(values, float)

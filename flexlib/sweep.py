@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.cost import estimate_cost
@@ -87,8 +88,10 @@ class Plan:
         """Each of `configs` with seeds 0 to `n_seeds` - 1, which all of them share: run k is configuration k modulo
         their number, so that more seeds are more runs behind those that there are."""
         configs = tuple(config.to_dict() for config in configs)
+        if not configs:
+            raise FlexError(f"{name}: there is no setting to run; a sweep it chooses from has none that would do")
         seeds = tuple(seed for seed in range(n_seeds) for _ in configs)
-        name, identity = f"{name}-{_slug(dataset)}", json.dumps([name, configs])
+        name, identity = repetition_name(name, dataset), json.dumps([name, configs])
         return cls(name, "run", dataset, tuple(protocols), 0, configs * n_seeds, identity, seeds=seeds, **options)
 
     def seed_of(self, k):
@@ -122,6 +125,11 @@ def replay_name(dataset, seed=0):
     return f"replay-{_slug(dataset)}-seed{seed}"
 
 
+def repetition_name(experiment, dataset):
+    """The name of the records of an experiment (`flexlib.plans`), without the ending."""
+    return f"{experiment}-{_slug(dataset)}"
+
+
 def _slug(dataset):
     return re.sub(r"[^\w.-]+", "-", Path(dataset).name)
 
@@ -132,6 +140,7 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     try:
         model = fit(ratings, FlexConfig.from_dict(plan.configs[k]), protocol, record["seed"], device=device)
         scores = evaluate(model)
+        lists = json.dumps(measure_lists(model)) if plan.lists and model.status == "ok" else ""
     except (RuntimeError, MemoryError) as error:  # too large for the machine, for one
         return record | {"status": "failed", "error": f"{type(error).__name__}: {first_line(error)}"}
     table = scores.predictions[scores.predictions["scored"]]
@@ -146,9 +155,21 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     if record["status"] == "diverged":
         record |= {"rmse_of_diverged": record["rmse"], "mae": None}
         record |= dict.fromkeys(["rmse", "rmse_first_half", "rmse_second_half"])
-    elif plan.lists:
-        record["details"] = json.dumps(measure_lists(model))
+    elif lists:
+        record["details"] = lists
     return record
+
+
+def run_all(plan, device=None):
+    """The table of a small plan's records, made here and now, one run after the other. Large plans go to
+    `flexlib.ledger.run_plan`, which can be stopped and goes on."""
+    ratings, records = plan.load(), []
+    for (k, protocol), seconds in tqdm(plan.estimates(ratings).items(), desc=plan.name):
+        if seconds > plan.max_seconds:
+            records.append(blank_record(plan, ratings, k, protocol, seconds))
+        else:
+            records.append(run_one(plan, ratings, k, protocol, seconds, device))
+    return to_table(records, plan.key)
 
 
 def blank_record(plan, ratings, k, protocol, estimate, status="skipped", error=""):

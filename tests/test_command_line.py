@@ -1,6 +1,7 @@
 """The command line as a user has it: output, exit status, one line for each mistake."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from flexlib.__main__ import main
 from flexlib.config import Protocol
+from flexlib.sweep import load_records
 
 SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
 
@@ -81,6 +83,7 @@ def test_a_diverged_run_is_a_result(capsys):
         (["train", "--set", "epochs=2020-13-45"], "epochs"),
         (["train", "--config", "x" * 5000], "neither a file nor a preset"),
         (["data", "synthetic:users=\u00b2"], "users="),
+        (["experiment", "best", "--dataset", SMALL, "--out", "nowhere"], "paper-seed0.parquet: no such file"),
         (["recommend", "--model", "none.safetensors", "--user", "1"], "none.safetensors"),
         (["recommend", "--model", "x", "--user", "1", "-k", "0"], "-k 0"),
     ],
@@ -118,4 +121,45 @@ def test_a_sweeps_options_are_checked(tmp_path, capsys, option, value):
         main(["sweep", "--dataset", SMALL, "--out", str(tmp_path / "out"), "--runs", "1", option, value])
     assert stop.value.code == 2
     assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def sigterm():
+    """Give the handler of SIGTERM back that a command with workers takes over."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_an_experiment_leaves_its_records_and_says_where(capsys, tmp_path):
+    arguments = ["--dataset", SMALL, "--splits", "2", "--device", "cpu", "--out", str(tmp_path)]
+    status, out, _ = run(capsys, "experiment", "table2", *arguments, "--max-seconds-per-run", "0.012")
+    assert status == 0
+    (path,) = tmp_path.glob("*.parquet")
+    assert out.splitlines()[-1] == f"wrote {path}"
+    table = load_records(path)
+    head = ["protocol", *out.splitlines()[0].split()]
+    ok, skipped = head.index("ok"), head.index("skipped")
+    for protocol, own in table.groupby("protocol"):
+        (line,) = [line.split() for line in out.splitlines() if line.startswith(protocol)]
+        assert [int(line[ok]), int(line[skipped])] == [(own["status"] == kind).sum() for kind in ("ok", "skipped")]
+        assert line[-1] == f"{own['rmse'].min():.4f}"
+    assert len(table) == 10 * 3 * 2
+    assert set(table["protocol"]) == {"released", "described", "holdout"}
+    assert table["seed"].tolist() == [0] * 30 + [1] * 30
+    assert ((table["estimate"] > 0.012) == (table["status"] == "skipped")).all()
+    assert 0 < (table["status"] == "ok").sum() < 30
+
+
+@pytest.mark.parametrize(("arguments", "argument"), [
+    (["table3"], "argument name"), (["table2", "--splits", "0"], "argument --splits"),
+    (["table2", "--seed", "1"], "--seed"), (["table2", "--protocol", "holdout"], "--protocol"),
+])  # fmt: skip
+def test_an_experiments_options_are_checked(tmp_path, capsys, arguments, argument):
+    with pytest.raises(SystemExit) as stop:
+        main(["experiment", *arguments, "--dataset", SMALL, "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert argument in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

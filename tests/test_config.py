@@ -69,6 +69,35 @@ def test_bad_protocols_are_refused_by_name(refused):
     refused(lambda: FlexConfig.from_dict([1]), "[1]")
 
 
+def test_a_protocols_name_may_go_on_with_changes():
+    one = Protocol.named("released means=training")
+    assert one == Protocol.named("released").replace(means="training") != Protocol.named("released")
+    several = Protocol.named("holdout  test_input=visible-raw unseen_fallback=false pad_refeeding=true ")
+    assert several == Protocol(test_input="visible-raw", unseen_fallback=False, pad_refeeding=True)
+    assert Protocol.named(several) is several
+    assert Protocol.named("released means=all") == Protocol.named("released")
+    assert PROTOCOLS["released"].means == "all"  # that the named one is left as it is
+
+
+@pytest.mark.parametrize(
+    ("name", "pieces"),
+    [
+        ("leaky means=training", ["'leaky means=training'", "released, described, holdout"]),
+        ("means=training", ["unknown protocol 'means=training'"]),
+        ("", ["unknown protocol ''", "released, described, holdout"]),
+        ("  ", ["unknown protocol '  '"]),
+        ("released mean=training", ["'mean'", "did you mean 'means'"]),
+        ("released epochs=3", ["'epochs'", "pad_first_pass"]),
+        ("released means", ["'means'", "key=value"]),
+        ("released means=test", ["means", "'test'", "training, all"]),
+        ("released unseen_fallback=1", ["unseen_fallback", "true or false"]),
+        ("released holdout", ["'holdout'", "key=value"]),
+    ],
+)
+def test_a_protocols_name_with_a_mistake_is_refused(refused, name, pieces):
+    refused(lambda: Protocol.named(name), *pieces)
+
+
 def test_settings_are_frozen():
     with pytest.raises(AttributeError):
         FlexConfig().epochs = 3

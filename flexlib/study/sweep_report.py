@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from flexlib.config import FlexError
 from flexlib.replay import CLOSEST, NEAR
 from flexlib.statistics import median_interval, spearman
-from flexlib.sweep import Plan, blank_record, load_records, replay_name, run_one, sweep_name, to_table
+from flexlib.sweep import Plan, load_records, replay_name, run_all, sweep_name
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
 PROTOCOLS = ("released", "holdout")
@@ -53,13 +52,7 @@ def read_evidence(folder, dataset, seed=0):
 
 def make_evidence(dataset, runs, seed, max_seconds, device=None):
     """A fresh sample made now, one run after the other. The sweep of the command line does so at any size."""
-    plan = Plan.sweep(dataset, PROTOCOLS, runs, seed, max_seconds=max_seconds)
-    ratings = plan.load()
-    records = []
-    for (k, protocol), seconds in tqdm(plan.estimates(ratings).items(), desc="runs"):
-        make = blank_record if seconds > max_seconds else run_one
-        records.append(make(plan, ratings, k, protocol, seconds, *([device] if make is run_one else [])))
-    return Evidence(to_table(records, plan.key))
+    return Evidence(run_all(Plan.sweep(dataset, PROTOCOLS, runs, seed, max_seconds=max_seconds), device))
 
 
 def agreement_table(evidence):

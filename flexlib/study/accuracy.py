@@ -1,0 +1,148 @@
+"""The chapter on where the accuracy comes from: the released protocol turned into the leak-free one a field at a time,
+predictors without a network, ratings that the network was shown, and data whose noise floor is known."""
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from flexlib.baselines import score_baselines
+from flexlib.config import FlexConfig
+from flexlib.data import load_ratings
+from flexlib.evaluate import errors, evaluate
+from flexlib.plans import ALONE, STEPS, TABLE_2, ladder
+from flexlib.statistics import labelled, mean_interval
+from flexlib.study.repetitions import by_setting
+from flexlib.train import fit
+
+CLOSED = ALONE["neither leak"]
+
+
+def step_changes(records, sets=TABLE_2):
+    """What each field changes on the way from `released` to `holdout`: set, step, protocol (its name), start and rmse
+    (means before and after, over the splits where every protocol of the way ended well: n), change, low, high (paired,
+    95 % t-interval), in stars. Sets with fewer than two such splits are left out."""
+    names, rows = ladder(), []
+    for setting, own in by_setting(records).groupby("setting"):
+        wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(names.values())].dropna()
+        if len(wide) < 2:
+            continue
+        for before, step in zip(names.values(), STEPS, strict=False):
+            after = names[step]
+            change, low, high = mean_interval(wide[after] - wide[before])
+            known = {"set": sets[setting], "step": step, "protocol": after, "n": len(wide)}
+            known |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
+            rows.append(known | {"change": change, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def leaks_apart(records, sets=TABLE_2):
+    """RMSE with neither leak, with each alone and with both, less that with neither, on the same splits: set, leaks (of
+    `flexlib.plans.ALONE`), n, rmse, change, low, high."""
+    rows = []
+    for setting, own in by_setting(records).groupby("setting"):
+        wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(ALONE.values())].dropna()
+        for leaks, protocol in ALONE.items():
+            if len(wide) > 1:
+                change = labelled("change", mean_interval(wide[protocol] - wide[CLOSED]))
+                known = {"set": sets[setting], "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
+                rows.append(known | change)
+    return pd.DataFrame(rows)
+
+
+def beside_baselines(records, ratings, sets=TABLE_2, shown="table2:1"):
+    """A set's network beside predictors without one, on the same splits: predictor, fitted_on, n, mean, low, high, and
+    gap, gap_low, gap_high of its paired difference to the network whose row means are taken over the same ratings
+    (`released` for all, `holdout` for training ratings); the networks themselves are rows too."""
+    own = by_setting(records)
+    own = own[own["setting"] == list(sets).index(shown)]
+    wide = own.pivot(index="seed", columns="protocol", values="rmse")
+    network = {"all ratings": wide["released"], "training ratings": wide["holdout"]}
+    scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(shown).test_split_rate, wide.index))
+    parts = [pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": on, "seed": rmse.index, "rmse": rmse.to_numpy()})
+             for on, rmse in network.items()]  # fmt: skip
+    rows = []
+    for (predictor, fitted_on), part in pd.concat([*parts, scores]).groupby(["predictor", "fitted_on"], sort=False):
+        rmse = part.set_index("seed")["rmse"]
+        gap = (rmse - network[fitted_on]).dropna()
+        known = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
+        known |= labelled("mean", mean_interval(rmse.dropna()))
+        rows.append(known | labelled("gap", mean_interval(gap), "gap_"))
+    return pd.DataFrame(rows)
+
+
+def visible_and_hidden(ratings, presets, n_seeds, protocols=("released", "described"), device=None):
+    """RMSE over the test ratings that the network is shown and over those hidden from it, of one model each: preset,
+    protocol, n (seeds that did not diverge), visible, hidden (means), gap (visible less hidden), gap_low, gap_high
+    (paired, 95 % t-interval)."""
+    runs = []
+    for preset, protocol, seed in tqdm([(c, p, s) for c in presets for p in protocols for s in range(n_seeds)]):
+        model = fit(ratings, FlexConfig.preset(preset), protocol, seed, device=device)
+        table = evaluate(model).predictions
+        if model.status == "ok":
+            parts = (table[~table["hidden"]], table[table["hidden"]])
+            visible, hidden = (errors(*part[["actual", "predicted"]].to_numpy().T)[0] for part in parts)
+            runs.append({"preset": preset, "protocol": protocol, "visible": visible, "hidden": hidden})
+    rows = []
+    for (preset, protocol), own in pd.DataFrame(runs).groupby(["preset", "protocol"], sort=False):
+        gap, low, high = mean_interval(own["visible"] - own["hidden"])
+        rows.append({"preset": preset, "protocol": protocol, "n": len(own), **own[["visible", "hidden"]].mean(),
+                     "gap": gap, "gap_low": low, "gap_high": high})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def thinned(sizes, users, items, preset, n_seeds, device=None):
+    """Synthetic ratings, ever fewer of them, whose noise floor is known: ratings (how many), floor, predictor, n, mean,
+    low, high. The predictors: a preset's network as `released`, with both leaks closed and as `holdout`; the
+    item mean over all ratings and over training ratings; and the oracle that knows every rating's distribution."""
+    rows, config = [], FlexConfig.preset(preset)
+    for size in tqdm(sizes, desc="synthetic data"):
+        ratings = load_ratings(f"synthetic:users={users},items={items},ratings={size},seed=0")
+        found = {}
+        for seed in range(n_seeds):
+            for name, protocol in (("released", "released"), ("closed", CLOSED), ("holdout", "holdout")):
+                model = fit(ratings, config, protocol, seed, device=device)
+                found.setdefault(name, []).append(evaluate(model).rmse)
+            test = model.split.test
+            known = errors(ratings.values[test].astype(np.float64), ratings.oracle[test].astype(np.float64))
+            found.setdefault("oracle", []).append(known[0])
+        for row in score_baselines(ratings, config.test_split_rate, range(n_seeds)):
+            if row["predictor"] == "item mean":
+                found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
+        for name, rmse in found.items():
+            span = labelled("mean", mean_interval(pd.Series(rmse).dropna()))
+            rows.append({"ratings": size, "floor": ratings.noise_floor, "predictor": name, "n": len(rmse)} | span)
+    return pd.DataFrame(rows)
+
+
+def accuracy_numbers(steps, apart, beside, seen, thin, shown="table2:1"):
+    """The numbers of the chapter's prose, by name: of the set `shown`, the changes `step_NAME`, what the leaks do, and
+    the predictors; of the thinned data the smallest set."""
+    numbers, own = {}, steps[steps["set"] == shown]
+    if len(own):
+        numbers |= {
+            "from": float(own["start"].iloc[0]),
+            "to": float(own["rmse"].iloc[-1]),
+            "n_seeds": int(own["n"].iloc[0]),
+        }
+        numbers["others"] = float(own["change"].drop(own.index[own["step"].isin(["means"])]).abs().max())
+    for row in own.itertuples():
+        numbers |= labelled(f"step_{row.step}", (row.change, row.low, row.high), f"step_{row.step}_")
+    others = steps[(steps["step"] == "means") & (steps["set"] != shown)]
+    numbers |= {"sets": steps["set"].nunique(), "means_least": float(others["change"].min()),
+                "means_most": float(others["change"].max())}  # fmt: skip
+    for row in apart[apart["set"] == shown].itertuples():
+        name = row.leaks.replace(" ", "_")
+        numbers |= labelled(name, (row.change, row.low, row.high), f"{name}_")
+    for row in beside.itertuples():
+        name = f"{row.predictor}_{row.fitted_on.partition(' ')[0]}".replace(" ", "_")
+        numbers |= labelled(name, (row.mean, row.low, row.high), f"{name}_")
+        numbers |= labelled(f"{name}_gap", (row.gap, row.gap_low, row.gap_high), f"{name}_gap_")
+    for row in seen.itertuples():
+        name = f"seen_{row.preset}_{row.protocol}".replace(":", "_").replace("-", "_")
+        numbers |= labelled(name, (row.gap, row.gap_low, row.gap_high), f"{name}_")
+    least = thin[thin["ratings"] == thin["ratings"].min()].set_index("predictor")
+    numbers |= {"thin_ratings": int(thin["ratings"].min()), "thin_floor": float(least["floor"].iloc[0])}
+    for name in ("released", "closed", "holdout", "oracle"):
+        span = tuple(map(float, least.loc[name, ["mean", "low", "high"]]))
+        numbers |= labelled(f"thin_{name}", span, f"thin_{name}_")
+    return numbers

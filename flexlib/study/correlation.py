@@ -1,0 +1,296 @@
+"""The chapter on parameters: correlations, what an ANOVA of a forest says of each, and the paper's claims, tested."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import yaml
+from optuna.distributions import FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
+from optuna.trial import create_trial
+from scipy import stats
+from tqdm import tqdm
+
+from flexlib.anova import TREES, ForestAnova
+from flexlib.config import FlexConfig
+from flexlib.sampling import SPACES, sample_config
+from flexlib.statistics import correlation_interval, holm, labelled, median_interval, signed_rank_p
+from flexlib.study.repetitions import by_setting
+
+PUBLISHED = yaml.safe_load((Path(__file__).parents[1] / "published.yaml").read_text(encoding="utf-8"))
+_FIELDS = {row["parameter"]: row["abbreviation"] for row in FlexConfig().describe()}
+RMSE = "RMSE"
+
+
+def printed_matrix():
+    """Figure 4 as the paper prints it: a symmetric table by abbreviation, RMSE last."""
+    names, rows = PUBLISHED["figure4"]["order"], PUBLISHED["figure4"]["upper"]
+    matrix = pd.DataFrame(np.eye(len(names)), names, names)
+    for name, values in rows.items():
+        others = names[names.index(name) + 1 :]
+        matrix.loc[name, others] = matrix.loc[others, name] = values
+    return matrix
+
+
+def logged_matrix(report, method="pearson"):
+    """The same of the authors' own log, from the committed summary (`flexlib.replay.summarise_authors`)."""
+    full = pd.DataFrame(report["authors"]["correlations"][method]).astype(float)
+    full = full.rename(index=_short, columns=_short)
+    return full.loc[PUBLISHED["figure4"]["order"], PUBLISHED["figure4"]["order"]]
+
+
+def _short(name):
+    return RMSE if name == "rmse" else _FIELDS[name]
+
+
+def measured_matrix(records, protocol, method="pearson"):
+    """The same of our records under a protocol, over the runs that ended well, and how many they are."""
+    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
+    numeric = own[[*_FIELDS, "rmse"]].select_dtypes(["number", "bool"]).astype(float).rename(columns=_short)
+    order = PUBLISHED["figure4"]["order"]
+    return numeric[order].corr(method), len(own)
+
+
+def cells_that_do_not_follow(printed, logged, n):
+    """The pairs of Figure 4 whose printed value lies outside the 95 % interval (Fisher's z, over the log's n rows) of
+    the correlation that the log has: a table of one, other, printed, logged, low, high, largest difference first."""
+    rows = []
+    for one, other in itertools.combinations(printed.index, 2):
+        r = logged.loc[one, other]
+        low, high = (float(value) for value in correlation_interval(r, n))
+        rows.append(
+            {"one": one, "other": other, "printed": printed.loc[one, other], "logged": r, "low": low, "high": high}
+        )
+    table = pd.DataFrame(rows)
+    outside = table[(table["printed"] < table["low"]) | (table["printed"] > table["high"])]
+    return outside.iloc[np.argsort(-(outside["printed"] - outside["logged"]).abs().to_numpy(), kind="stable")]
+
+
+def correlations_with_rmse(matrices):
+    """Each parameter's correlation with RMSE in several matrices: a table by abbreviation, a column a matrix.
+
+    matrices: name to a matrix, or to (matrix, n).
+    """
+    columns = {name: (m[0] if isinstance(m, tuple) else m)[RMSE].drop(RMSE) for name, m in matrices.items()}
+    return pd.DataFrame(columns)
+
+
+def strongest_pairs(matrix, n=5):
+    """The n pairs of parameters (RMSE aside) with the strongest correlation, strongest first, as a Series."""
+    inner = matrix.drop(index=RMSE, columns=RMSE)
+    pairs = inner.where(np.triu(np.ones(inner.shape, bool), 1)).stack()
+    return pairs.iloc[np.argsort(-pairs.abs().to_numpy(), kind="stable")][:n]
+
+
+FACTORS = {
+    "LR": "learning_rate", "WeD": "weight_decay", "DrP": "drop_probability", "NoP": "noise_probability",
+    "TBS": "train_batch_size", "TMR": "test_masking_rate", "Ep": "epochs", "Opt": "optimizer", "Act": "activation",
+    "DeF": "dense_refeeding", "DeFR": "dense_refeeding_rounding", "DeC": "decoder_constraint",
+    "MeN": "mean_normalization", "PrR": "prediction_rounding", "PI": "pivot_indexes", "TSR": "test_split_rate",
+    "OuA": "output_activation", "LSA": "loss_size_average",
+}  # fmt: skip
+
+
+def factors(records):
+    """Each run's settings as levels: a table of whole codes by abbreviation, and the levels' names.
+
+    Hidden layers (HLs) become three factors: how many (layers), the widest (width) and the order. Levels are those that
+    occur, in ascending order; words are in alphabetical order.
+    """
+    raw = {short: records[name] for short, name in FACTORS.items()}
+    layers = records["hidden_layers"].map(json.loads)
+    raw |= {"layers": layers.map(len), "width": layers.map(max), "order": layers.map(_order)}
+    codes, levels = {}, {}
+    for name, values in raw.items():
+        codes[name], kinds = pd.factorize(np.asarray(values), sort=True)
+        levels[name] = kinds.tolist()
+    return pd.DataFrame(codes, index=records.index), levels
+
+
+def _order(sizes):
+    if len(sizes) == 1:
+        return "one layer"
+    return "rising" if sizes == sorted(sizes) else "falling" if sizes == sorted(sizes)[::-1] else "mixed"
+
+
+def outcome(records, protocol):
+    """What the analyses of the fresh sample explain: the runs made under a protocol, and the share of them with a lower
+    RMSE (0 to 1, ties halfway); runs that diverged share the last place. A table of records and a Series."""
+    made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"])]
+    ranks = stats.rankdata(made["rmse"].fillna(np.inf))
+    return made, pd.Series((ranks - 1) / max(len(made) - 1, 1), made.index)
+
+
+def importance(records, protocol, resamples=100, trees=32, seed=0):
+    """Functional ANOVA of the rank of RMSE (`outcome`) over `factors`.
+
+    Returns three tables. Main effects: factor, share, low, high (95 %, bootstrap over runs), noise, the share that the
+    largest of all factors would stay below in 95 % of samples if none mattered (outcomes permuted), and optuna, the
+    share that Optuna's evaluator finds. Pairs: one, other, share, low, high, noise. Dependence: factor, level, value,
+    low, high, in units of rank (0 best, 1 worst).
+    """
+    made, rank = outcome(records, protocol)
+    codes, levels = factors(made)
+    rng = np.random.default_rng(seed)
+    drawn = {"bootstrap": [], "permuted": []}
+    for number in tqdm(range(resamples), desc=f"forests, {protocol}"):
+        rows, mixed = rng.integers(len(made), size=len(made)), rng.permutation(rank.to_numpy())
+        drawn["bootstrap"].append(ForestAnova(codes.iloc[rows], levels, rank.to_numpy()[rows], number, trees))
+        drawn["permuted"].append(ForestAnova(codes, levels, mixed, number, trees))
+    whole = ForestAnova(codes, levels, rank.to_numpy(), seed, 2 * trees)
+    mains = _with_intervals(whole.main_effects(), *([f.main_effects() for f in drawn[kind]] for kind in drawn))
+    pairs = _with_intervals(whole.pair_effects(), *([f.pair_effects() for f in drawn[kind]] for kind in drawn))
+    mains = mains.assign(optuna=optuna_shares(codes, levels, rank)).rename_axis("factor").reset_index()
+    pairs = pairs.rename_axis(["one", "other"]).reset_index()
+    rows = []
+    for name in codes:
+        spread = np.quantile([forest.dependence(name) for forest in drawn["bootstrap"]], [0.025, 0.975], axis=0)
+        values = zip(levels[name], whole.dependence(name), *spread, strict=True)
+        rows += [dict(zip(("factor", "level", "value", "low", "high"), (name, *row), strict=True)) for row in values]
+    return mains, pairs, pd.DataFrame(rows)
+
+
+def optuna_shares(codes, levels, values):
+    """Main effects by Optuna's `FanovaImportanceEvaluator`, for comparison: a Series by factor. It takes levels for
+    numbers on a line, so that those at its ends count half."""
+    known = {name: FloatDistribution(0, len(levels[name]) - 1) for name in codes if len(levels[name]) > 1}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    rows = zip(codes[list(known)].astype(float).to_dict("records"), values, strict=True)
+    study.add_trials([create_trial(params=row, distributions=known, value=float(value)) for row, value in rows])
+    return pd.Series(FanovaImportanceEvaluator(n_trees=TREES, seed=0).evaluate(study), dtype=float)
+
+
+def _with_intervals(whole, bootstrap, permuted):
+    low, high = np.quantile(pd.DataFrame(bootstrap), [0.025, 0.975], axis=0)
+    noise = float(np.quantile(pd.DataFrame(permuted).max(axis=1), 0.95))
+    return pd.DataFrame({"share": whole, "low": low, "high": high, "noise": noise}).sort_values(
+        "share", ascending=False
+    )
+
+
+def superiority(with_it, without):
+    """The probability that a run with something has a lower RMSE than one without, ties counted half: (n,), (m,) ranks
+    or RMSE, infinite where diverged."""
+    if not len(with_it) or not len(without):
+        return float("nan")
+    ranks = stats.rankdata(np.concatenate([with_it, without]))
+    wins = len(with_it) * len(without) + len(with_it) * (len(with_it) + 1) / 2 - ranks[: len(with_it)].sum()
+    return float(wins / (len(with_it) * len(without)))
+
+
+_USER, _ITEM = "[0, 1]", "[1, 0]"
+# The paper's claims on parameters, by their number in its list: the runs looked at, and what is compared among them.
+CLAIMS = (
+    (3, "user-based: ADAM, against other optimizers", lambda t: t["pivot_indexes"] == _USER,
+     lambda t: t["optimizer"] == "adam"),
+    (3, "user-based: SELU, against other activations", lambda t: t["pivot_indexes"] == _USER,
+     lambda t: t["activation"] == "selu"),
+    (3, "user-based: one re-feeding, against none or more", lambda t: t["pivot_indexes"] == _USER,
+     lambda t: t["dense_refeeding"] == 1),
+    (3, "user-based: mean normalization", lambda t: t["pivot_indexes"] == _USER, lambda t: t["mean_normalization"]),
+    (5, "prediction rounding (PrR)", lambda t: t["pivot_indexes"] != "", lambda t: t["prediction_rounding"]),
+    (5, "re-feeding rounding (DeFR), where re-fed", lambda t: t["dense_refeeding"] > 0,
+     lambda t: t["dense_refeeding_rounding"]),
+    (6, "some dropout (DrP)", lambda t: t["pivot_indexes"] != "", lambda t: t["drop_probability"] > 0),
+    (6, "some noise (NoP)", lambda t: t["pivot_indexes"] != "", lambda t: t["noise_probability"] > 0),
+    (6, "dropout of 0.5 or more, against less but some", lambda t: t["drop_probability"] > 0,
+     lambda t: t["drop_probability"] >= 0.5),
+    (6, "noise of 0.5 or more, against less but some", lambda t: t["noise_probability"] > 0,
+     lambda t: t["noise_probability"] >= 0.5),
+    (9, "mean normalization (MeN), all runs", lambda t: t["pivot_indexes"] != "", lambda t: t["mean_normalization"]),
+    (9, "mean normalization (MeN), item-based", lambda t: t["pivot_indexes"] == _ITEM,
+     lambda t: t["mean_normalization"]),
+)  # fmt: skip
+
+
+def check_claims(records, protocol, resamples=1000, seed=0):
+    """Each of `CLAIMS` on the fresh sample: claim, what, protocol, n_with, n_without, effect (`superiority`: above 0.5
+    where it goes with a lower RMSE), low, high (95 %, bootstrap), p (Mann-Whitney, Holm's correction)."""
+    rng, rows = np.random.default_rng(seed), []
+    for claim, what, among, has in CLAIMS:
+        made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"]) & among(records)]
+        mask, rmse = has(made).to_numpy(bool), made["rmse"].fillna(np.inf).to_numpy()
+        one, other = rmse[mask], rmse[~mask]
+        known = {"claim": claim, "what": what, "protocol": protocol, "n_with": len(one), "n_without": len(other)}
+        drawn = [superiority(rng.choice(one, len(one)), rng.choice(other, len(other)))
+                 for _ in range(resamples if len(one) and len(other) else 0)]  # fmt: skip
+        low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
+        p = stats.mannwhitneyu(one, other).pvalue if drawn else np.nan
+        rows.append(known | {"effect": superiority(one, other), "low": low, "high": high, "p": p})
+    return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
+
+
+def choice_matters(records, protocol, name, pivot, resamples=1000, seed=0):
+    """How much of the rank of RMSE the choice of activation or optimizer explains among runs of a pivot, mean
+    normalization on: (share, low, high, n, p). The share is epsilon squared of Kruskal and Wallis' test (0: nothing, 1:
+    all; 0 is what chance gives on average), its interval by bootstrap."""
+    made, _ = outcome(records[(records["pivot_indexes"] == pivot) & records["mean_normalization"]], protocol)
+    rmse, groups = made["rmse"].fillna(np.inf).to_numpy(), made[name].to_numpy()
+    if len(set(groups)) < 2 or len(set(rmse)) < 2:
+        return (float("nan"),) * 3 + (len(made), float("nan"))
+    share = _epsilon_squared(rmse, groups)
+    rng, drawn = np.random.default_rng(seed), []
+    for _ in range(resamples):
+        rows = rng.integers(len(rmse), size=len(rmse))
+        drawn.append(_epsilon_squared(rmse[rows], groups[rows]))
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    p = stats.kruskal(*(rmse[groups == group] for group in np.unique(groups))).pvalue
+    return float(share), float(low), float(high), len(made), float(p)
+
+
+def _epsilon_squared(values, groups):
+    ranks, kinds = stats.rankdata(values), np.unique(groups)
+    parts = [ranks[groups == kind] for kind in kinds]
+    between = sum(len(part) * (part.mean() - ranks.mean()) ** 2 for part in parts)
+    total = ((ranks - ranks.mean()) ** 2).sum()
+    if not total or len(ranks) <= len(kinds):
+        return np.nan
+    return 1 - (1 - between / total) * (len(ranks) - 1) / (len(ranks) - len(kinds))
+
+
+def mixed_design(n_random, n_single, seed=0):
+    """Correlations of the parameters alone in a sample of which `n_random` settings are drawn from the paper's space
+    and `n_single` differ from the default in one parameter at most: a matrix by abbreviation. It needs no run."""
+    rng = np.random.default_rng([seed, 0xDE5])
+    names = [
+        name for name in SPACES["paper"] if name not in ("output_activation", "loss_size_average", "pivot_indexes")
+    ]
+    settings = [sample_config("paper", seed, k).to_dict() for k in range(n_random)]
+    for k in range(n_single):
+        name = names[rng.integers(len(names))]
+        drawn = sample_config("paper", seed, n_random + k).to_dict()
+        settings.append(FlexConfig().to_dict() | {name: drawn[name]})
+    numeric = pd.DataFrame(settings).select_dtypes(["number", "bool"]).astype(float).rename(columns=_short)
+    return numeric[[name for name in PUBLISHED["figure4"]["order"] if name != RMSE]].corr()
+
+
+def cells_agreement(one, other):
+    """How alike two matrices are in the cells of pairs of parameters (RMSE aside): Pearson correlation of the cells."""
+    names = [name for name in one.index if name != RMSE]
+    upper = np.triu_indices(len(names), 1)
+    return float(np.corrcoef(one.loc[names, names].to_numpy()[upper], other.loc[names, names].to_numpy()[upper])[0, 1])
+
+
+def centring_effects(records):
+    """Claim 9 in pairs: each setting of the experiment "centring" by row means against the same with missing entries
+    filled with 3, and without centring, on the same splits: protocol, against, n (settings with both), better (how many
+    of them row means make better), change, low, high (median of the differences in RMSE over settings, each the mean of
+    its splits; 95 %, bootstrap; below 0 where row means are better), p (signed ranks, Holm's correction).
+
+    A setting that diverges on any split is left out of its pair.
+    """
+    table = by_setting(records)
+    table = table.assign(base=table["setting"] // 3, way=table["setting"] % 3)
+    mean = table.groupby(["protocol", "base", "way"])["rmse"].agg(lambda rmse: rmse.mean(skipna=False))
+    wide, rows = mean.unstack("way"), []
+    for protocol in wide.index.get_level_values(0).unique():
+        for way, against in ((1, "filled with 3"), (2, "not centred")):
+            own = wide.loc[protocol][[0, way]].dropna()
+            gap = own[0] - own[way]
+            known = {"protocol": protocol, "against": against, "n": len(own), "better": int((gap < 0).sum())}
+            rows.append(known | labelled("change", median_interval(gap)) | {"p": signed_rank_p(gap)})
+    return pd.DataFrame(rows).assign(p=lambda t: holm(t["p"]))

@@ -1,0 +1,78 @@
+"""The chapter on rounding and diversity: what rounding costs in accuracy and does to recommended lists."""
+
+import json
+
+import pandas as pd
+
+from flexlib.statistics import holm, mean_interval, signed_rank_p
+from flexlib.study.repetitions import by_setting
+
+RANDOM, POPULAR = "rounded, ties at random", "rounded, ties to the more rated"
+MEASURES = {
+    "five_stars": "share of listed items predicted at 5 stars", "coverage": "share of the catalogue on any list",
+    "gini": "Gini index of how often items are listed", "entropy": "entropy of how often items are listed (bits)",
+    "distance": "distance of genres within a list", "novelty": "novelty of listed items (bits)",
+}  # fmt: skip
+
+
+def list_table(records):
+    """The measured lists of a repetition as a table: setting, seed, refeeding (DeF), rounded_refeeding (DeFR), pair
+    (the setting without DeFR that it belongs to), kind ("unrounded", `RANDOM`, `POPULAR`), measure, value. Measures are
+    those of `flexlib.lists.list_measures`, with "rmse" and "five_star_predictions", the share of all predictions at the
+    top of the scale, for which there is one rounded kind (`RANDOM`)."""
+    made = by_setting(records)
+    made = made[made["status"] == "ok"]
+    rows = []
+    for row in made.to_dict("records"):
+        found = json.loads(row["details"])
+        known = {"setting": row["setting"], "seed": row["seed"], "refeeding": row["dense_refeeding"] > 0}
+        known |= {"rounded_refeeding": row["dense_refeeding_rounding"]}
+        known["pair"] = row["setting"] - int(row["dense_refeeding_rounding"])
+        values = [(kind, measure, value) for kind, of in found["lists"].items() for measure, value in of.items()]
+        for measure, of in (("rmse", found["rmse"]), ("five_star_predictions", found["five_stars"])):
+            values += [("unrounded", measure, of["unrounded"]), (RANDOM, measure, of["rounded"])]
+        values += [("clipped", "rmse", found["rmse"]["clipped"]), ("unrounded", "same_lists", found["same_lists"])]
+        rows += [known | {"kind": kind, "measure": measure, "value": value} for kind, measure, value in values]
+    return pd.DataFrame(rows).astype({"value": float})
+
+
+def rounding_effects(table, kind, than="unrounded"):
+    """What a kind of rounding changes in each measure, paired: measure, n (settings), before, after, change, low, high
+    (95 % t-interval over settings, each the mean of its seeds), p (signed ranks, Holm's correction over measures).
+
+    table: of `list_table`; settings with DeFR are left out.
+    """
+    own = table[~table["rounded_refeeding"]]
+    wide = own.pivot_table(index=["measure", "setting"], columns="kind", values="value")
+    return _effects(wide.reindex(columns=[than, kind]).dropna())
+
+
+def refeeding_effects(table):
+    """The same for re-feeding rounding (DeFR): each setting with it against itself without, unrounded predictions."""
+    own = table[table["refeeding"] & (table["kind"] == "unrounded") & (table["measure"] != "same_lists")]
+    wide = own.pivot_table(index=["measure", "pair"], columns="rounded_refeeding", values="value")
+    return _effects(wide.reindex(columns=[False, True]).dropna())
+
+
+def _effects(wide):
+    """wide: (before, after) by measure and setting."""
+    rows = []
+    for measure, own in wide.groupby(level=0):
+        before, after = (own.iloc[:, place] for place in (0, 1))
+        change, low, high = mean_interval(after - before)
+        known = {"measure": measure, "n": len(own), "before": before.mean(), "after": after.mean()}
+        rows.append(known | {"change": change, "low": low, "high": high, "p": signed_rank_p(after - before)})
+    columns = ["measure", "n", "before", "after", "change", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=columns).assign(p=lambda t: holm(t["p"])).set_index("measure")
+
+
+def rounding_numbers(table, random, popular, refeeding):
+    """The numbers of the chapter's prose, by name: MEASURE_KIND for before, after, change, low, high and p."""
+    numbers = {"settings": int(table["pair"].nunique()), "n_seeds": int(table["seed"].nunique())}
+    kinds = {"random": random, "popular": popular, "refeeding": refeeding}
+    kinds |= {"clipped": rounding_effects(table, "clipped"), "grid": rounding_effects(table, RANDOM, than="clipped")}
+    for kind, effects in kinds.items():
+        for measure, row in effects.iterrows():
+            numbers |= {f"{measure}_{kind}_{name}": float(row[name]) for name in effects.columns}
+    same = table[table["measure"] == "same_lists"]["value"]
+    return numbers | {"same_lists": 100 * float(same.mean()), "runs": len(same)}

@@ -1,0 +1,290 @@
+"""Which runs an experiment is made of: protocols, the settings it chooses, seeds; and a tiny one carried out."""
+
+import dataclasses
+import itertools
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flexlib.config import PROTOCOLS, FlexConfig, Protocol
+from flexlib.cost import estimate_cost
+from flexlib.data import load_ratings, split_ratings
+from flexlib.evaluate import evaluate
+from flexlib.ledger import run_plan
+from flexlib.lists import measure_lists
+from flexlib.plans import ALONE, STEPS, accuracy, choose_best, choose_usable, experiment, ladder
+from flexlib.sampling import run_seed
+from flexlib.sweep import Plan, blank_record, config_of, load_records, run_one, save_records, sweep_name, to_table
+from flexlib.train import fit
+
+SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
+RATINGS = load_ratings(SMALL)
+# With all that a step of the ladder may touch: row means, noise, LSA, re-feeding, PrR.
+CONFIG = FlexConfig(
+    hidden_layers=(6,), epochs=2, noise_probability=0.3, loss_size_average=True, prediction_rounding=True
+)
+
+
+def fields_of(name):
+    return Protocol.named(name).to_dict()
+
+
+def differing(one, other):
+    return {field for field, value in fields_of(one).items() if fields_of(other)[field] != value}
+
+
+def test_the_ladder_climbs_from_released_a_field_at_a_time():
+    steps = ladder()
+    assert list(steps) == ["released", *STEPS]
+    assert Protocol.named(steps["released"]) == Protocol.named("released")
+    for (_, lower), (field, upper) in itertools.pairwise(steps.items()):
+        assert differing(lower, upper) == {field}
+        assert fields_of(upper)[field] == fields_of("holdout")[field]
+
+
+def test_the_ladder_ends_at_holdout_but_for_masking_which_does_nothing_there():
+    last = list(ladder().values())[-1]
+    assert differing(last, "holdout") == {"masking"}
+    assert fields_of("holdout")["test_input"] == "training"
+    for seed in (0, 1):
+        top, holdout = (evaluate(fit(RATINGS, CONFIG, name, seed, device="cpu")) for name in (last, "holdout"))
+        assert top.predictions.equals(holdout.predictions)
+        assert top.scores() == holdout.scores()
+    # Where test ratings are the input it does something.
+    masked = [evaluate(fit(RATINGS, CONFIG, f"released masking={kind}", 0, device="cpu")).rmse
+              for kind in ("exact", "with-replacement")]  # fmt: skip
+    assert masked[0] != masked[1]
+
+
+def test_each_leak_alone_is_a_corner_of_a_square():
+    means = {"training": {"means": "training", "unseen_fallback": True}, "all": {"means": "all"}}
+    means["all"]["unseen_fallback"] = False
+    corners = {("training", "training"): "neither leak", ("all", "training"): "means alone",
+               ("training", "visible-raw"): "input alone", ("all", "visible-raw"): "both leaks"}  # fmt: skip
+    assert set(ALONE) == set(corners.values())
+    for (taken_over, test_input), name in corners.items():
+        assert fields_of(ALONE[name]) == fields_of("released") | means[taken_over] | {"test_input": test_input}
+
+
+@pytest.mark.parametrize(("name", "by_means", "by_input"), [
+    ("neither leak", False, False), ("means alone", True, False),
+    ("input alone", False, True), ("both leaks", True, True),
+])  # fmt: skip
+def test_the_leaks_leak_where_their_name_says_and_only_there(name, by_means, by_input):
+    """Other test ratings, of the same pairs, change predictions by way of means, of the input, or not at all."""
+    config = CONFIG.replace(prediction_rounding=False)
+    split = split_ratings(RATINGS, 0.3, 0)
+    values = RATINGS.values.copy()
+    values[split.test] = 5.5 - values[split.test]
+    others = dataclasses.replace(RATINGS, values=values)
+    models = [fit(data, config, ALONE[name], split=split, device="cpu") for data in (RATINGS, others)]
+    assert (not np.array_equal(models[0].row_means, models[1].row_means)) == by_means
+    predicted = [evaluate(model).predictions["predicted"] for model in models]
+    assert (not predicted[0].equals(predicted[1])) == (by_means or by_input)
+    shown = dataclasses.replace(models[0], ratings=others)  # the means and the network of one, the input of the other
+    assert (not evaluate(shown).predictions["predicted"].equals(predicted[0])) == by_input
+
+
+def test_accuracy_has_the_ladder_the_leaks_alone_and_holdout_once_each():
+    plan = accuracy(SMALL, 2, sets=["table2:7", "table2:1"])
+    assert len(plan.protocols) == len(set(plan.protocols)) == 10  # eight steps, one corner that is none, holdout
+    assert {*ladder().values(), *ALONE.values(), "holdout"} == set(plan.protocols)
+    sets = [FlexConfig.preset(name).to_dict() for name in ("table2:7", "table2:1")]
+    assert list(plan.configs) == sets * 2
+
+
+def some_records(n, **columns):
+    """A sweep's table of n settings under two protocols, all "ok", with random scores; some columns as given."""
+    plan = Plan.sweep(SMALL, ["released", "holdout"], n, 4)
+    rng = np.random.default_rng(n)
+    records = [blank_record(plan, RATINGS, k, name, 0.1, "ok") for k in range(n) for name in plan.protocols]
+    scores = ["rmse", "mae", "rmse_first_half", "rmse_second_half", "seconds"]
+    records = [record | dict(zip(scores, rng.uniform(0.8, 1.2, 5), strict=True)) for record in records]
+    return to_table(records, "run").assign(**columns)
+
+
+def test_the_best_are_those_lowest_on_the_validation_half_among_runs_that_ended():
+    records = some_records(30)
+    gone = records.index[records["run"] % 7 == 2]
+    records.loc[gone, ["status", "rmse_first_half"]] = ["diverged", 0.1]  # which no such run has, and which would win
+    chosen = choose_best(records, "holdout")
+    rows = [row for _, row in records.iterrows() if row["protocol"] == "holdout" and row["run"] % 7 != 2]
+    by_hand = sorted(rows, key=lambda row: row["rmse_first_half"])[:10]
+    assert chosen["run"].tolist() == [row["run"] for row in by_hand]
+    assert set(chosen["protocol"]) == {"holdout"}
+    assert choose_best(records, "released")["run"].tolist() != chosen["run"].tolist()
+    assert choose_best(records, "holdout", 3)["run"].tolist() == chosen["run"].tolist()[:3]
+    assert len(choose_best(records, "holdout", 1000)) == len(rows)
+
+
+def test_the_choice_of_the_best_never_looks_at_the_other_half():
+    records = some_records(30)
+    chosen = choose_best(records, "holdout")["run"].tolist()
+    for changed in ("rmse", "rmse_second_half", "mae"):
+        for values in (2 - records["rmse_first_half"], np.nan, 0.0):
+            assert choose_best(records.assign(**{changed: values}), "holdout")["run"].tolist() == chosen
+    reversed_ = choose_best(records.assign(rmse_first_half=2 - records["rmse_first_half"]), "holdout")
+    assert reversed_["run"].tolist() != chosen
+
+
+def test_our_own_ten_best_are_run_again_under_both_protocols():
+    records = some_records(30)
+    plan = experiment("best", SMALL, n_seeds=2, records=records)
+    chosen = [choose_best(records, protocol) for protocol in ("released", "holdout")]
+    assert list(plan.configs[:20]) == [config_of(row).to_dict() for table in chosen for _, row in table.iterrows()]
+    assert (plan.protocols, len(plan.configs), plan.lists) == (("released", "holdout"), 40, False)
+
+
+def settings_of_a_sweep():
+    """Records of small settings, by what speaks for or against them; the validation RMSE of all is below 1 or said."""
+    light = {"hidden_layers": [4], "epochs": 1, "dense_refeeding": 0}
+    dear = {"hidden_layers": [4096, 4096], "epochs": 10, "train_batch_size": 1}
+    cases = {
+        "first": (light | {"prediction_rounding": True, "learning_rate": 0.01}, 0.99),
+        "no better than a star": (light, 1.0),
+        "worse": (light, 1.2),
+        "diverged": (light, None),
+        "dear": (light | dear, 0.8),
+        "re-fed": (light | {"dense_refeeding": 1, "dense_refeeding_rounding": True}, 0.9),
+        "re-fed thrice": (light | {"dense_refeeding": 3, "prediction_rounding": True}, 0.95),
+        "re-fed and dear": (light | dear | {"dense_refeeding": 1}, 0.8),
+        "second": (light | {"activation": "relu"}, 0.7),
+    }
+    configs = {name: FlexConfig.from_dict(changes) for name, (changes, _) in cases.items()}
+    plan = Plan.replay(SMALL, ["released", "holdout"], configs.values())
+    records = []
+    for k, (_, rmse) in enumerate(cases.values()):
+        for protocol in plan.protocols:
+            first = rmse if protocol == "holdout" or rmse is None else 1.7 - rmse  # not what is chosen by
+            whole = {"rmse_first_half": first, "rmse": None if rmse is None else 1.7 - first, "mae": 1.0}
+            status = "diverged" if rmse is None else "ok"
+            records.append(blank_record(plan, RATINGS, k, protocol, 0.1, status) | whole | {"seconds": 1.0})
+    return to_table([{"run" if key == "record" else key: v for key, v in r.items()} for r in records], "run"), configs
+
+
+def off(config):
+    return config.replace(prediction_rounding=False, dense_refeeding_rounding=False)
+
+
+def test_usable_settings_are_the_first_that_score_and_can_be_afforded_without_rounding():
+    records, configs = settings_of_a_sweep()
+    seconds = {name: estimate_cost(off(config), RATINGS).seconds for name, config in configs.items()}
+    assert {name for name, cost in seconds.items() if cost > 4} == {"dear", "re-fed and dear"}
+    plain, re_fed = (choose_usable(records, RATINGS, refeeding) for refeeding in (False, True))
+    assert plain == [off(configs["first"]), off(configs["second"])]
+    assert re_fed == [off(configs["re-fed"]), off(configs["re-fed thrice"])]
+    assert choose_usable(records, RATINGS, False, 1) == plain[:1]
+
+
+def test_lists_are_measured_of_re_fed_settings_with_and_without_the_rounding_of_what_is_fed_back(tmp_path):
+    records, configs = settings_of_a_sweep()
+    save_records(records, tmp_path / f"{sweep_name(SMALL)}.parquet")
+    plan = experiment("rounding", SMALL, tmp_path, n_seeds=2)
+    chosen = [FlexConfig.from_dict(config) for config in plan.configs[: len(plan.configs) // 2]]
+    assert chosen == [
+        off(configs["first"]), off(configs["second"]),
+        off(configs["re-fed"]), off(configs["re-fed"]).replace(dense_refeeding_rounding=True),
+        off(configs["re-fed thrice"]), off(configs["re-fed thrice"]).replace(dense_refeeding_rounding=True),
+    ]  # fmt: skip
+    assert (plan.protocols, plan.lists, plan.seeds) == (("holdout",), True, (0,) * 6 + (1,) * 6)
+
+
+TWO = [FlexConfig(epochs=1, hidden_layers=[4]), FlexConfig(epochs=1, hidden_layers=[3], dense_refeeding=0)]
+
+
+def repeated(n_seeds, configs=TWO, name="tiny", **options):
+    return Plan.repeat(name, SMALL, ["holdout"], configs, n_seeds, **options)
+
+
+def test_the_configurations_of_a_repetition_share_their_seeds():
+    plan = repeated(3)
+    assert [(plan.seed_of(k), config["hidden_layers"]) for k, config in enumerate(plan.configs)] == [
+        (0, [4]), (0, [3]), (1, [4]), (1, [3]), (2, [4]), (2, [3]),
+    ]  # fmt: skip
+    records = [run_one(plan, RATINGS, k, "holdout", 0.0, "cpu") for k in (2, 3)]
+    for record, config in zip(records, TWO, strict=True):
+        assert record["seed"] == 1
+        assert record["rmse"] == evaluate(fit(RATINGS, config, "holdout", 1, device="cpu")).rmse
+    of_a_sweep = Plan.sweep(SMALL, ["holdout"], 3, 9)
+    assert [of_a_sweep.seed_of(k) for k in range(3)] == [run_seed(9, k) for k in range(3)]
+
+
+def test_more_seeds_are_more_runs_behind_those_that_there_are():
+    few, many = repeated(2), repeated(5)
+    assert many.configs[: len(few.configs)] == few.configs
+    assert many.seeds[: len(few.seeds)] == few.seeds
+    assert len(many.configs) == len(many.seeds) == 10
+    assert (many.name, many.identity) == (few.name, few.identity)  # one file and one ledger
+    assert few.identity not in {repeated(2, TWO[:1]).identity, repeated(2, TWO[::-1]).identity}
+    assert few.identity != repeated(2, name="small").identity
+    assert few.name != repeated(2, name="small").name
+
+
+def test_experiments_by_name_and_those_that_are_none(refused, tmp_path):
+    plan = experiment("table2", SMALL, n_seeds=2, max_seconds=3.0)
+    assert plan.protocols == ("released", "described", "holdout")
+    assert list(plan.configs) == [FlexConfig.preset(f"table2:{k}").to_dict() for k in range(1, 11)] * 2
+    assert (set(plan.seeds), plan.max_seconds) == ({0, 1}, 3.0)
+    names = {experiment(name, SMALL).name for name in ("table2", "accuracy")}
+    assert len(names) == 2
+    assert set(experiment("table2", SMALL).seeds) == set(range(5))
+    refused(lambda: experiment("table3", SMALL, tmp_path), "'table3'", "table2, accuracy, best, rounding")
+    for name in ("best", "rounding"):
+        refused(lambda name=name: experiment(name, SMALL, tmp_path), f"{sweep_name(SMALL)}.parquet", "no such file")
+
+
+def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, refused):
+    before = run_plan(repeated(1, lists=True), tmp_path, device="cpu")
+    assert before[["run", "seed", "status"]].to_numpy().tolist() == [[0, 0, "ok"], [1, 0, "ok"]]
+    path = tmp_path / f"{repeated(1).name}.parquet"
+    marked = before.assign(seconds=[101.0, 102.0])  # which no run here takes
+    save_records(marked, path)
+    after = run_plan(repeated(2, lists=True), tmp_path, device="cpu")
+    pd.testing.assert_frame_equal(after[:2], marked, check_exact=True)
+    assert after[["run", "seed", "status"]].to_numpy().tolist()[2:] == [[2, 1, "ok"], [3, 1, "ok"]]
+    assert (after["seconds"][2:] < 100).all()
+    loaded = load_records(path)
+    pd.testing.assert_frame_equal(loaded, after, check_exact=True)
+    for details in loaded["details"]:
+        assert set(json.loads(details)) == {"rmse", "five_stars", "lists", "same_lists"}
+    refused(lambda: run_plan(repeated(1, lists=True), tmp_path, device="cpu"), path.name, "run 2", "not asked for")
+
+
+def test_details_are_the_measures_of_lists_where_they_are_asked_for():
+    record = run_one(repeated(2, lists=True), RATINGS, 2, "holdout", 0.0, "cpu")
+    measured = measure_lists(fit(RATINGS, TWO[0], "holdout", 1, device="cpu"))
+    assert json.loads(record["details"]) == measured
+    assert math.isfinite(measured["lists"]["unrounded"]["distance"])
+    assert measured["rmse"]["unrounded"] == record["rmse"]
+    assert run_one(repeated(2), RATINGS, 2, "holdout", 0.0, "cpu")["details"] == ""
+
+
+def test_a_diverged_run_has_no_lists():
+    wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
+    record = run_one(repeated(1, [wild], lists=True), RATINGS, 0, "holdout", 0.0, "cpu")
+    assert (record["status"], record["details"]) == ("diverged", "")
+
+
+def test_records_from_before_there_were_details_are_read(tmp_path):
+    records, path = some_records(2, details="{}"), tmp_path / "old.parquet"
+    save_records(records.drop(columns="details"), path)
+    pd.testing.assert_frame_equal(load_records(path), records.assign(details=""))
+    save_records(records, path)
+    assert load_records(path)["details"].tolist() == ["{}"] * 4
+
+
+def test_every_protocol_of_a_plan_can_be_told_from_its_name_in_the_records():
+    for plan in (accuracy(SMALL, 1), experiment("table2", SMALL)):
+        protocols = [Protocol.named(name) for name in plan.protocols]
+        assert len({tuple(protocol.to_dict().items()) for protocol in protocols}) == len(plan.protocols)
+        assert all(name.split()[0] in PROTOCOLS for name in plan.protocols)
+
+
+def test_an_experiment_that_chooses_from_a_sweep_wants_its_folder_and_settings_that_would_do(refused):
+    refused(lambda: experiment("best", SMALL), "'best'", "folder")
+    none = to_table([], "run")
+    refused(lambda: experiment("best", SMALL, records=none), "best", "no setting")
+    refused(lambda: experiment("rounding", SMALL, records=none), "rounding", "no setting")
