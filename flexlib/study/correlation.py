@@ -183,39 +183,48 @@ def superiority(with_it, without):
 
 
 _USER, _ITEM = "[0, 1]", "[1, 0]"
-# The paper's claims on parameters, by their number in its list: the runs looked at, and what is compared among them.
+# The paper's claims on parameters: a key, its number in the list of claims, the runs looked at, and what is compared.
 CLAIMS = (
-    (3, "user-based: ADAM, against other optimizers", lambda t: t["pivot_indexes"] == _USER,
+    ("user_adam", 3, "user-based: ADAM, against other optimizers", lambda t: t["pivot_indexes"] == _USER,
      lambda t: t["optimizer"] == "adam"),
-    (3, "user-based: SELU, against other activations", lambda t: t["pivot_indexes"] == _USER,
+    ("user_selu", 3, "user-based: SELU, against other activations", lambda t: t["pivot_indexes"] == _USER,
      lambda t: t["activation"] == "selu"),
-    (3, "user-based: one re-feeding, against none or more", lambda t: t["pivot_indexes"] == _USER,
+    ("user_refeeding", 3, "user-based: one re-feeding, against none or more", lambda t: t["pivot_indexes"] == _USER,
      lambda t: t["dense_refeeding"] == 1),
-    (3, "user-based: mean normalization", lambda t: t["pivot_indexes"] == _USER, lambda t: t["mean_normalization"]),
-    (5, "prediction rounding (PrR)", lambda t: t["pivot_indexes"] != "", lambda t: t["prediction_rounding"]),
-    (5, "re-feeding rounding (DeFR), where re-fed", lambda t: t["dense_refeeding"] > 0,
+    ("user_men", 3, "user-based: mean normalization", lambda t: t["pivot_indexes"] == _USER,
+     lambda t: t["mean_normalization"]),
+    ("prr", 5, "prediction rounding (PrR)", lambda t: t["pivot_indexes"] != "", lambda t: t["prediction_rounding"]),
+    ("defr", 5, "re-feeding rounding (DeFR), where re-fed", lambda t: t["dense_refeeding"] > 0,
      lambda t: t["dense_refeeding_rounding"]),
-    (6, "some dropout (DrP)", lambda t: t["pivot_indexes"] != "", lambda t: t["drop_probability"] > 0),
-    (6, "some noise (NoP)", lambda t: t["pivot_indexes"] != "", lambda t: t["noise_probability"] > 0),
-    (6, "dropout of 0.5 or more, against less but some", lambda t: t["drop_probability"] > 0,
+    ("dropout", 6, "some dropout (DrP)", lambda t: t["pivot_indexes"] != "", lambda t: t["drop_probability"] > 0),
+    ("noise", 6, "some noise (NoP)", lambda t: t["pivot_indexes"] != "", lambda t: t["noise_probability"] > 0),
+    ("high_dropout", 6, "dropout of 0.5 or more, against less but some", lambda t: t["drop_probability"] > 0,
      lambda t: t["drop_probability"] >= 0.5),
-    (6, "noise of 0.5 or more, against less but some", lambda t: t["noise_probability"] > 0,
+    ("high_noise", 6, "noise of 0.5 or more, against less but some", lambda t: t["noise_probability"] > 0,
      lambda t: t["noise_probability"] >= 0.5),
-    (9, "mean normalization (MeN), all runs", lambda t: t["pivot_indexes"] != "", lambda t: t["mean_normalization"]),
-    (9, "mean normalization (MeN), item-based", lambda t: t["pivot_indexes"] == _ITEM,
+    ("men", 9, "mean normalization (MeN), all runs", lambda t: t["pivot_indexes"] != "",
+     lambda t: t["mean_normalization"]),
+    ("men_item", 9, "mean normalization (MeN), item-based", lambda t: t["pivot_indexes"] == _ITEM,
      lambda t: t["mean_normalization"]),
 )  # fmt: skip
 
 
 def check_claims(records, protocol, resamples=1000, seed=0):
-    """Each of `CLAIMS` on the fresh sample: claim, what, protocol, n_with, n_without, effect (`superiority`: above 0.5
-    where it goes with a lower RMSE), low, high (95 %, bootstrap), p (Mann-Whitney, Holm's correction)."""
+    """Each of `CLAIMS` on the fresh sample: key, claim, what, protocol, n_with, n_without, effect (`superiority`: above
+    0.5 where it goes with a lower RMSE), low, high (95 %, bootstrap), p (Mann-Whitney, Holm's correction)."""
     rng, rows = np.random.default_rng(seed), []
-    for claim, what, among, has in CLAIMS:
+    for key, claim, what, among, has in CLAIMS:
         made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"]) & among(records)]
         mask, rmse = has(made).to_numpy(bool), made["rmse"].fillna(np.inf).to_numpy()
         one, other = rmse[mask], rmse[~mask]
-        known = {"claim": claim, "what": what, "protocol": protocol, "n_with": len(one), "n_without": len(other)}
+        known = {
+            "key": key,
+            "claim": claim,
+            "what": what,
+            "protocol": protocol,
+            "n_with": len(one),
+            "n_without": len(other),
+        }
         drawn = [superiority(rng.choice(one, len(one)), rng.choice(other, len(other)))
                  for _ in range(resamples if len(one) and len(other) else 0)]  # fmt: skip
         low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
@@ -294,3 +303,95 @@ def centring_effects(records):
             known = {"protocol": protocol, "against": against, "n": len(own), "better": int((gap < 0).sum())}
             rows.append(known | labelled("change", median_interval(gap)) | {"p": signed_rank_p(gap)})
     return pd.DataFrame(rows).assign(p=lambda t: holm(t["p"]))
+
+
+_METHODS = ("pearson", "spearman")
+
+
+def rmse_columns(fresh, replay=None, report=None):
+    """Each parameter's correlation with RMSE, for `flexlib.plots.plot_correlations_with_rmse`: a mapping of method to a
+    table by abbreviation. Columns: "paper" (Figure 4, Pearson only), "log", "replay", "released" and "holdout" (the
+    fresh sample), where there are any, each but the first with `NAME low` and `NAME high` (95 %, Fisher's z)."""
+    sources = {name: (fresh, name) for name in ("released", "holdout")}
+    if replay is not None:
+        sources = {"replay": (replay, "released")} | sources
+    tables = {}
+    for method in _METHODS:
+        columns = {"paper": printed_matrix()[RMSE]} if method == "pearson" else {}
+        found = {"log": (logged_matrix(report, method), report["authors"]["rows"])} if report else {}
+        found |= {name: measured_matrix(records, protocol, method) for name, (records, protocol) in sources.items()}
+        for name, (matrix, n) in found.items():
+            low, high = correlation_interval(matrix[RMSE].to_numpy(), n)
+            columns |= {name: matrix[RMSE], f"{name} low": low, f"{name} high": high}
+        tables[method] = pd.DataFrame(columns).drop(index=RMSE)
+    return tables
+
+
+_LOG = {
+    "log_short": """in the authors' own log the correlation of mean normalization with RMSE is
+        {men_log_pearson:.2f} (95 % interval {men_log_pearson_low:.2f} to {men_log_pearson_high:.2f}), where Figure 4
+        prints {men_printed:.2f}""",
+    "log_cells": """Of the {pairs} cells of Figure 4, {outside} lie outside the 95 % interval of the correlation that
+        the log of {rows:,} runs has, {outside_rmse} of them in the column of RMSE. The cells of pairs of parameters
+        follow the log closely (the two agree at a correlation of {printed_like_log:.3f}).""",
+    "log_design": """{singles} of the {rows:,} logged rows differ from one default setting in one parameter or in none.
+        The strongest correlation of two parameters that Figure 4 prints is that of {strongest} ({strongest_r:.2f}).
+        Drawn at random, as the paper says, parameters would not correlate. A sample of {singles} such one-at-a-time
+        rows and {randoms} random ones, drawn anew and never trained, has the log's pattern: over all pairs of
+        parameters its cells agree with the log's at {design_like_log:.2f}, those of a purely random sample at
+        {random_like_log:.2f}.""",
+    "log_outliers": """The log's largest RMSE is {highest_log:.1f}. The largest of the fresh sample as released is
+        {highest_released:.3g}.""",
+}
+_NO_LOG = "This page was made without the authors' log."
+
+
+def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred, report=None):
+    """The numbers and sentences of the chapter's prose, by name. imports, claims: protocol to what `importance` and
+    `check_claims` give; choices: (protocol, parameter, pivot) to `choice_matters`; the others as their functions do."""
+    numbers = {"pairs": 91, "outside": len(cells), "outside_rmse": int((cells["other"] == RMSE).sum())}
+    for source in ("log", "released", "holdout"):
+        for method in _METHODS:
+            if source in columns[method]:
+                row, name = columns[method].loc["MeN"], f"men_{source}_{method}"
+                span = tuple(float(row[column]) for column in (source, f"{source} low", f"{source} high"))
+                numbers |= labelled(name, span, f"{name}_")
+    numbers["men_printed"] = float(columns["pearson"].loc["MeN", "paper"])
+    for protocol, (mains, pairs, _) in imports.items():
+        made, _ = outcome(fresh, protocol)
+        for place, row in enumerate(mains.head(3).to_dict("records"), 1):
+            numbers[f"main{place}_{protocol}_factor"] = row["factor"]
+            span = tuple(100 * row[column] for column in ("share", "low", "high"))
+            numbers |= labelled(f"main{place}_{protocol}", span, f"main{place}_{protocol}_")
+        numbers |= {
+            f"chance_{protocol}": 100 * float(mains["noise"].iloc[0]), f"factors_{protocol}": len(mains),
+            f"above_{protocol}": int((mains["share"] > mains["noise"]).sum()), f"n_{protocol}": len(made),
+            f"pair_{protocol}": f"{pairs['one'].iloc[0]} with {pairs['other'].iloc[0]}",
+            f"pair_share_{protocol}": 100 * float(pairs["share"].iloc[0]),
+            f"highest_{protocol}": float(made["rmse"].max()),
+        }  # fmt: skip
+    for protocol, table in claims.items():
+        for row in table.itertuples():
+            name = f"{row.key}_{protocol}"
+            numbers |= labelled(name, (row.effect, row.low, row.high), f"{name}_") | {f"{name}_p": row.p}
+    for (protocol, parameter, pivot), (share, low, high, n, p) in choices.items():
+        name = f"{parameter}_{'item' if pivot == _ITEM else 'user'}_{protocol}"
+        numbers |= labelled(name, (100 * share, 100 * low, 100 * high), f"{name}_") | {f"{name}_n": n, f"{name}_p": p}
+    for row in centred.itertuples():
+        name = f"{row.against.partition(' ')[0]}_{row.protocol}"
+        numbers |= labelled(name, (row.change, row.low, row.high), f"{name}_")
+        numbers |= {f"{name}_n": row.n, f"{name}_better": row.better, f"{name}_p": row.p}
+    if not report:
+        return numbers | dict.fromkeys(_LOG, _NO_LOG)
+    known, logged = report["authors"], logged_matrix(report)
+    rows, singles = known["rows"], known["one_at_a_time"]
+    strongest = strongest_pairs(printed_matrix(), 1)
+    numbers |= {
+        "rows": rows, "singles": singles, "randoms": rows - singles,
+        "highest_log": max(of["rmse_quantiles"][-1] for of in known["pivots"].values()),
+        "printed_like_log": cells_agreement(printed_matrix(), logged),
+        "design_like_log": cells_agreement(mixed_design(rows - singles, singles), logged),
+        "random_like_log": cells_agreement(mixed_design(rows, 0), logged),
+        "strongest": " with ".join(strongest.index[0]), "strongest_r": float(strongest.iloc[0]),
+    }  # fmt: skip
+    return numbers | {name: " ".join(text.format(**numbers).split()) for name, text in _LOG.items()}

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from flexlib.statistics import holm, mean_interval, signed_rank_p
 from flexlib.study.repetitions import by_setting
 
 RANDOM, POPULAR = "rounded, ties at random", "rounded, ties to the more rated"
+HALF_STAR = 0.5
 MEASURES = {
     "five_stars": "share of listed items predicted at 5 stars", "coverage": "share of the catalogue on any list",
     "gini": "Gini index of how often items are listed", "entropy": "entropy of how often items are listed (bits)",
@@ -74,5 +76,7 @@ def rounding_numbers(table, random, popular, refeeding):
     for kind, effects in kinds.items():
         for measure, row in effects.iterrows():
             numbers |= {f"{measure}_{kind}_{name}": float(row[name]) for name in effects.columns}
-    same = table[table["measure"] == "same_lists"]["value"]
+    same, before = table[table["measure"] == "same_lists"]["value"], numbers["rmse_random_before"]
+    # What an error spread evenly over a step adds, its variance being a twelfth of the step's square.
+    numbers["rmse_expected"] = float(np.sqrt(before**2 + HALF_STAR**2 / 12) - before)
     return numbers | {"same_lists": 100 * float(same.mean()), "runs": len(same)}

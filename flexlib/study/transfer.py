@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from flexlib.baselines import score_baselines
-from flexlib.config import FlexConfig
+from flexlib.config import PUBLISHED_RMSE, FlexConfig
 from flexlib.plans import TABLE_2
-from flexlib.statistics import bootstrap, labelled, mean_interval, spearman
+from flexlib.statistics import bootstrap, correlation_interval, labelled, mean_interval, spearman
 from flexlib.study.correlation import PUBLISHED
 from flexlib.study.repetitions import by_setting
 
@@ -50,7 +50,7 @@ def best_carried_over(matched, baselines, n=10):
     and rmse_first (its RMSE there); mean_n (of the n best); best_big (lowest on the larger set) and median_big; and
     below_NAME, how many of the n lie below each of `baselines` (name to RMSE)."""
     chosen = matched.nsmallest(n, "small_first_half")
-    first = chosen.iloc[0]
+    first = chosen.iloc[0] if len(chosen) else pd.Series({"big": np.nan})
     found = {"matched": len(matched), "n": len(chosen), "rank_first": int((matched["big"] < first["big"]).sum()) + 1,
              "rmse_first": float(first["big"]), "mean_n": float(chosen["big"].mean()),
              "best_big": float(matched["big"].min()), "median_big": float(matched["big"].median())}  # fmt: skip
@@ -79,3 +79,61 @@ def sets_on(records, ratings, sets=TABLE_2):
             row |= labelled("gap", mean_interval(rmse - item[fitted_on].loc[rmse.index]), "gap_")
             rows.append(row | {"item_mean": float(item[fitted_on].mean())})
     return pd.DataFrame(rows)
+
+
+_ITEM_MEAN = {"released": "item mean over all ratings (leaks)", "holdout": "item mean over training ratings"}
+
+
+def mean_lines(summary):
+    """The item mean for `flexlib.plots.plot_sets`: words to (RMSE, averaged over the sets' splits; protocol)."""
+    means = summary.groupby("protocol")["item_mean"].mean()
+    return {word: (float(means[name]), name) for name, word in _ITEM_MEAN.items()}
+
+
+def sets_table(summary):
+    """`sets_on` for reading: a row a set and protocol, rounded, numbers only where there are runs."""
+    columns = ["published", "n", "diverged", "mean", "low", "high", "gap", "gap_low", "gap_high"]
+    table = summary.set_index(["set", "protocol"])[columns].round(3).astype(object)
+    return table.where(table.notna(), "")
+
+
+def reference_rmse(ratings, n_seeds, test_split_rate=0.3):
+    """RMSE on held-out ratings without a network, mean over splits: a mapping, "item_mean" and "biases"."""
+    scores = pd.DataFrame(score_baselines(ratings, test_split_rate, range(n_seeds)))
+    means = scores[scores["fitted_on"] == "training ratings"].groupby("predictor")["rmse"].mean()
+    return {"item_mean": float(means["item mean"]), "biases": float(means["user and item biases"])}
+
+
+def transfer_numbers(summary, agreement, carried, lows):
+    """The numbers of the chapter's prose, by name; `agreement` and `carried` are mappings of protocol to what
+    `rank_agreement` and `best_carried_over` give, lows is `reference_rmse`'s."""
+    claims = PUBLISHED["figure5"]
+    printed = np.array(claims["ml-1m"])
+    order = float(spearman([PUBLISHED_RMSE[name] for name in TABLE_2], printed))
+    low, high = (float(value) for value in correlation_interval(order, len(printed)))
+    numbers = lows | labelled("printed_order", (order, low, high), "printed_order_")
+    numbers |= {
+        "claimed_below": claims["all_below"], "claimed_mean": claims["mean"], "claimed_first": float(printed[0]),
+        "printed_above": int((printed > claims["all_below"]).sum()), "n_seeds": int(summary["n"].max()),
+    }  # fmt: skip
+    lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
+    numbers |= {"item_mean_all": lines["released"], "item_mean_training": lines["holdout"]}
+    for protocol, own in summary.groupby("protocol"):
+        made = own[own["n"] > 0]
+        numbers |= {f"mean_{protocol}": float(made["mean"].mean()), f"compared_{protocol}": len(made),
+                    f"beaten_{protocol}": int((made["gap_high"] < 0).sum()),
+                    f"below_{protocol}": int((made["mean"] < claims["all_below"]).sum())}  # fmt: skip
+        first = own[own["setting"] == 0].iloc[0]
+        span = tuple(map(float, first[["mean", "low", "high"]]))
+        numbers |= labelled(f"set_1_{protocol}", span, f"set_1_{protocol}_")
+        numbers[f"set_1_place_{protocol}"] = int((made["mean"] < first["mean"]).sum()) + 1
+    for protocol, table in agreement.items():
+        numbers[f"n_{protocol}"] = int(table["n"].iloc[0])
+        for name, row in zip(_KEYS, table.itertuples(), strict=True):
+            name = f"{name}_{protocol}"
+            numbers |= labelled(name, (row.spearman, row.low, row.high), f"{name}_") | {f"{name}_n": row.n}
+        numbers |= {f"{name}_{protocol}": value for name, value in carried[protocol].items()}
+    return numbers
+
+
+_KEYS = ("all", "within", "centred", "item", "user", "quarter", "tenth")  # of `GROUPS`, in order
