@@ -33,6 +33,8 @@ FlexEncoder, a deep autoencoder for rating prediction (2018), scored as publishe
   flexlib recommend --model my.safetensors --user 42
   flexlib sweep --runs 20 --protocol released --protocol holdout --out my-sweep
                                                 random settings, each scored both ways; again to go on
+  flexlib experiment table2 --splits 2 --max-seconds-per-run 5 --out my-runs
+                                                the runs of a chapter of the study
 
 Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which),
 130 interrupted."""

@@ -3,6 +3,8 @@
 Colours are Okabe and Ito's (2008), which colour-blind readers tell apart.
 """
 
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -289,7 +291,7 @@ def plot_steps(steps, sets, words, dataset):
 
     steps: of `flexlib.study.accuracy.step_changes`. sets: those to draw. words: step to what it does.
     """
-    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 4.3 * len(sets)))
+    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 5 * len(sets)))
     for ax, name in zip(np.atleast_1d(axes), sets, strict=True):
         own = steps[steps["set"] == name].reset_index(drop=True)
         first, last = own["start"].iloc[0], own["rmse"].iloc[-1]
@@ -302,10 +304,10 @@ def plot_steps(steps, sets, words, dataset):
         right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])
         texts = [f"{first:.3f}", *(f"{change:+.3f}" for change in own["change"]), f"{last:.3f}"]
         for y, (x, text) in enumerate(zip(right, texts, strict=True), start=-1):
-            ax.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize="x-small")
-        labels = [_word("released"), *(words[step] for step in own["step"]), _word("holdout")]
+            ax.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize="small")
+        labels = [NAMES["released"], *(fill(words[step], 20) for step in own["step"]), NAMES["holdout"]]
         ax.set(yticks=range(-1, len(own) + 1), title=f"{name}, n = {own['n'].iloc[0]} splits")
-        ax.set_yticklabels(labels, fontsize="x-small")
+        ax.set_yticklabels(labels, fontsize="small")
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
     lows, highs = steps[["start", "rmse"]].min().min(), steps[["start", "rmse"]].max().max()
@@ -440,33 +442,35 @@ def plot_importance(mains, dataset, n):
 
 
 def plot_dependence(dependence, factors, dataset):
-    """The mean rank of RMSE at each level of the factors that matter most, all others averaged out, by protocol.
+    """The mean rank of RMSE at each level of each of `factors`, all others averaged out, by protocol.
 
     dependence: protocol to the third table of `flexlib.study.correlation.importance`.
     """
     rows = -(-len(factors) // 2)
-    figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 2.5 * rows))
+    figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 1.75 * rows), layout="constrained")
     for ax, factor in zip(axes.flat, factors, strict=False):
         for place, (protocol, table) in enumerate(dependence.items()):
             own = table[table["factor"] == factor].reset_index(drop=True)
             spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
             ax.errorbar(own.index + 0.12 * (place - 0.5), own["value"], yerr=spread, fmt="os"[place % 2] + "-",
                         color=COLOURS[protocol], capsize=2, markersize=4, label=_word(protocol))  # fmt: skip
-        names = [str(level).replace("True", "on").replace("False", "off") for level in own["level"]]
-        names = [{"[0, 1]": "user", "[1, 0]": "item"}.get(name, name) for name in names]
-        ax.set(title=factor, xticks=range(len(names)))
-        ax.set_xticklabels(names, fontsize="x-small", rotation=60 if max(map(len, names)) > 3 or len(names) > 6 else 0)
+        names = [_LEVELS.get(str(level), str(level)) for level in own["level"]]
+        ax.set_title(factor, fontsize="small")
+        ax.set_xticks(range(len(names)))
+        ax.set_xticklabels(names, fontsize="x-small", rotation=60 if len("".join(names)) > 18 else 0)
+        ax.tick_params(axis="y", labelsize="small")
     for ax in axes.flat[len(factors) :]:
         ax.set_visible(False)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("mean rank\n(0 best, 1 worst)", fontsize="small")
+    figure.supylabel("mean rank of RMSE (0: best run, 1: worst)", fontsize="medium")
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", fontsize="small", bbox_to_anchor=(0.02, -0.06))
+    figure.legend(handles, labels, loc="outside lower left", fontsize="small")
     figure.suptitle(
-        f"RMSE against each parameter, the others averaged out\n{dataset}", fontsize="medium", x=0.02, ha="left"
+        f"RMSE against each parameter, others averaged out\n{dataset}", fontsize="medium", x=0.02, ha="left"
     )
-    figure.tight_layout()
     return figure
+
+
+_LEVELS = {"True": "on", "False": "off", "[0, 1]": "user", "[1, 0]": "item"}
 
 
 def plot_claims(tests, dataset):
@@ -474,7 +478,7 @@ def plot_claims(tests, dataset):
 
     tests: protocol to the table of `flexlib.study.correlation.check_claims`.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 9.5))
+    figure, ax = plt.subplots(figsize=(6.5, 11.5))
     for place, (protocol, table) in enumerate(tests.items()):
         y = np.arange(len(table)) + 0.26 * (place - (len(tests) - 1) / 2)
         spread = [table["effect"] - table["low"], table["high"] - table["effect"]]
@@ -483,14 +487,14 @@ def plot_claims(tests, dataset):
         for filled, rows in (("full", clear), ("none", ~clear)):
             ax.plot(table["effect"][rows], y[rows], "os"[place % 2], fillstyle=filled, color=COLOURS[protocol],
                     markersize=6.5, label=_word(protocol) if filled == "full" else None)  # fmt: skip
-    words = [f"claim {row.claim}: {row.what}".replace(", ", ",\n", 1) for row in table.itertuples()]
+    words = [fill(f"claim {row.claim}: {row.what}", 26) for row in table.itertuples()]
     ax.axvline(0.5, color="black", linewidth=1)
     ax.set(title=f"Does it go with a lower RMSE?\n{dataset}", xlim=(0, 1), yticks=range(len(words)),
            xlabel="probability that a run with it beats one without")  # fmt: skip
-    ax.set_yticklabels(words, fontsize="x-small")
+    ax.set_yticklabels(words, fontsize="small")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    _legend_below(ax, down=0.09, title="filled: differs from 0.5 after Holm's correction")
+    _legend_below(ax, down=0.08, title="filled: differs from 0.5 after Holm's correction")
     return figure
 
 
@@ -499,7 +503,7 @@ def plot_list_changes(effects, words, title):
 
     effects: kind to a table of `flexlib.study.rounding.rounding_effects`. words: measure to what it is.
     """
-    figure, axes = plt.subplots(len(words), figsize=(6.5, 0.8 + 1.5 * len(words)))
+    figure, axes = plt.subplots(len(words), figsize=(6.5, 0.8 + 1.7 * len(words)))
     kinds = list(effects)
     for ax, (measure, word) in zip(axes, words.items(), strict=True):
         for place, kind in enumerate(kinds):
@@ -510,7 +514,7 @@ def plot_list_changes(effects, words, title):
             spread = [[row["change"] - row["low"]], [row["high"] - row["change"]]]
             ax.errorbar(row["after"], place, xerr=spread, fmt="os^"[place % 3], color=colour, capsize=3)
         ax.set(yticks=range(len(kinds)), ylim=(len(kinds) - 0.5, -0.5), xmargin=0.12)
-        ax.set_yticklabels(kinds, fontsize="x-small")
+        ax.set_yticklabels([fill(kind, 18) for kind in kinds], fontsize="small")
         ax.set_title(word, fontsize="small")
         ax.grid(axis="y", visible=False)
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")

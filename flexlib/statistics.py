@@ -1,6 +1,7 @@
 """Intervals, rank correlations and corrections: what the study says of a difference, on plain arrays."""
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -19,6 +20,17 @@ def mean_interval(values, confidence=CONFIDENCE):
 def labelled(name, interval, prefix=""):
     """(value, low, high) as a mapping with the keys `name`, `prefix`low and `prefix`high."""
     return dict(zip((name, f"{prefix}low", f"{prefix}high"), interval, strict=True))
+
+
+def spelled(table, value, low="low", high="high", form="+.3f"):
+    """A column with its interval, for reading: a Series of texts, "" where there is no value and without the interval
+    where there is none."""
+
+    def text(row):
+        number, *ends = (format(row[name], form) for name in (value, low, high))
+        return "" if np.isnan(row[value]) else number if np.isnan(row[low]) else f"{number} ({ends[0]} to {ends[1]})"
+
+    return table.apply(text, axis=1) if len(table) else pd.Series([], dtype=str)
 
 
 def median_interval(values, seed=0, resamples=2000, confidence=CONFIDENCE):

@@ -1,4 +1,9 @@
-"""Shared fixtures: small ratings that can be checked by hand, and the real data where they are at hand."""
+"""Shared fixtures: small ratings and records that can be checked by hand, and the real data where they are at hand."""
+
+import ast
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +12,9 @@ import torch
 from flexlib.config import FlexError
 from flexlib.data import Ratings, load_ratings
 from flexlib.sources import data_folders
+from flexlib.sweep import blank_record, to_table
+
+SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
 
 
 def make_ratings(triples, n_users=None, n_items=None, scale=(0.5, 5.0, 0.5), name="hand-made"):
@@ -34,6 +42,37 @@ def random_ratings(seed, n_users=7, n_items=9, share=0.5):
     return make_ratings(triples)
 
 
+def records_of(plan, outcome):
+    """A plan's table of records without a run: `outcome(k, protocol)` is run k's RMSE, the status of a run without one,
+    or the fields of a run that ended well."""
+    ratings, records = load_ratings(plan.dataset), []
+    for k in range(len(plan.configs)):
+        for protocol in plan.protocols:
+            found = outcome(k, protocol)
+            blank = blank_record(plan, ratings, k, protocol, 1.0, found if isinstance(found, str) else "ok")
+            if not isinstance(found, str):
+                blank |= {"mae": 0.5, "seconds": 1.0, "device": "cpu"}
+                blank |= found if isinstance(found, dict) else {"rmse": found}
+            records.append(blank)
+    return to_table(records, plan.key)
+
+
+def not_told(chapter, numbers):
+    """The keys that a chapter's text shows and that neither `numbers` holds nor the notebook adds to them by itself."""
+    path = Path(__file__).parents[1] / "notebooks" / f"{chapter}.ipynb"
+    cells = [("".join(c["source"]), c["cell_type"]) for c in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    shown = set(re.findall(r"\{glue:text\}`([^`:]+)", "".join(text for text, kind in cells if kind == "markdown")))
+    (glueing,) = (ast.parse(text) for text, kind in cells if kind == "code" and "glue(" in text)
+    keys = [key for node in ast.walk(glueing) if isinstance(node, ast.Dict) for key in node.keys]
+    keys += [node.key for node in ast.walk(glueing) if isinstance(node, ast.DictComp)]
+    added = []
+    for key in keys:
+        parts = getattr(key, "values", [key])  # of an f-string, whose fields may be anything
+        added.append("".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts))
+    assert len(shown) > 20
+    return {key for key in shown - set(numbers) if not any(re.fullmatch(own, key) for own in added if own != ".+")}
+
+
 @pytest.fixture
 def real_data():
     """A loader of named sets that skips the test, saying why, where the set is not on this machine."""
@@ -54,6 +93,16 @@ def authors_records():
         if path.exists():
             return path
     pytest.skip("needs the authors' table: reference/authors-records.csv beside the folder FLEXLIB_DATA")
+
+
+@pytest.fixture
+def papers_figures():
+    """The text of the paper's tables and figures as data, which is not part of this project."""
+    for folder in data_folders():
+        path = folder.parent / "paper" / "tables-and-figures.md"
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+    pytest.skip("needs the paper's tables as data: paper/tables-and-figures.md beside the folder FLEXLIB_DATA")
 
 
 @pytest.fixture

@@ -233,6 +233,24 @@ def check_claims(records, protocol, resamples=1000, seed=0):
     return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
 
 
+def low_user_based_runs(records, protocol, limit=0.91):
+    """Claim 3 to the letter: of the user-based runs that ended well, those with an RMSE of at most `limit`, and how
+    many have what the paper says is most common among them. A row a trait: protocol, trait, low (how many have it),
+    n_low, share_low, other (share of the other runs that have it), p (Fisher's exact test, Holm's correction)."""
+    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
+    own = own[own["pivot_indexes"] == _USER]
+    is_low, rows = own["rmse"] <= limit, []
+    for key, _, what, _, has in CLAIMS:
+        if key.startswith("user_"):
+            mask = has(own)
+            counts = [[int((mask & side).sum()), int((~mask & side).sum())] for side in (is_low, ~is_low)]
+            shares = [with_it / (with_it + without) if with_it + without else np.nan for with_it, without in counts]
+            known = {"protocol": protocol, "trait": what.partition(": ")[2].partition(",")[0], "low": counts[0][0]}
+            known |= {"n_low": int(is_low.sum()), "share_low": shares[0], "other": shares[1]}
+            rows.append(known | {"p": stats.fisher_exact(counts).pvalue})
+    return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
+
+
 def choice_matters(records, protocol, name, pivot, resamples=1000, seed=0):
     """How much of the rank of RMSE the choice of activation or optimizer explains among runs of a pivot, mean
     normalization on: (share, low, high, n, p). The share is epsilon squared of Kruskal and Wallis' test (0: nothing, 1:
@@ -341,7 +359,7 @@ _LOG = {
         parameters its cells agree with the log's at {design_like_log:.2f}, those of a purely random sample at
         {random_like_log:.2f}.""",
     "log_outliers": """The log's largest RMSE is {highest_log:.1f}. The largest of the fresh sample as released is
-        {highest_released:.3g}.""",
+        {highest_released:,.0f} stars.""",
 }
 _NO_LOG = "This page was made without the authors' log."
 
@@ -369,6 +387,7 @@ def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred
             f"pair_{protocol}": f"{pairs['one'].iloc[0]} with {pairs['other'].iloc[0]}",
             f"pair_share_{protocol}": 100 * float(pairs["share"].iloc[0]),
             f"highest_{protocol}": float(made["rmse"].max()),
+            f"skipped_{protocol}": int((fresh.loc[fresh["protocol"] == protocol, "status"] == "skipped").sum()),
         }  # fmt: skip
     for protocol, table in claims.items():
         for row in table.itertuples():

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 
-from flexlib.statistics import holm, mean_interval, signed_rank_p
+from flexlib.statistics import holm, mean_interval, signed_rank_p, spelled
 from flexlib.study.repetitions import by_setting
 
 RANDOM, POPULAR = "rounded, ties at random", "rounded, ties to the more rated"
 HALF_STAR = 0.5
+SHARES = ("five_stars", "five_star_predictions", "coverage")
+MEASURED = ("before", "after", "change", "low", "high")
 MEASURES = {
     "five_stars": "share of listed items predicted at 5 stars", "coverage": "share of the catalogue on any list",
     "gini": "Gini index of how often items are listed", "entropy": "entropy of how often items are listed (bits)",
@@ -75,8 +77,16 @@ def rounding_numbers(table, random, popular, refeeding):
     kinds |= {"clipped": rounding_effects(table, "clipped"), "grid": rounding_effects(table, RANDOM, than="clipped")}
     for kind, effects in kinds.items():
         for measure, row in effects.iterrows():
-            numbers |= {f"{measure}_{kind}_{name}": float(row[name]) for name in effects.columns}
+            scale = 100 if measure in SHARES else 1  # in per cent
+            numbers |= {f"{measure}_{kind}_{name}": scale * float(row[name]) for name in MEASURED}
+            numbers |= {f"{measure}_{kind}_n": int(row["n"]), f"{measure}_{kind}_p": float(row["p"])}
     same, before = table[table["measure"] == "same_lists"]["value"], numbers["rmse_random_before"]
     # What an error spread evenly over a step adds, its variance being a twelfth of the step's square.
     numbers["rmse_expected"] = float(np.sqrt(before**2 + HALF_STAR**2 / 12) - before)
     return numbers | {"same_lists": 100 * float(same.mean()), "runs": len(same)}
+
+
+def effects_table(effects):
+    """`rounding_effects` or `refeeding_effects` for reading: a row a measure, the change with its interval as text."""
+    table = effects.assign(change=spelled(effects, "change", form="+.4f")).drop(columns=["low", "high"])
+    return table.round({"before": 4, "after": 4, "p": 4})

@@ -56,11 +56,11 @@ def own_ten(fresh, again):
             found = labelled("mean", mean_interval(own))
             known = {"chosen_under": protocol, "place": place + 1, "run": row["run"]}
             known |= {"chosen_by": row["rmse_first_half"], "other_half": row["rmse_second_half"], "n": len(own)}
-            rows.append(known | found | {name: row[name] for name in _SHOWN})
+            rows.append(known | found | {name: row[name] for name in SHOWN})
     return pd.DataFrame(rows)
 
 
-_SHOWN = ("hidden_layers", "weight_decay", "drop_probability", "noise_probability", "optimizer", "activation",
+SHOWN = ("hidden_layers", "weight_decay", "drop_probability", "noise_probability", "optimizer", "activation",
           "decoder_constraint", "mean_normalization", "prediction_rounding", "pivot_indexes",
           "test_split_rate")  # fmt: skip
 
@@ -80,6 +80,7 @@ TRAITS = {
     "dropout above 0 (DrP)": lambda t: t["drop_probability"] > 0,
     "noise above 0 (NoP)": lambda t: t["noise_probability"] > 0,
     "no re-feeding (DeF)": lambda t: t["dense_refeeding"] == 0,
+    "a tenth held out (TSR)": lambda t: t["test_split_rate"] == 0.1,
 }
 
 

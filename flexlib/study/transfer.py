@@ -6,7 +6,7 @@ import pandas as pd
 from flexlib.baselines import score_baselines
 from flexlib.config import PUBLISHED_RMSE, FlexConfig
 from flexlib.plans import TABLE_2
-from flexlib.statistics import bootstrap, correlation_interval, labelled, mean_interval, spearman
+from flexlib.statistics import bootstrap, correlation_interval, labelled, mean_interval, spearman, spelled
 from flexlib.study.correlation import PUBLISHED
 from flexlib.study.repetitions import by_setting
 
@@ -92,8 +92,11 @@ def mean_lines(summary):
 
 def sets_table(summary):
     """`sets_on` for reading: a row a set and protocol, rounded, numbers only where there are runs."""
-    columns = ["published", "n", "diverged", "mean", "low", "high", "gap", "gap_low", "gap_high"]
-    table = summary.set_index(["set", "protocol"])[columns].round(3).astype(object)
+    columns = ["published", "n", "diverged", "rmse", "gap"]
+    table = summary.assign(
+        rmse=spelled(summary, "mean", form=".3f"), gap=spelled(summary, "gap", "gap_low", "gap_high")
+    )
+    table = table.set_index(["set", "protocol"])[columns].round(3).astype(object)
     return table.where(table.notna(), "")
 
 

@@ -1,0 +1,258 @@
+"""The chapter on where the accuracy comes from: its tables and numbers, by hand and against plain loops."""
+
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SMALL, not_told, random_ratings, records_of
+from scipy import stats
+
+from flexlib.config import FlexConfig, Protocol
+from flexlib.data import load_ratings, split_ratings
+from flexlib.evaluate import evaluate
+from flexlib.plans import ALONE, STEPS, accuracy, ladder
+from flexlib.study.accuracy import (
+    accuracy_numbers,
+    beside_baselines,
+    leaks_apart,
+    step_changes,
+    thinned,
+    visible_and_hidden,
+)
+from flexlib.train import fit
+
+SETS = ("table2:1", "table2:7", "table2:9")
+
+
+def interval(values):
+    """Mean and t-interval from their definitions."""
+    mean, half = statistics.fmean(values), stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
+    return pytest.approx((mean, mean - half / math.sqrt(len(values)), mean + half / math.sqrt(len(values))), abs=1e-9)
+
+
+# Stars that each field of a protocol is worth where it is as `holdout` has it.
+WORTH = {"means": 0.1, "unseen_fallback": 0.01, "test_input": -0.02, "loss_entries": 0.003, "noise": 0.0,
+         "pad_first_pass": -0.005, "rounding": 0.0004}  # fmt: skip
+
+
+def planted(setting, seed, name):
+    """Each field adds what it is worth, times the setting's place from 1, and a little more on later splits."""
+    protocol, holdout = Protocol.named(name).to_dict(), Protocol.named("holdout").to_dict()
+    gained = sum(worth for field, worth in WORTH.items() if protocol[field] == holdout[field])
+    return 0.8 + 0.3 * setting + (setting + 1) * gained * (1 + seed / 10)
+
+
+def accuracy_records(outcome=planted, n_seeds=3, sets=SETS):
+    plan = accuracy(SMALL, n_seeds, sets)
+    return records_of(plan, lambda k, name: outcome(k % len(sets), k // len(sets), name))
+
+
+def test_a_step_changes_the_rmse_by_what_its_field_is_worth():
+    steps = step_changes(accuracy_records(), SETS)
+    assert steps["set"].tolist() == [name for name in SETS for _ in STEPS]
+    assert steps["step"].tolist() == list(STEPS) * 3
+    assert steps["protocol"].tolist() == list(ladder().values())[1:] * 3
+    for row in steps.itertuples():
+        each = [(SETS.index(row.set) + 1) * WORTH[row.step] * (1 + seed / 10) for seed in range(3)]
+        assert (row.change, row.low, row.high) == interval(each)
+        assert row.n == 3
+        assert row.rmse - row.start == pytest.approx(row.change)
+    for setting, name in enumerate(SETS):
+        own = steps[steps["set"] == name]
+        assert own["start"].iloc[0] == pytest.approx(0.8 + 0.3 * setting)
+        assert own["start"].tolist()[1:] == own["rmse"].tolist()[:-1]
+        assert own["rmse"].iloc[-1] == pytest.approx(np.mean([planted(setting, seed, "holdout") for seed in range(3)]))
+
+
+def test_only_splits_on_which_every_step_ended_well_count():
+    """Of set 7 one split diverges on the way, of set 9 two of three are lost; `holdout` itself is not on the way."""
+    middle = ladder()["test_input"]
+
+    def outcome(setting, seed, name):
+        if (setting, seed, name) in ((1, 1, middle), (2, 0, middle)):
+            return "diverged"
+        lost = (setting, seed, name) == (2, 2, "released") or (setting, name) == (0, "holdout")
+        return "skipped" if lost else planted(setting, seed, name)
+
+    steps = step_changes(accuracy_records(outcome), SETS)
+    assert set(steps["set"]) == {"table2:1", "table2:7"}
+    assert set(steps["n"][steps["set"] == "table2:1"]) == {3}
+    own = steps[steps["set"] == "table2:7"].set_index("step")
+    assert set(own["n"]) == {2}
+    assert tuple(own.loc["means", ["change", "low", "high"]]) == interval([2 * 0.1, 2 * 0.1 * 1.2])
+    assert own.loc["means", "start"] == pytest.approx(1.1)
+
+
+def test_one_split_changes_nothing_that_could_be_told():
+    assert len(step_changes(accuracy_records(n_seeds=1), SETS)) == 0
+    assert len(leaks_apart(accuracy_records(n_seeds=1), SETS)) == 0
+
+
+def test_the_leaks_are_compared_with_neither_on_the_same_splits():
+    def outcome(setting, seed, name):
+        if (setting, seed, name) == (1, 0, ALONE["input alone"]):
+            return "diverged"
+        if setting == 2 and seed > 0 and name == ALONE["means alone"]:
+            return "skipped"
+        return planted(setting, seed, name)
+
+    apart = leaks_apart(accuracy_records(outcome), SETS)
+    assert apart["set"].tolist() == ["table2:1"] * 4 + ["table2:7"] * 4
+    assert apart["leaks"].tolist() == list(ALONE) * 2
+    assert apart["n"].tolist() == [3] * 4 + [2] * 4
+    # The leak of the means takes back what they are worth, and the fallback that goes with them; so does the input's.
+    worth = {"neither leak": 0, "means alone": -0.1 - 0.01, "input alone": 0.02, "both leaks": -0.1 - 0.01 + 0.02}
+    for row in apart.itertuples():
+        setting = SETS.index(row.set)
+        splits = range(3) if setting == 0 else (1, 2)
+        each = [(setting + 1) * worth[row.leaks] * (1 + seed / 10) for seed in splits]
+        assert (row.change, row.low, row.high) == interval(each)
+        assert row.rmse == pytest.approx(np.mean([planted(setting, seed, ALONE[row.leaks]) for seed in splits]))
+
+
+def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
+    ratings = load_ratings(SMALL)
+    lost = (1, 2, "released")
+    records = accuracy_records(lambda *run: "diverged" if run == lost else planted(*run))
+    table = beside_baselines(records, ratings, SETS, "table2:7").set_index(["predictor", "fitted_on"])
+    predictors = ["FlexEncoder", "item mean", "user mean", "user and item biases"]
+    assert set(table.index) == {(name, f"{part} ratings") for name in predictors for part in ("all", "training")}
+    rate = FlexConfig.preset("table2:7").test_split_rate
+    for fitted_on, protocol in (("all ratings", "released"), ("training ratings", "holdout")):
+        network = {seed: planted(1, seed, protocol) for seed in range(3) if (1, seed, protocol) != lost}
+        row = table.loc["FlexEncoder", fitted_on]
+        assert row["n"] == len(network)
+        assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()))
+        assert row[["gap", "gap_low", "gap_high"]].tolist() == [0, 0, 0]
+        found = {}
+        for seed in range(3):
+            split = split_ratings(ratings, rate, seed)
+            used = split.train if fitted_on == "training ratings" else np.arange(len(ratings))
+            values = ratings.values.astype(float)
+            squares = []
+            for test in split.test:
+                own = values[used][ratings.items[used] == ratings.items[test]]
+                squares.append((values[test] - (own.mean() if len(own) else values[used].mean())) ** 2)
+            found[seed] = math.sqrt(np.mean(squares))
+        row = table.loc["item mean", fitted_on]
+        assert row["n"] == 3
+        assert row["mean"] == pytest.approx(np.mean(list(found.values())), abs=1e-6)
+        # Paired: the split that the network diverged on counts for the mean and not for the difference.
+        paired = interval([found[seed] - rmse for seed, rmse in network.items()])
+        assert tuple(row[["gap", "gap_low", "gap_high"]]) == pytest.approx(paired.expected, abs=1e-5)
+
+
+def test_visible_and_hidden_ratings_are_scored_apart_of_one_model_each():
+    ratings = random_ratings(3, 25, 30)
+    seen = visible_and_hidden(ratings, ["table2:1", "autorec-user"], 2, device="cpu")
+    assert seen[["preset", "protocol"]].to_numpy().tolist() == [
+        [preset, protocol] for preset in ("table2:1", "autorec-user") for protocol in ("released", "described")
+    ]
+    for row in seen.itertuples():
+        parts = []
+        for seed in range(2):
+            table = evaluate(fit(ratings, FlexConfig.preset(row.preset), row.protocol, seed, device="cpu")).predictions
+            squares = {True: [], False: []}
+            for line in table.itertuples():
+                squares[line.hidden].append((line.actual - line.predicted) ** 2)
+            parts.append([math.sqrt(np.mean(squares[hidden])) for hidden in (False, True)])
+        visible, hidden = np.transpose(parts)
+        assert (row.n, row.visible, row.hidden) == (2, pytest.approx(visible.mean()), pytest.approx(hidden.mean()))
+        assert (row.gap, row.gap_low, row.gap_high) == interval(visible - hidden)
+
+
+def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
+    wild = {"learning_rate": 1e12, "optimizer": "sgd", "activation": "relu", "epochs": 5}
+    own = {"wild": wild, "tame": {"hidden_layers": [2], "epochs": 1}}
+    monkeypatch.setattr(FlexConfig, "preset", classmethod(lambda cls, name: cls.from_dict(own[name])))
+    seen = visible_and_hidden(random_ratings(3, 25, 30), ["wild", "tame"], 1, ["released"], "cpu")
+    assert seen[["preset", "n"]].to_numpy().tolist() == [["tame", 1]]
+    assert math.isnan(seen["gap_low"].iloc[0])
+
+
+def test_thinned_data_have_their_own_floor_and_every_predictor():
+    table = thinned([900, 400], 40, 50, "table2:1", 2, "cpu")
+    predictors = ["released", "closed", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings"]
+    assert table[["ratings", "predictor"]].to_numpy().tolist() == [[n, name] for n in (900, 400) for name in predictors]
+    config = FlexConfig.preset("table2:1")
+    for size, own in table.groupby("ratings"):
+        ratings = load_ratings(f"synthetic:users=40,items=50,ratings={size},seed=0")
+        assert len(ratings) == size
+        assert set(own["floor"]) == {ratings.noise_floor}
+        rows = own.set_index("predictor")
+        assert set(rows["n"]) == {2}
+        for name, protocol in (("released",) * 2, ("closed", ALONE["neither leak"]), ("holdout",) * 2):
+            rmse = [evaluate(fit(ratings, config, protocol, seed, device="cpu")).rmse for seed in range(2)]
+            assert tuple(rows.loc[name, ["mean", "low", "high"]]) == interval(rmse)
+        oracle, item_means = [], []
+        for seed in range(2):
+            test = split_ratings(ratings, config.test_split_rate, seed).test
+            gap = ratings.oracle[test].astype(float) - ratings.values[test]
+            oracle.append(math.sqrt((gap**2).mean()))
+            of_item = [ratings.values[ratings.items == ratings.items[k]].mean(dtype=float) for k in test]
+            item_means.append(math.sqrt(((of_item - ratings.values[test]) ** 2).mean()))
+        assert tuple(rows.loc["oracle", ["mean", "low", "high"]]) == interval(oracle)
+        assert rows.loc["item mean, all ratings", "mean"] == pytest.approx(np.mean(item_means), abs=1e-6)
+        assert rows.loc["item mean, training ratings", "mean"] > rows.loc["item mean, all ratings", "mean"]
+
+
+def hand_evidence(outcome=planted):
+    records, ratings = accuracy_records(outcome), load_ratings(SMALL)
+    seen = pd.DataFrame([
+        {"preset": "autorec-user", "protocol": "released", "n": 2, "visible": 1.0, "hidden": 1.2, "gap": -0.2,
+         "gap_low": -0.3, "gap_high": -0.1},
+    ])  # fmt: skip
+    thin = pd.DataFrame([
+        {"ratings": size, "floor": 0.7, "predictor": name, "n": 2, "mean": rmse, "low": rmse - 0.1, "high": rmse + 0.1}
+        for size, shift in ((500, 0.0), (2000, 0.2))
+        for name, rmse in (("released", 0.6 + shift), ("closed", 1.0), ("holdout", 1.1), ("oracle", 0.71))
+    ])  # fmt: skip
+    steps, apart = step_changes(records, SETS), leaks_apart(records, SETS)
+    return steps, apart, beside_baselines(records, ratings, SETS), seen, thin
+
+
+def test_the_numbers_by_hand():
+    evidence = hand_evidence()
+    numbers = accuracy_numbers(*evidence)
+    steps, apart, beside, *_ = evidence
+    assert numbers["from"] == pytest.approx(0.8)
+    assert numbers["to"] == pytest.approx(0.8 + 1.1 * sum(WORTH.values()))
+    assert (numbers["n_seeds"], numbers["sets"]) == (3, 3)
+    assert numbers["others"] == pytest.approx(0.02 * 1.1)  # of the steps but the means, the input's
+    assert (numbers["means_least"], numbers["means_most"]) == pytest.approx((0.2 * 1.1, 0.3 * 1.1))
+    row = steps.iloc[2]
+    assert [numbers[f"step_test_input{end}"] for end in ("", "_low", "_high")] == [row.change, row.low, row.high]
+    assert numbers["means_alone"] == pytest.approx(-0.11 * 1.1)
+    assert numbers["input_alone_low"] == apart.loc[(apart["leaks"] == "input alone").idxmax(), "low"]
+    own = beside.set_index(["predictor", "fitted_on"])
+    for key, place in {
+        "FlexEncoder_training": ("FlexEncoder", "training ratings"),
+        "item_mean_all": ("item mean", "all ratings"),
+        "user_and_item_biases_training": ("user and item biases", "training ratings"),
+    }.items():
+        assert numbers[key] == own.loc[place, "mean"]
+        assert numbers[f"{key}_high"] == own.loc[place, "high"]
+        assert numbers[f"{key}_gap"] == own.loc[place, "gap"]
+        assert numbers[f"{key}_gap_low"] == own.loc[place, "gap_low"]
+    assert [numbers[f"seen_autorec_user_released{end}"] for end in ("", "_low", "_high")] == [-0.2, -0.3, -0.1]
+    assert (numbers["thin_ratings"], numbers["thin_floor"], numbers["thin_released"]) == (500, 0.7, 0.6)
+    assert [numbers[f"thin_holdout{end}"] for end in ("", "_low", "_high")] == pytest.approx([1.1, 1.0, 1.2])
+
+
+def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
+    evidence = hand_evidence(
+        lambda setting, seed, name: (
+            "diverged" if (setting, name) == (0, ladder()["noise"]) else planted(setting, seed, name)
+        )
+    )
+    numbers = accuracy_numbers(*evidence)
+    assert "from" not in numbers
+    assert "step_means" not in numbers
+    assert (numbers["sets"], numbers["thin_ratings"]) == (2, 500)
+    assert numbers["input_alone"] == pytest.approx(0.02 * 1.1)
+
+
+def test_every_number_of_the_chapters_text_is_there():
+    assert not_told("04_accuracy", accuracy_numbers(*hand_evidence())) == set()
