@@ -33,6 +33,11 @@ def spelled(table, value, low="low", high="high", form="+.3f"):
     return table.apply(text, axis=1) if len(table) else pd.Series([], dtype=str)
 
 
+def spelled_p(p_values):
+    """p-values for reading: a list of texts, "" where there is none."""
+    return ["" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in p_values]
+
+
 def median_interval(values, seed=0, resamples=2000, confidence=CONFIDENCE):
     """(median, low, high), the interval by bootstrap percentiles; NaN where there are no values."""
     values = np.asarray(values, float)

@@ -172,7 +172,9 @@ def test_the_strongest_pairs_leave_rmse_out():
     matrix.loc["LR", "RMSE"] = matrix.loc["RMSE", "LR"] = -0.99
     pairs = strongest_pairs(matrix, 3)
     assert list(pairs.items()) == [(("DrP", "Ep"), -0.375), (("DrP", "NoP"), 0.361), (("NoP", "Ep"), -0.36)]
-    assert len(strongest_pairs(matrix, 200)) == 13 * 12 / 2
+    matrix.loc["DrP"] = matrix.loc[:, "DrP"] = np.nan  # a parameter that never changes
+    assert strongest_pairs(matrix, 1).index.tolist() == [("NoP", "Ep")]
+    assert strongest_pairs(matrix, 66).notna().all()
 
 
 def test_factors_are_levels_in_their_order_with_layers_told_apart():
@@ -480,19 +482,14 @@ def test_settings_centred_three_ways_are_paired_with_themselves():
     assert table[["protocol", "against"]].to_numpy().tolist() == [
         [name, against] for name in ("holdout", "released") for against in ("filled with 3", "not centred")
     ]
-    p_values = []
     for row in table.itertuples():
         by = 2 if row.protocol == "released" else 1
-        gaps = [-0.01 * (setting - 3) * by for setting in range(N_CENTRED)]
-        gaps = np.round(gaps if row.against == "filled with 3" else [-0.1 * by] * N_CENTRED, 12)
-        assert (row.n, row.better) == (
-            N_CENTRED,
-            sum(gap < 0 for gap in gaps) if row.against == "filled with 3" else N_CENTRED,
-        )
+        if row.against == "filled with 3":
+            gaps, better = [-0.01 * (setting - 3) * by for setting in range(N_CENTRED)], N_CENTRED - 4
+        else:
+            gaps, better = [-0.1 * by] * N_CENTRED, N_CENTRED
+        assert (row.n, row.better) == (N_CENTRED, better)
         assert (row.change, row.low, row.high) == pytest.approx(median_interval(gaps), abs=1e-9)
-        p_values.append(row.p)
-    assert max(p_values) <= 1
-    assert table.loc[1, "change"] == pytest.approx(-0.1)
 
 
 def test_differences_of_centring_are_signed_ranks_corrected_over_the_table():
@@ -622,7 +619,7 @@ def test_the_sentences_about_the_log(imports):
     assert numbers["log_outliers"].startswith(
         f"The log's largest RMSE is {highest:.1f}. The largest of the fresh sample"
     )
-    r = columns_r = logged_matrix(report).loc["MeN", "RMSE"]
+    r = logged_matrix(report).loc["MeN", "RMSE"]
     assert f"correlation of mean normalization with RMSE is {r:.2f} (95 % interval" in numbers["log_short"]
     assert numbers["log_short"].endswith("where Figure 4 prints 0.01")
     assert numbers["log_cells"].startswith(f"Of the 91 cells of Figure 4, {numbers['outside']} lie outside")
@@ -635,7 +632,6 @@ def test_the_sentences_about_the_log(imports):
     assert numbers["random_like_log"] == cells_agreement(mixed_design(150, 0), logged_matrix(report))
     for name in ("log_short", "log_cells", "log_design", "log_outliers"):
         assert not re.search(r"[{}\n]|  ", numbers[name])
-    assert math.isfinite(columns_r)
 
 
 def test_every_number_of_the_chapters_text_is_there_with_and_without_the_log(imports):

@@ -134,6 +134,34 @@ def test_the_readmes_numbers_are_those_of_the_committed_results():
     assert f"worth {-glued['leak_means']:.3f} by themselves" in readme
 
 
+def test_the_readmes_numbers_on_the_chapters_are_those_of_the_committed_results():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    chapters = "03_top10", "04_accuracy", "05_correlation", "06_rounding", "07_generalization"
+    best, accuracy, parameters, rounding, larger = map(glued_in, chapters)
+    assert {chapter["dataset"] for chapter in (best, accuracy, parameters, rounding, larger)} == {
+        "ml-latest-small-2016"
+    }
+    assert larger["large"] == "ml-1m"
+    said = [
+        f"{best['near']} of the {best['compared']} sets",
+        f"they have {best['lowest_holdout']:.3f} to {best['highest_holdout']:.3f}",
+        f"{best['item_based_our_ten_released']} are item-based with the leak",
+        f"with the leak, {best['item_based_our_ten_holdout']} without",
+        f"cost {accuracy['step_means']:+.3f} stars",
+        f"({accuracy['step_means_low']:+.3f} to {accuracy['step_means_high']:+.3f})",
+        f"{accuracy['user_and_item_biases_training']:.3f} on held-out ratings",
+        f"best setting {accuracy['FlexEncoder_training']:.3f}",
+        f"{parameters['main1_holdout']:.0f} % of the variance",
+        f"as {parameters['men_printed']:.2f}; in the authors' own log it is {parameters['men_log_pearson']:.2f}",
+        f"cost {rounding['rmse_random_change']:+.3f} stars",
+        f"Spearman {larger['all_holdout']:.2f} ({larger['all_holdout_low']:.2f} to {larger['all_holdout_high']:.2f})",
+        f"over {larger['n_holdout']} settings",
+        f"average {larger['mean_holdout']:.3f} there; the item mean has {larger['item_mean_training']:.3f}",
+    ]
+    assert [words for words in said if words not in readme] == []
+    assert parameters["main1_holdout_factor"] == "MeN"
+
+
 def test_the_readmes_python_runs():
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     small = code.replace('"synthetic"', '"synthetic:users=60,items=90,ratings=1500,seed=1"')

@@ -111,6 +111,29 @@ def test_holdout_does_not_even_look_at_test_values():
     assert np.array_equal(seen, unseen)
 
 
+@pytest.mark.parametrize("pivot", [[0, 1], [1, 0]])
+@pytest.mark.parametrize("protocol", ["holdout", "holdout test_input=visible-centred scored=hidden means=all"])
+def test_centring_by_three_is_training_on_stars_less_three(pivot, protocol):
+    """No entry is masked for being 0, so that nothing tells 3 stars from a missing rating but that it is observed."""
+    ratings, split = random_ratings(4, 20, 25), split_ratings(random_ratings(4, 20, 25), 0.3, seed=1)
+    shifted = ratings.__class__(**{**ratings.__dict__, "values": ratings.values - 3})
+    protocol = Protocol.named(f"{protocol} unseen_fallback=false")
+    config = CONFIG.replace(pivot_indexes=pivot, dense_refeeding=1)
+    three = fit(ratings, config.replace(centring="three"), protocol, 1, split=split, device="cpu")
+    plain = fit(shifted, config.replace(mean_normalization=False), protocol, 1, split=split, device="cpu")
+    rows = fit(ratings, config, protocol, 1, split=split, device="cpu")
+    assert three.history == plain.history != rows.history
+    predicted = evaluate(three).predictions["predicted"].to_numpy()
+    assert predicted == pytest.approx(evaluate(plain).predictions["predicted"].to_numpy() + 3, abs=1e-6)
+    assert set(three.row_means) == {3}
+    assert not three.column_offsets.any()
+    # What is off has nothing to take off, whatever would be.
+    off = fit(
+        ratings, config.replace(centring="three", mean_normalization=False), protocol, 1, split=split, device="cpu"
+    )
+    assert not off.row_means.any()
+
+
 def test_protocols_share_split_and_initial_weights():
     ratings = random_ratings(6)
     models = [fit(ratings, CONFIG.replace(epochs=0), name, seed=9) for name in ("released", "described", "holdout")]

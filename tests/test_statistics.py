@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,12 @@ from flexlib.statistics import (
     bootstrap,
     correlation_interval,
     holm,
+    labelled,
     mean_interval,
     median_interval,
     signed_rank_p,
     spearman,
+    spelled,
 )
 
 
@@ -99,3 +102,21 @@ def test_signed_ranks_are_scipys_without_zeros():
     values = [0.1, 0.3, -0.2, 0.5, 0.4, 0.6, 0.7]
     assert signed_rank_p([*values, 0, math.nan]) == pytest.approx(stats.wilcoxon(values).pvalue)
     assert math.isnan(signed_rank_p(values[:5]))
+
+
+def test_intervals_are_labelled_by_their_name():
+    assert labelled("mean", (2, 1, 3)) == {"mean": 2, "low": 1, "high": 3}
+    assert labelled("gap", (2, 1, 3), "gap_") == {"gap": 2, "gap_low": 1, "gap_high": 3}
+    with pytest.raises(ValueError, match="shorter"):
+        labelled("mean", (2, 1))
+
+
+def test_intervals_are_spelled_out_as_far_as_there_are_any():
+    table = pd.DataFrame({"gap": [-0.1, 0.25, math.nan], "gap_low": [-0.2, math.nan, math.nan],
+                          "gap_high": [0.05, math.nan, math.nan]}, index=[7, 3, 5])  # fmt: skip
+    texts = spelled(table, "gap", "gap_low", "gap_high", ".2f")
+    assert texts.to_dict() == {7: "-0.10 (-0.20 to 0.05)", 3: "0.25", 5: ""}
+    assert (
+        spelled(table.rename(columns={"gap_low": "low", "gap_high": "high"}), "gap")[7] == "-0.100 (-0.200 to +0.050)"
+    )
+    assert spelled(table[:0], "gap").empty

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from flexlib.statistics import holm, mean_interval, signed_rank_p, spelled
+from flexlib.statistics import holm, mean_interval, signed_rank_p, spelled, spelled_p
 from flexlib.study.repetitions import by_setting
 
 RANDOM, POPULAR = "rounded, ties at random", "rounded, ties to the more rated"
@@ -89,4 +89,4 @@ def rounding_numbers(table, random, popular, refeeding):
 def effects_table(effects):
     """`rounding_effects` or `refeeding_effects` for reading: a row a measure, the change with its interval as text."""
     table = effects.assign(change=spelled(effects, "change", form="+.4f")).drop(columns=["low", "high"])
-    return table.round({"before": 4, "after": 4, "p": 4})
+    return table.round({"before": 4, "after": 4}).assign(p=spelled_p(table["p"]))

@@ -1,0 +1,261 @@
+"""The chapter on rounding: measured lists as a table, paired changes and their numbers, on measures made by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import SMALL, not_told, records_of
+from scipy import stats
+
+from flexlib.config import FlexConfig
+from flexlib.data import load_ratings
+from flexlib.lists import measure_lists
+from flexlib.statistics import holm
+from flexlib.study.repetitions import find_records
+from flexlib.study.rounding import (
+    MEASURES,
+    POPULAR,
+    RANDOM,
+    effects_table,
+    list_table,
+    refeeding_effects,
+    rounding_effects,
+    rounding_numbers,
+)
+from flexlib.sweep import Plan
+from flexlib.train import fit
+
+# As the experiment makes them: settings without re-feeding, then pairs with re-feeding, without and with its rounding.
+PLAIN = [FlexConfig(hidden_layers=[size], dense_refeeding=0) for size in (2, 3, 4)]
+PAIRS = [FlexConfig(hidden_layers=[size], dense_refeeding=2, dense_refeeding_rounding=on)
+         for size in (5, 6, 7, 8, 9, 10) for on in (False, True)]  # fmt: skip
+CONFIGS = PLAIN + PAIRS
+KINDS = ("unrounded", RANDOM, POPULAR)
+
+
+def details(setting, seed):
+    """Measures whose values tell where they are from. Rounding adds 0.1, ties to the more rated 0.2 more, and DeFR
+    adds 0.001 times the setting; all with a little noise."""
+    rng = np.random.default_rng([setting, seed])
+    refeeding = 0.001 * setting * (setting >= 3 and (setting - 3) % 2)
+    base = 0.5 + 0.01 * setting + 0.1 * seed
+    lists = {
+        kind: {
+            measure: base + place + shift + refeeding + rng.normal(0, 1e-4) for place, measure in enumerate(MEASURES)
+        }
+        for kind, shift in zip(KINDS, (0, 0.1, 0.3), strict=True)
+    }
+    rmse = {"unrounded": 0.9 + base / 100 + refeeding, "clipped": 0.89 + base / 100, "rounded": 0.92 + base / 100}
+    return {"rmse": rmse, "lists": lists, "same_lists": 1.0 if setting else 0.9,
+            "five_stars": {"unrounded": 0.01 + base / 100, "rounded": 0.03 + base / 100}}  # fmt: skip
+
+
+def measured(status=lambda setting, seed: "ok", found=details, n_seeds=2, configs=CONFIGS):
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], configs, n_seeds, lists=True)
+
+    def end(k, _):
+        setting, seed = k % len(configs), k // len(configs)
+        ended = status(setting, seed)
+        return {"rmse": 0.9, "details": json.dumps(found(setting, seed))} if ended == "ok" else ended
+
+    return list_table(records_of(plan, end))
+
+
+def test_each_measure_of_each_list_is_a_row_that_knows_where_it_is_from():
+    table = measured()
+    assert len(table) == 15 * 2 * (3 * len(MEASURES) + 3 + 2 + 1)
+    keys = ["setting", "seed", "kind", "measure"]
+    assert not table.duplicated(keys).any()
+    values = table.set_index(keys)["value"]
+    for setting, seed in ((0, 0), (4, 1), (14, 1)):
+        found = details(setting, seed)
+        for kind in KINDS:
+            for measure in MEASURES:
+                assert values[setting, seed, kind, measure] == found["lists"][kind][measure]
+        for kind, name in (("unrounded", "unrounded"), (RANDOM, "rounded"), ("clipped", "clipped")):
+            assert values[setting, seed, kind, "rmse"] == found["rmse"][name]
+        for kind, name in (("unrounded", "unrounded"), (RANDOM, "rounded")):
+            assert values[setting, seed, kind, "five_star_predictions"] == found["five_stars"][name]
+        assert values[setting, seed, "unrounded", "same_lists"] == found["same_lists"]
+    by_setting = table.groupby("setting")[["refeeding", "rounded_refeeding", "pair"]].agg(["first", "nunique"])
+    assert (by_setting.xs("nunique", axis=1, level=1) == 1).all(axis=None)
+    assert by_setting["pair"]["first"].tolist() == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13]
+    assert by_setting["refeeding"]["first"].tolist() == [False] * 3 + [True] * 12
+    assert by_setting["rounded_refeeding"]["first"].tolist() == [False] * 3 + [False, True] * 6
+
+
+def test_the_table_is_that_of_lists_that_are_really_measured():
+    config = FlexConfig(hidden_layers=[4], epochs=1, dense_refeeding=0)
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], [config], 1, lists=True)
+    lists = measure_lists(fit(load_ratings(SMALL), config, "holdout", 0, device="cpu"))
+    table = list_table(records_of(plan, lambda *_: {"rmse": 0.9, "details": json.dumps(lists)}))
+    assert set(table["kind"]) == {*KINDS, "clipped"} == {*lists["lists"], "clipped"}
+    assert set(MEASURES) == set(lists["lists"]["unrounded"])
+    assert table.loc[(table["kind"] == POPULAR) & (table["measure"] == "gini"), "value"].tolist() == [
+        lists["lists"][POPULAR]["gini"]
+    ]
+
+
+def test_runs_that_did_not_end_well_have_no_lists_and_unknown_measures_no_value():
+    def bare(setting, seed):
+        found = details(setting, seed)
+        for of in found["lists"].values():
+            of["distance"] = None
+        return found
+
+    table = measured(lambda setting, seed: {(1, 0): "diverged", (2, 1): "skipped"}.get((setting, seed), "ok"), bare)
+    assert sorted(set(zip(table["setting"], table["seed"], strict=True)))[:5] == [
+        (0, 0),
+        (0, 1),
+        (1, 1),
+        (2, 0),
+        (3, 0),
+    ]
+    assert table.loc[table["measure"] == "distance", "value"].isna().all()
+    assert "distance" not in rounding_effects(table, RANDOM).index
+    assert "gini" in rounding_effects(table, RANDOM).index
+
+
+def by_hand(before_kind, after_kind, of):
+    """The paired differences of the settings without DeFR, each the mean of its seeds, by plain loops."""
+    gaps = []
+    for setting, config in enumerate(CONFIGS):
+        if not config.dense_refeeding_rounding:
+            pairs = [
+                (of(details(setting, seed), before_kind), of(details(setting, seed), after_kind)) for seed in (0, 1)
+            ]
+            gaps.append(sum(after - before for before, after in pairs) / 2)
+    return np.array(gaps)
+
+
+@pytest.mark.parametrize("kind", [RANDOM, POPULAR])
+def test_rounding_is_paired_by_setting_over_means_of_seeds(kind):
+    effects = rounding_effects(measured(), kind)
+    known = [*MEASURES, "rmse", "five_star_predictions"] if kind == RANDOM else list(MEASURES)
+    assert sorted(effects.index) == sorted(known)
+    assert set(effects["n"]) == {9}  # the re-fed settings with DeFR are left out
+    p_values = {}
+    for measure in effects.index:
+        row = effects.loc[measure]
+        if measure in MEASURES:
+            gaps = by_hand("unrounded", kind, lambda found, name, own=measure: found["lists"][name][own])
+        else:
+            part = "rmse" if measure == "rmse" else "five_stars"
+            gaps = by_hand("unrounded", "rounded", lambda found, name, own=part: found[own][name])
+        if gaps.std() > 1e-9:
+            span = stats.ttest_1samp(gaps, 0).confidence_interval()
+            assert (row["low"], row["high"]) == pytest.approx((span.low, span.high))
+        assert row["change"] == pytest.approx(gaps.mean())
+        assert row["after"] - row["before"] == pytest.approx(row["change"])
+        p_values[measure] = stats.wilcoxon(np.round(gaps, 12)).pvalue
+    assert effects["p"].to_numpy() == pytest.approx(holm([p_values[measure] for measure in effects.index]))
+    # Of 9 settings the mean place is (0 + 1 + 2 + 3 + 5 + ... + 13) / 9 = 17 / 3, of two seeds 0.05.
+    assert effects.loc["five_stars", "before"] == pytest.approx(0.5 + 0.01 * 17 / 3 + 0.05, abs=1e-3)
+
+
+def test_a_kind_may_be_compared_with_another_than_the_unrounded():
+    effects = rounding_effects(measured(), RANDOM, than="clipped")
+    assert effects.index.tolist() == ["rmse"]
+    assert effects.loc["rmse", "change"] == pytest.approx(0.03)
+    assert rounding_effects(measured(), "clipped").loc["rmse", "n"] == 9
+
+
+def test_what_was_rounded_nowhere_has_no_effects():
+    assert rounding_effects(measured(), "unknown").empty
+    effects = refeeding_effects(measured(configs=PLAIN))
+    assert effects.empty
+    assert effects.columns.tolist() == ["n", "before", "after", "change", "low", "high", "p"]
+
+
+def test_one_seed_is_a_mean_of_its_own():
+    effects = rounding_effects(measured(n_seeds=1), RANDOM)
+    assert effects.loc["gini", "change"] == pytest.approx(0.1, abs=1e-3)
+    assert effects.loc["gini", "n"] == 9
+
+
+def test_rounding_of_what_is_fed_back_is_paired_with_the_same_setting_without():
+    effects = refeeding_effects(measured())
+    assert sorted(effects.index) == sorted([*MEASURES, "rmse", "five_star_predictions"])
+    assert set(effects["n"]) == {6}
+    # DeFR is on in settings 4, 6, ... 14: 0.001 times that, and 0.01 for the next setting's place, / 100 in the RMSE.
+    gaps = np.array([0.001 * setting for setting in range(4, 15, 2)]) + 0.01 / 100
+    row = effects.loc["rmse"]
+    assert row["change"] == pytest.approx(gaps.mean())
+    span = stats.ttest_1samp(gaps, 0).confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((span.low, span.high))
+    assert row["before"] == pytest.approx(0.9 + (0.5 + 0.01 * 8 + 0.05) / 100)
+    assert effects.loc["gini", "change"] == pytest.approx(0.01 + 0.001 * 9, abs=2e-4)
+    p_values = [stats.wilcoxon(gaps).pvalue] * len(effects)
+    assert effects["p"].to_numpy() == pytest.approx(holm(p_values))
+
+
+def test_a_re_fed_setting_that_never_ends_well_on_one_side_has_no_pair():
+    table = measured(lambda setting, seed: "diverged" if setting in (4, 7) else "ok")
+    assert set(refeeding_effects(table)["n"]) == {4}
+
+
+@pytest.mark.xfail(strict=True, reason="each side is the mean of all splits that it ended on, not of those of both")
+def test_re_fed_settings_are_compared_on_the_splits_that_both_ended_on():
+    """Seed 1 is 0.1 worse in every measure: a setting that lost it on one side only must not look better for it."""
+    table = measured(lambda setting, seed: "diverged" if (setting, seed) == (4, 1) else "ok")
+    assert refeeding_effects(table).loc["gini", "change"] == pytest.approx(0.01 + 0.001 * 9, abs=2e-3)
+
+
+def numbers_of(table):
+    effects = [rounding_effects(table, RANDOM), rounding_effects(table, POPULAR), refeeding_effects(table)]
+    return rounding_numbers(table, *effects), effects
+
+
+def test_the_numbers_by_hand():
+    table = measured()
+    numbers, (random, popular, refeeding) = numbers_of(table)
+    assert (numbers["settings"], numbers["n_seeds"], numbers["runs"]) == (9, 2, 30)
+    assert numbers["same_lists"] == pytest.approx(100 * (28 + 2 * 0.9) / 30)
+    for name in ("before", "after", "change", "low", "high"):
+        assert numbers[f"rmse_random_{name}"] == random.loc["rmse", name]
+        assert numbers[f"coverage_random_{name}"] == 100 * random.loc["coverage", name]  # shares are in per cent
+        assert numbers[f"five_star_predictions_random_{name}"] == 100 * random.loc["five_star_predictions", name]
+        assert numbers[f"novelty_popular_{name}"] == popular.loc["novelty", name]
+        assert numbers[f"entropy_refeeding_{name}"] == refeeding.loc["entropy", name]
+    assert (numbers["gini_refeeding_n"], numbers["gini_refeeding_p"]) == (6, refeeding.loc["gini", "p"])
+    assert numbers["coverage_random_p"] == random.loc["coverage", "p"] <= 1
+    assert numbers["rmse_clipped_change"] == pytest.approx(-0.01 - 0.001 * 0)
+    assert numbers["rmse_grid_change"] == pytest.approx(0.03)
+    assert numbers["rmse_random_change"] == pytest.approx(0.02)
+
+
+def test_rounding_costs_what_an_even_error_over_half_a_star_adds():
+    rng = np.random.default_rng(0)
+    numbers, _ = numbers_of(measured())
+    before = numbers["rmse_random_before"]
+    errors = rng.normal(0, before, 400_000)
+    with_grid = errors + rng.uniform(-0.25, 0.25, len(errors))
+    expected = math.sqrt((with_grid**2).mean()) - math.sqrt((errors**2).mean())
+    assert numbers["rmse_expected"] == pytest.approx(expected, abs=5e-4)
+    assert numbers["rmse_expected"] > 0.01
+
+
+def test_effects_are_spelled_out_for_reading():
+    table = effects_table(rounding_effects(measured(), RANDOM))
+    row = rounding_effects(measured(), RANDOM).loc["gini"]
+    assert table.loc["gini", "change"] == f"{row['change']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
+    assert table.columns.tolist() == ["n", "before", "after", "change", "p"]
+    assert table.loc["gini", "before"] == round(row["before"], 4)
+
+
+def test_every_number_of_the_chapters_text_is_there():
+    assert not_told("06_rounding", numbers_of(measured())[0]) == set()
+
+
+def test_the_chapters_own_runs_are_measured():
+    """Made now, from a sample made now: lists of a few settings under the leak-free protocol."""
+    fresh = records_of(Plan.sweep(SMALL, ("holdout",), 12, 0), lambda k, _: {"rmse": 0.9, "rmse_first_half": 0.9})
+    records = find_records("rounding", SMALL, n_seeds=1, records=fresh, device="cpu", max_seconds=0.05)
+    table = list_table(records)
+    assert set(table["kind"]) == {*KINDS, "clipped"}
+    effects = rounding_effects(table, RANDOM)
+    assert effects.loc["five_star_predictions", "change"] >= 0
+    same = table.loc[table["measure"] == "same_lists", "value"]
+    assert len(same) == (records["status"] == "ok").sum() > 0
+    assert same.min() == 1

@@ -1,0 +1,333 @@
+"""The chapter on generalization: runs matched across data sets, how their ranks agree, and Table 2's sets on others."""
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SMALL, not_told, records_of
+from scipy import stats
+
+from flexlib.config import PUBLISHED_RMSE, FlexConfig
+from flexlib.data import load_ratings, split_ratings
+from flexlib.plans import TABLE_2, experiment
+from flexlib.study.correlation import PUBLISHED
+from flexlib.study.transfer import (
+    GROUPS,
+    WITHIN,
+    best_carried_over,
+    match_runs,
+    mean_lines,
+    rank_agreement,
+    reference_rmse,
+    sets_on,
+    sets_table,
+    transfer_numbers,
+)
+from flexlib.sweep import Plan
+
+PLAN = Plan.sweep(SMALL, ("released", "holdout"), 120, 0)
+CONFIGS = [FlexConfig.from_dict(config) for config in PLAN.configs]
+RATES = [config.test_split_rate for config in CONFIGS]
+
+
+def noise(k, which):
+    return np.random.default_rng([k, which]).normal()
+
+
+def on(which):
+    """Records on the smaller (0) or the larger set (1): in part alike, in part not; some runs do not end well."""
+
+    def outcome(k, protocol):
+        if k % 9 == 2 + which or (protocol == "released" and k % 13 == 5):
+            return "diverged" if k % 2 else "skipped"
+        rmse = 1 + 0.3 * noise(k, 2) + 0.2 * noise(k, which) + (0 if CONFIGS[k].mean_normalization else 1)
+        return {"rmse": rmse, "rmse_first_half": rmse + 0.1 * noise(k, 3), "rmse_second_half": rmse}
+
+    return records_of(PLAN, outcome)
+
+
+RECORDS = on(0), on(1)
+
+
+def test_runs_are_matched_that_ended_well_on_both_sets():
+    for protocol in PLAN.protocols:
+        matched = match_runs(*RECORDS, protocol)
+        rows = [
+            {row["run"]: row for row in table[table["protocol"] == protocol].to_dict("records")} for table in RECORDS
+        ]
+        both = [k for k in range(120) if rows[0][k]["status"] == rows[1][k]["status"] == "ok"]
+        assert matched["run"].tolist() == both
+        assert len(both) < 110
+        assert matched["small"].tolist() == [rows[0][k]["rmse"] for k in both]
+        assert matched["big"].tolist() == [rows[1][k]["rmse"] for k in both]
+        assert matched["small_first_half"].tolist() == [rows[0][k]["rmse_first_half"] for k in both]
+        assert matched["test_split_rate"].tolist() == [RATES[k] for k in both]
+
+
+def test_fewer_runs_on_one_set_are_matched_by_their_number():
+    few = RECORDS[1][RECORDS[1]["run"] < 30].sample(frac=1, random_state=0)
+    matched = match_runs(RECORDS[0], few, "holdout")
+    assert matched["run"].max() < 30
+    assert matched["run"].tolist() == match_runs(RECORDS[0], RECORDS[1], "holdout")["run"].tolist()[: len(matched)]
+
+
+def table_of(small, big, first=None, **columns):
+    """Matched runs by hand."""
+    known = {"run": range(len(small)), "small": small, "big": big, "small_first_half": first or small,
+             "mean_normalization": True, "pivot_indexes": "[1, 0]", "test_split_rate": 0.3}  # fmt: skip
+    return pd.DataFrame(known | columns)
+
+
+def test_ranks_are_compared_within_each_group():
+    matched = match_runs(*RECORDS, "holdout")
+    table = rank_agreement(matched).set_index("group")
+    assert table.index.tolist() == list(GROUPS)
+    rows = matched.to_dict("records")
+    ascending = sorted(row["small"] for row in rows)
+    centred = [row for row in rows if row["mean_normalization"]]
+    chosen = {
+        "all settings": rows,
+        "with mean normalization": centred,
+        "item-based, with mean normalization": [r for r in centred if r["pivot_indexes"] == "[1, 0]"],
+        "user-based, with mean normalization": [r for r in centred if r["pivot_indexes"] == "[0, 1]"],
+        "the best quarter on the smaller set": [r for r in rows if r["small"] <= ascending[(len(rows) - 1) // 4]],
+        "the best tenth on the smaller set": [r for r in rows if r["small"] <= ascending[(len(rows) - 1) // 10]],
+    }  # fmt: skip
+    for group, own in chosen.items():
+        expected = stats.spearmanr([r["small"] for r in own], [r["big"] for r in own]).statistic
+        assert table.loc[group, "n"] == len(own)
+        assert table.loc[group, "spearman"] == pytest.approx(expected)
+        assert -1 <= table.loc[group, "low"] <= expected <= table.loc[group, "high"] <= 1
+    assert 5 < table.loc["the best tenth on the smaller set", "n"] < 15
+    # The bootstrap's interval is about as wide as Fisher's.
+    rho, low, high = table.loc["all settings", ["spearman", "low", "high"]]
+    half = 1.96 / math.sqrt(len(rows) - 3)
+    assert (low, high) == pytest.approx(
+        (math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)), abs=0.05
+    )
+
+
+def test_ranks_among_those_of_one_split_rate_leave_its_own_effect_out():
+    rng, rate = np.random.default_rng(0), np.repeat([0.1, 0.2, 0.3, 0.4], 50)
+    alone = table_of(10 * rate + rng.normal(0, 0.1, 200), 10 * rate + rng.normal(0, 0.1, 200), test_split_rate=rate)
+    table = rank_agreement(alone).set_index("group")
+    assert table.loc["all settings", "spearman"] > 0.9
+    assert table.loc[WITHIN, "low"] < 0 < table.loc[WITHIN, "high"]
+    common = rng.normal(0, 0.1, 200)
+    shared = table_of(10 * rate + common, common - 10 * rate, test_split_rate=rate)
+    table = rank_agreement(shared).set_index("group")
+    assert table.loc["all settings", "spearman"] < -0.5
+    assert table.loc[WITHIN, ["n", "spearman", "low", "high"]].tolist() == pytest.approx([200, 1, 1, 1])
+
+
+def test_ranks_within_a_rate_are_shares_so_that_rates_of_few_and_many_runs_mix():
+    """Three runs of one rate and six of the other, both in the same order on both sets: no rate is ahead."""
+    rates = [0.1] * 3 + [0.2] * 6
+    table = rank_agreement(table_of([1, 2, 3, *range(11, 17)], [21, 22, 23, *range(1, 7)], test_split_rate=rates))
+    assert table.set_index("group").loc[WITHIN, "spearman"] == pytest.approx(1)
+
+
+def test_groups_of_fewer_than_three_have_no_correlation():
+    table = rank_agreement(
+        table_of([1.0, 2.0, 3.0, 4.0], [1.0, 3.0, 2.0, 4.0], mean_normalization=[True, True, False, False])
+    )
+    table = table.set_index("group")
+    assert table["n"].tolist() == [4, 4, 2, 2, 0, 1, 1]
+    assert table.loc["all settings", "spearman"] == pytest.approx(0.8)
+    assert table.iloc[2:][["spearman", "low", "high"]].isna().all(axis=None)
+    nothing = rank_agreement(match_runs(RECORDS[0][:0], RECORDS[1], "holdout"))
+    assert nothing["n"].tolist() == [0] * 7
+    assert nothing["spearman"].isna().all()
+
+
+def test_the_best_of_the_smaller_set_are_followed_to_the_larger():
+    # Chosen by the validation half: runs 3, 0, 4; not by the RMSE, by which run 2 is the best.
+    table = table_of([0.9, 1.0, 0.5, 0.8, 1.1], [0.95, 0.85, 1.2, 0.9, 0.99], first=[0.7, 1.0, 1.3, 0.6, 0.8])
+    found = best_carried_over(table, {"item_mean": 0.97, "biases": 0.9}, n=3)
+    assert found == {
+        "matched": 5, "n": 3, "rank_first": 2, "rmse_first": 0.9, "mean_n": pytest.approx((0.9 + 0.95 + 0.99) / 3),
+        "best_big": 0.85, "median_big": 0.95, "below_item_mean": 2, "below_biases": 0,
+    }  # fmt: skip
+    everything = best_carried_over(table, {"biases": 2.0})
+    assert (everything["n"], everything["below_biases"], everything["mean_n"]) == (
+        5,
+        5,
+        pytest.approx(table["big"].mean()),
+    )
+    assert best_carried_over(table_of([1.0, 2.0], [0.9, 0.9]), {})["rank_first"] == 1  # a tie is not lost
+
+
+def test_without_a_match_nothing_is_carried_over():
+    found = best_carried_over(table_of([], []), {"biases": 0.9})
+    assert (found["matched"], found["n"], found["below_biases"]) == (0, 0, 0)
+    assert all(math.isnan(found[name]) for name in ("rmse_first", "mean_n", "best_big", "median_big"))
+
+
+SETS = ("table2:1", "table2:2", "table2:7")
+RATINGS = load_ratings(SMALL)
+
+
+def end_of(setting, seed, protocol):
+    if protocol == "released" and (setting, seed) in ((1, 0), (1, 1), (2, 1)):
+        return "diverged"
+    return {"released": 0.9, "described": 1.0, "holdout": 1.1}[protocol] + 0.02 * setting + 0.01 * seed
+
+
+def sets_records(sets=SETS, n_seeds=2, outcome=end_of):
+    plan = experiment("table2", SMALL, n_seeds=n_seeds, sets=sets)
+    return records_of(plan, lambda k, name: outcome(k % len(sets), k // len(sets), name))
+
+
+def item_mean_rmse(rate, seed, leak):
+    """RMSE over the test ratings of the mean of each item's ratings, by loops."""
+    split, squares = split_ratings(RATINGS, rate, seed), []
+    used = np.arange(len(RATINGS)) if leak else split.train
+    values = RATINGS.values.astype(float)
+    for test in split.test:
+        own = values[used][RATINGS.items[used] == RATINGS.items[test]]
+        squares.append((values[test] - (own.mean() if len(own) else values[used].mean())) ** 2)
+    return math.sqrt(np.mean(squares))
+
+
+def test_sets_stand_beside_the_item_mean_of_the_same_splits_and_the_same_leak():
+    summary = sets_on(sets_records(), dataclasses.replace(RATINGS, name="ml-1m"), SETS)
+    rows = summary.set_index(["set", "protocol"])
+    assert len(rows) == 9
+    assert rows["published"].tolist() == [PUBLISHED["figure5"]["ml-1m"][k] for k in (0, 1, 6) for _ in range(3)]
+    for (name, protocol), row in rows.iterrows():
+        setting, rate = SETS.index(name), FlexConfig.preset(name).test_split_rate
+        means = [item_mean_rmse(rate, seed, protocol != "holdout") for seed in (0, 1)]
+        assert row["item_mean"] == pytest.approx(np.mean(means), abs=1e-6)
+        ends = {seed: end_of(setting, seed, protocol) for seed in (0, 1)}
+        ends = {seed: rmse for seed, rmse in ends.items() if rmse != "diverged"}
+        assert (row["n"], row["diverged"], row["setting"]) == (len(ends), 2 - len(ends), setting)
+        if not ends:
+            assert row[["mean", "low", "gap", "gap_high"]].isna().all()
+            continue
+        assert row["mean"] == pytest.approx(np.mean(list(ends.values())))
+        gaps = [rmse - means[seed] for seed, rmse in ends.items()]
+        assert row["gap"] == pytest.approx(np.mean(gaps), abs=1e-6)
+        if len(gaps) == 2:
+            span = stats.ttest_1samp(gaps, 0).confidence_interval()
+            assert (row["gap_low"], row["gap_high"]) == pytest.approx((span.low, span.high), abs=1e-5)
+        else:
+            assert math.isnan(row["gap_low"])
+    assert sets_on(sets_records(), RATINGS, SETS)["published"].isna().all()
+
+
+def test_the_item_means_lines_are_means_over_the_sets():
+    summary = sets_on(sets_records(), RATINGS, SETS)
+    rates = [FlexConfig.preset(name).test_split_rate for name in SETS]
+    for (word, (value, protocol)), leak in zip(mean_lines(summary).items(), (True, False), strict=True):
+        assert protocol == ("released" if leak else "holdout")
+        assert ("leaks" in word) == leak
+        assert value == pytest.approx(
+            np.mean([item_mean_rmse(rate, seed, leak) for rate in rates for seed in (0, 1)]), abs=1e-6
+        )
+
+
+def test_the_table_of_sets_is_for_reading():
+    table = sets_table(sets_on(sets_records(), RATINGS, SETS))
+    assert table.loc[("table2:2", "released"), ["published", "n", "diverged", "rmse", "gap"]].tolist() == [
+        "",
+        0,
+        2,
+        "",
+        "",
+    ]
+    assert table.loc[("table2:7", "released"), "rmse"] == "0.940"
+    assert re.fullmatch(r"1\.105 \(1\.041 to 1\.169\)", table.loc[("table2:1", "holdout"), "rmse"])
+    assert re.fullmatch(r"[+-]0\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", table.loc[("table2:1", "holdout"), "gap"])
+
+
+def test_reference_rmse_is_of_held_out_ratings():
+    found = reference_rmse(RATINGS, 2)
+    assert found["item_mean"] == pytest.approx(np.mean([item_mean_rmse(0.3, seed, False) for seed in (0, 1)]), abs=1e-6)
+    assert list(found) == ["item_mean", "biases"]
+    assert found["biases"] < found["item_mean"]
+    assert reference_rmse(RATINGS, 1, 0.1)["item_mean"] == pytest.approx(item_mean_rmse(0.1, 0, False), abs=1e-6)
+
+
+def test_figure_5_is_the_papers(papers_figures):
+    part = papers_figures[papers_figures.index("## Figure 5") :]
+    part = part[: part.index("(the `1m` column")].partition("by Table 2's set number:")[2]
+    printed = {int(number): float(rmse) for number, rmse in re.findall(r"(\d+) (0\.\d{3})", part)}
+    assert [printed[number] for number in range(1, 11)] == PUBLISHED["figure5"]["ml-1m"]
+    claim = re.search(r"all below (0\.\d+), mean (0\.\d+), set 1 still best at (0\.\d+)", papers_figures)
+    claimed = [PUBLISHED["figure5"]["all_below"], PUBLISHED["figure5"]["mean"], printed[1]]
+    assert [float(text) for text in claim.groups()] == claimed
+
+
+LOWS = {"item_mean": 1.5, "biases": 0.8}
+
+
+@pytest.fixture(scope="module")
+def carried_over():
+    """What `rank_agreement` and `best_carried_over` give under each protocol."""
+    matched = {name: match_runs(*RECORDS, name) for name in PLAN.protocols}
+    carried = {name: best_carried_over(table, LOWS) for name, table in matched.items()}
+    return {name: rank_agreement(table) for name, table in matched.items()}, carried
+
+
+def numbers_of(carried_over, outcome=end_of):
+    summary = sets_on(sets_records(TABLE_2, outcome=outcome), RATINGS)
+    return transfer_numbers(summary, *carried_over, LOWS), summary
+
+
+def test_the_numbers_by_hand(carried_over):
+    numbers, summary = numbers_of(carried_over)
+    assert (numbers["item_mean"], numbers["biases"], numbers["n_seeds"]) == (1.5, 0.8, 2)
+    # Figure 5 has 0.983, 0.981, 0.981 and 0.982.
+    assert (numbers["printed_above"], numbers["claimed_below"], numbers["claimed_mean"]) == (4, 0.98, 0.961)
+    assert numbers["claimed_first"] == 0.894
+    order = stats.spearmanr([PUBLISHED_RMSE[name] for name in TABLE_2], PUBLISHED["figure5"]["ml-1m"]).statistic
+    assert numbers["printed_order"] == pytest.approx(order)
+    assert numbers["printed_order_low"] == pytest.approx(math.tanh(math.atanh(order) - 1.959964 / math.sqrt(7)))
+    assert numbers["printed_order_high"] == pytest.approx(math.tanh(math.atanh(order) + 1.959964 / math.sqrt(7)))
+    lines = [value for value, _ in mean_lines(summary).values()]
+    assert [numbers["item_mean_all"], numbers["item_mean_training"]] == lines
+    rows = summary.set_index(["protocol", "setting"])
+    assert (numbers["compared_released"], numbers["compared_holdout"]) == (9, 10)
+    # As released set k has 0.905 + 0.02 (k - 1), but set 2 nothing and set 3 its first split alone.
+    ours = [0.905 + 0.02 * k - 0.005 * (k == 2) for k in range(10) if k != 1]
+    assert numbers["mean_released"] == pytest.approx(np.mean(ours))
+    assert numbers["below_released"] == sum(rmse < 0.98 for rmse in ours) == 3
+    assert numbers["below_holdout"] == 0
+    assert numbers["beaten_holdout"] == (rows.loc["holdout", "gap_high"] < 0).sum()
+    assert numbers["set_1_holdout"] == pytest.approx(1.105)
+    assert (numbers["set_1_holdout_low"], numbers["set_1_holdout_high"]) == tuple(
+        rows.loc[("holdout", 0), ["low", "high"]]
+    )
+    assert (numbers["set_1_place_released"], numbers["set_1_place_holdout"]) == (1, 1)
+    names = ("all", "within", "centred", "item", "user", "quarter", "tenth")
+    for protocol, table in carried_over[0].items():
+        for name, (_, row) in zip(names, table.iterrows(), strict=True):
+            found = [numbers[f"{name}_{protocol}{end}"] for end in ("", "_low", "_high", "_n")]
+            assert found == row[["spearman", "low", "high", "n"]].tolist()
+        for name, value in carried_over[1][protocol].items():
+            if name != "n":
+                assert numbers[f"{name}_{protocol}"] == value
+
+
+@pytest.mark.xfail(strict=True, reason="how many are chosen, also called n, takes its place")
+def test_the_number_of_settings_of_the_chapters_answer_is_that_of_all_matched_ones(carried_over):
+    (numbers, _), (agreement, carried) = numbers_of(carried_over), carried_over
+    for protocol in PLAN.protocols:
+        assert numbers[f"n_{protocol}"] == agreement[protocol]["n"].iloc[0] == carried[protocol]["matched"] > 10
+
+
+def test_sets_beat_the_item_mean_where_the_whole_interval_is_below_it(carried_over):
+    def outcome(setting, seed, _):
+        return 0.5 + (setting == 3) * seed * 0.5 + 0.001 * seed - 0.01 * setting
+
+    numbers, _ = numbers_of(carried_over, outcome)
+    # Set 4's splits are half a star apart: lower on average, but not clearly so. It is the only one behind set 1.
+    assert (numbers["beaten_holdout"], numbers["beaten_described"]) == (9, 9)
+    assert numbers["set_1_place_holdout"] == 9
+
+
+def test_every_number_of_the_chapters_text_is_there(carried_over):
+    assert not_told("07_generalization", numbers_of(carried_over)[0]) == set()
