@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flexlib.baselines import row_mean_rmse
 from flexlib.config import FlexConfig, FlexError
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings
@@ -30,7 +31,8 @@ ALONE = {
 }
 
 BEST = 10  # of a sweep, as in Table 2
-LISTED, CENTRED = 12, 16  # settings of a sweep whose lists are measured (with re-feeding, and without), or centring
+LISTED, CENTRED = 12, 48  # settings of a sweep whose lists are measured (with re-feeding, and without), or centring
+LEARNED = 0.01  # stars below the row means' RMSE, from which on a network counts as having learned something
 CHEAP_SECONDS = 4.0  # of the estimate of such a setting
 
 
@@ -83,23 +85,36 @@ def rounding(dataset, n_seeds=3, records=None, **options):
 
 
 def choose_usable(records, ratings, refeeding, n=LISTED):
-    """Of a sweep's settings with or without re-feeding the first n that ended under `holdout` with a validation RMSE
-    below 1 star and are estimated at `CHEAP_SECONDS` or less, with both roundings off."""
-    own = records[(records["protocol"] == "holdout") & (records["rmse_first_half"] < 1)]
+    """Of a sweep's settings with or without re-feeding the first n that have learned something under `holdout` and are
+    estimated at `CHEAP_SECONDS` or less, with both roundings off. Learned: the validation RMSE is `LEARNED` or more
+    below that of the row means."""
+    own = records[(records["protocol"] == "holdout") & (records["status"] == "ok")]
     own = own[(own["dense_refeeding"] > 0) == refeeding]
-    off = {"prediction_rounding": False, "dense_refeeding_rounding": False}
-    configs = [config_of(row).replace(**off) for _, row in own.iterrows()]
-    return [config for config in configs if estimate_cost(config, ratings).seconds <= CHEAP_SECONDS][:n]
+    floors = {
+        (pivot, rate): row_mean_rmse(ratings, pivot == "[1, 0]", rate) - LEARNED
+        for pivot, rate in own[["pivot_indexes", "test_split_rate"]].drop_duplicates().itertuples(index=False)
+    }
+    off, configs = {"prediction_rounding": False, "dense_refeeding_rounding": False}, []
+    for _, row in own.iterrows():
+        config = config_of(row).replace(**off)
+        if row["rmse_first_half"] <= floors[row["pivot_indexes"], row["test_split_rate"]] and _is_cheap(
+            config, ratings
+        ):
+            configs.append(config)
+    return configs[:n]
+
+
+def _is_cheap(config, ratings):
+    return estimate_cost(config, ratings).seconds <= CHEAP_SECONDS
 
 
 def centring(dataset, n_seeds=3, records=None, **options):
-    """A sweep's first cheap settings: centred by row means, missing entries filled with 3, and not centred."""
+    """A sweep's first cheap settings, each centred by row means and with missing entries filled with 3."""
     ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
     configs = [config_of(row) for _, row in records.drop_duplicates("run").iterrows()]
-    cheap = [config for config in configs if estimate_cost(config, ratings).seconds <= CHEAP_SECONDS]
-    ways = ({"centring": "rows"}, {"centring": "three"}, {"mean_normalization": False})
-    configs = [config.replace(**{"mean_normalization": True} | way) for config in cheap[:CENTRED] for way in ways]
-    return Plan.repeat("centring", dataset, ("released", "holdout"), configs, n_seeds, **options)
+    cheap = [config.replace(mean_normalization=True) for config in configs if _is_cheap(config, ratings)][:CENTRED]
+    configs = [config.replace(centring=way) for config in cheap for way in ("rows", "three")]
+    return Plan.repeat("centring", dataset, ("holdout",), configs, n_seeds, **options)
 
 
 # Each takes the data set and the number of seeds; `records`, of a sweep, where it chooses from them.
