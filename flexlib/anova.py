@@ -17,11 +17,12 @@ class ForestAnova:
     Optuna's `FanovaImportanceEvaluator`, which has no pairs.
     """
 
-    def __init__(self, codes, levels, values, seed=0, trees=TREES):
-        """codes: (n, factors) table of levels, from 0. levels: the names of each factor's. values: (n,) explained."""
+    def __init__(self, codes, levels, values, seed=0, trees=TREES, leaf=1):
+        """codes: (n, factors) table of levels, from 0. levels: the names of each factor's. values: (n,) explained.
+        leaf: the least number of values in a leaf."""
         self.names, sizes = list(codes.columns), [len(levels[name]) for name in codes.columns]
         self.ends = np.cumsum([0, *sizes])
-        forest = RandomForestRegressor(trees, max_depth=64, min_samples_leaf=1, random_state=seed, n_jobs=1)
+        forest = RandomForestRegressor(trees, max_depth=64, min_samples_leaf=leaf, random_state=seed, n_jobs=1)
         forest.fit(codes.to_numpy(float), np.asarray(values, float))
         self.trees = [self._averages(*_leaves(tree.tree_, sizes)) for tree in forest.estimators_]
 

@@ -38,8 +38,8 @@ def biases(ratings, used):
 
 
 def row_mean_rmse(ratings, item_based, test_split_rate, seed=0):
-    """RMSE over the test ratings of a split of predicting each by the mean of its row's training ratings, which is what a
-    centred network that has learned nothing predicts."""
+    """RMSE over the test ratings of a split of predicting each by the mean of its row's training ratings, which is what
+    a centred network that has learned nothing predicts."""
     split = split_ratings(ratings, test_split_rate, seed)
     predicted = (item_mean if item_based else user_mean)(ratings, split.train)
     return errors(ratings.values[split.test].astype(np.float64), predicted[split.test])[0]

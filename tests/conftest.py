@@ -44,16 +44,17 @@ def random_ratings(seed, n_users=7, n_items=9, share=0.5):
 
 def records_of(plan, outcome):
     """A plan's table of records without a run: `outcome(k, protocol)` is run k's RMSE, the status of a run without one,
-    or the fields of a run that ended well."""
+    or the fields of its record that matter."""
     ratings, records = load_ratings(plan.dataset), []
     for k in range(len(plan.configs)):
         for protocol in plan.protocols:
             found = outcome(k, protocol)
-            blank = blank_record(plan, ratings, k, protocol, 1.0, found if isinstance(found, str) else "ok")
-            if not isinstance(found, str):
-                blank |= {"mae": 0.5, "seconds": 1.0, "device": "cpu"}
-                blank |= found if isinstance(found, dict) else {"rmse": found}
-            records.append(blank)
+            found = (
+                {"status": found} if isinstance(found, str) else found if isinstance(found, dict) else {"rmse": found}
+            )
+            blank = blank_record(plan, ratings, k, protocol, 1.0, found.get("status", "ok"))
+            blank |= {"mae": 0.5, "seconds": 1.0, "device": "cpu"} if blank["status"] == "ok" else {}
+            records.append(blank | found)
     return to_table(records, plan.key)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -174,8 +175,10 @@ def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
 
 def test_thinned_data_have_their_own_floor_and_every_predictor():
     table = thinned([900, 400], 40, 50, "table2:1", 2, "cpu")
-    predictors = ["released", "closed", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings"]
-    assert table[["ratings", "predictor"]].to_numpy().tolist() == [[n, name] for n in (900, 400) for name in predictors]
+    predictors = ["released", "closed", "holdout", "oracle", "released less oracle", "item mean, all ratings",
+                  "item mean, training ratings"]  # fmt: skip
+    assert set(zip(table["ratings"], table["predictor"], strict=True)) == set(product((900, 400), predictors))
+    assert len(table) == 2 * len(predictors)
     config = FlexConfig.preset("table2:1")
     for size, own in table.groupby("ratings"):
         ratings = load_ratings(f"synthetic:users=40,items=50,ratings={size},seed=0")
@@ -186,6 +189,7 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
         for name, protocol in (("released",) * 2, ("closed", ALONE["neither leak"]), ("holdout",) * 2):
             rmse = [evaluate(fit(ratings, config, protocol, seed, device="cpu")).rmse for seed in range(2)]
             assert tuple(rows.loc[name, ["mean", "low", "high"]]) == interval(rmse)
+            released = rmse if name == "released" else released
         oracle, item_means = [], []
         for seed in range(2):
             test = split_ratings(ratings, config.test_split_rate, seed).test
@@ -194,6 +198,8 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
             of_item = [ratings.values[ratings.items == ratings.items[k]].mean(dtype=float) for k in test]
             item_means.append(math.sqrt(((of_item - ratings.values[test]) ** 2).mean()))
         assert tuple(rows.loc["oracle", ["mean", "low", "high"]]) == interval(oracle)
+        less = interval(np.subtract(released, oracle))  # paired: narrower than of two apart
+        assert tuple(rows.loc["released less oracle", ["mean", "low", "high"]]) == less
         assert rows.loc["item mean, all ratings", "mean"] == pytest.approx(np.mean(item_means), abs=1e-6)
         assert rows.loc["item mean, training ratings", "mean"] > rows.loc["item mean, all ratings", "mean"]
 
@@ -205,9 +211,11 @@ def hand_evidence(outcome=planted):
          "gap_low": -0.3, "gap_high": -0.1},
     ])  # fmt: skip
     thin = pd.DataFrame([
-        {"ratings": size, "floor": 0.7, "predictor": name, "n": 2, "mean": rmse, "low": rmse - 0.1, "high": rmse + 0.1}
-        for size, shift in ((500, 0.0), (2000, 0.2))
-        for name, rmse in (("released", 0.6 + shift), ("closed", 1.0), ("holdout", 1.1), ("oracle", 0.71))
+        {"ratings": size, "floor": 0.7 + shift, "predictor": name, "n": 2, "mean": rmse + shift, "low": rmse - 0.1,
+         "high": rmse + 0.1}
+        for size, shift in ((500, 0.0), (2000, 0.2), (900, 0.1))
+        for name, rmse in (("released", 0.6), ("closed", 1.0), ("holdout", 1.1), ("oracle", 0.71),
+                           ("released less oracle", -0.11))
     ])  # fmt: skip
     steps, apart = step_changes(records, SETS), leaks_apart(records, SETS)
     return steps, apart, beside_baselines(records, ratings, SETS), seen, thin
@@ -239,6 +247,9 @@ def test_the_numbers_by_hand():
     assert [numbers[f"seen_autorec_user_released{end}"] for end in ("", "_low", "_high")] == [-0.2, -0.3, -0.1]
     assert (numbers["thin_ratings"], numbers["thin_floor"], numbers["thin_released"]) == (500, 0.7, 0.6)
     assert [numbers[f"thin_holdout{end}"] for end in ("", "_low", "_high")] == pytest.approx([1.1, 1.0, 1.2])
+    assert numbers["thin_released_less_oracle"] == -0.11
+    assert (numbers["full_ratings"], numbers["full_floor"]) == (2000, pytest.approx(0.9))
+    assert (numbers["full_released"], numbers["full_oracle_high"]) == pytest.approx((0.8, 0.81))
 
 
 def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
@@ -256,3 +267,12 @@ def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
 
 def test_every_number_of_the_chapters_text_is_there():
     assert not_told("04_accuracy", accuracy_numbers(*hand_evidence())) == set()
+
+
+def test_thinned_runs_that_diverge_do_not_count(monkeypatch):
+    wild = {"learning_rate": 1e12, "optimizer": "sgd", "activation": "relu", "epochs": 5}
+    monkeypatch.setattr(FlexConfig, "preset", classmethod(lambda cls, _: cls.from_dict(wild)))
+    rows = thinned([900], 40, 50, "wild", 2, "cpu").set_index("predictor")
+    assert rows.loc[["released", "released less oracle"], "n"].tolist() == [0, 0]
+    assert rows.loc[["released", "released less oracle"], "mean"].isna().all()
+    assert rows.loc[["oracle", "item mean, all ratings"], "n"].tolist() == [2, 2]

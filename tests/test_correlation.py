@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from flexlib.anova import ForestAnova
+from flexlib.baselines import row_mean_rmse
 from flexlib.config import FlexConfig
+from flexlib.data import load_ratings
 from flexlib.plans import experiment
 from flexlib.replay import summarise_authors
 from flexlib.sampling import SPACES
@@ -23,14 +25,15 @@ from flexlib.study import correlation
 from flexlib.study.correlation import (
     CLAIMS,
     FACTORS,
+    LEAF,
     PUBLISHED,
     cells_agreement,
     cells_that_do_not_follow,
     centring_effects,
     check_claims,
-    choice_matters,
+    choices_matter,
     correlation_numbers,
-    correlations_with_rmse,
+    direct_share,
     factors,
     importance,
     logged_matrix,
@@ -40,8 +43,10 @@ from flexlib.study.correlation import (
     outcome,
     printed_matrix,
     rmse_columns,
+    scored,
     strongest_pairs,
     superiority,
+    without_both,
 )
 from flexlib.sweep import Plan
 
@@ -49,23 +54,33 @@ PLAN = Plan.sweep(SMALL, ("released", "holdout"), 150, 3)
 CONFIGS = [FlexConfig.from_dict(config) for config in PLAN.configs]
 
 
-def status_or(k, rmse):
-    """Every tenth run diverges and every eleventh is skipped, whatever its settings."""
-    return "diverged" if k % 10 == 4 else "skipped" if k % 11 == 6 else rmse
-
-
 def planted(k, protocol):
-    """Mean normalization halves the RMSE; on held-out ratings user-based runs are worse; the rest is noise."""
+    """Mean normalization halves the RMSE; on held-out ratings user-based runs are worse; the rest is noise. Every tenth
+    run diverges, of which rounding makes stars as released, and every eleventh is skipped, whatever its settings."""
     noise = np.random.default_rng([k, protocol == "holdout"]).normal(0, 0.05)
+    if k % 10 == 4:
+        as_stars = 1.4 + noise if CONFIGS[k].prediction_rounding and protocol == "released" else None
+        return {"status": "diverged", "rmse_of_diverged": as_stars}
     rmse = (0.9 if CONFIGS[k].mean_normalization else 1.8) + noise
-    return status_or(k, rmse + (0.1 if protocol == "holdout" and not CONFIGS[k].item_based else 0))
+    return "skipped" if k % 11 == 6 else rmse + (0.1 if protocol == "holdout" and not CONFIGS[k].item_based else 0)
 
 
 RECORDS = records_of(PLAN, planted)
 
 
-def ended_well(protocol="released", outcome=planted):
-    return {k: rmse for k in range(len(CONFIGS)) if not isinstance(rmse := outcome(k, protocol), str)}
+def ended_well(protocol="released"):
+    """RMSE by run, of those that ended well."""
+    return {k: end for k in range(len(CONFIGS)) if isinstance(end := planted(k, protocol), float)}
+
+
+def as_scored(protocol):
+    """RMSE by run, of those that were made: infinite where the run diverged and nothing made stars of it."""
+    made = {}
+    for k in range(len(CONFIGS)):
+        end = planted(k, protocol)
+        if end != "skipped":
+            made[k] = end if isinstance(end, float) else end["rmse_of_diverged"] or math.inf
+    return made
 
 
 def test_figure_4_is_symmetric_with_ones_on_its_diagonal():
@@ -100,17 +115,15 @@ def by_abbreviation(config):
     return {row["abbreviation"]: config.to_dict()[row["parameter"]] for row in config.describe()}
 
 
-@pytest.mark.parametrize("method", ["pearson", "spearman"])
-def test_measured_correlations_are_those_of_the_runs_that_ended_well(method):
-    matrix, n = measured_matrix(RECORDS, "holdout", method)
+def test_measured_correlations_are_those_of_the_runs_that_ended_well():
+    matrix, n = measured_matrix(RECORDS, "holdout")
     runs = ended_well("holdout")
     assert n == len(runs) < 150
     assert matrix.index.tolist() == matrix.columns.tolist() == PUBLISHED["figure4"]["order"]
     columns = [by_abbreviation(CONFIGS[k]) | {"RMSE": rmse} for k, rmse in runs.items()]
-    correlate = stats.pearsonr if method == "pearson" else stats.spearmanr
     for one, other in [("MeN", "RMSE"), ("RMSE", "MeN"), ("LR", "WeD"), ("TBS", "PrR"), ("TSR", "RMSE")]:
         pair = [[float(row[name]) for row in columns] for name in (one, other)]
-        assert matrix.loc[one, other] == pytest.approx(correlate(*pair).statistic)
+        assert matrix.loc[one, other] == pytest.approx(stats.pearsonr(*pair).statistic)
 
 
 def report_of(configs=CONFIGS, rmse=None, one_at_a_time=40):
@@ -134,37 +147,22 @@ def test_the_logs_correlations_come_from_its_summary():
     assert np.isnan(constant.loc["WeD", "RMSE"])
 
 
-def test_cells_outside_the_interval_of_what_the_log_has_do_not_follow_it():
-    logged, n = printed_matrix(), 103
-    for one, other, r in (("LR", "WeD", 0.5), ("MeN", "RMSE", -0.7), ("PrR", "TSR", 0.0), ("DrP", "NoP", 0.2)):
+def test_cells_that_are_off_do_not_follow_the_log():
+    logged = printed_matrix()
+    for one, other, r in (("LR", "WeD", 0.5), ("RMSE", "MeN", -0.7), ("PrR", "TSR", -0.12), ("DrP", "NoP", 0.361)):
         logged.loc[one, other] = logged.loc[other, one] = r
-    # Fisher's z has a standard error of 1 / sqrt(100): 0.196 to either side.
-    expected = {}
-    for one, other in combinations(logged.index, 2):
-        z = math.atanh(logged.loc[one, other])
-        low, high = math.tanh(z - 0.1959964), math.tanh(z + 0.1959964)
-        if not low <= printed_matrix().loc[one, other] <= high:
-            expected[one, other] = (low, high)
-    assert set(expected) == {("LR", "WeD"), ("MeN", "RMSE")}  # 0.361 is inside of 0.2's interval, as -0.164 is of 0's
-    cells = cells_that_do_not_follow(printed_matrix(), logged, n)
+    cells = cells_that_do_not_follow(printed_matrix(), logged)
+    # 0.010 + 0.7, 0.079 - 0.5; -0.164 + 0.12 is 0.044, which is near enough.
     assert cells[["one", "other"]].to_numpy().tolist() == [
         ["MeN", "RMSE"],
         ["LR", "WeD"],
     ]  # the larger difference first
     assert cells["printed"].tolist() == [0.010, 0.079]
     assert cells["logged"].tolist() == [-0.7, 0.5]
-    for row in cells.itertuples():
-        assert (row.low, row.high) == pytest.approx(expected[row.one, row.other])
-    assert cells_that_do_not_follow(printed_matrix(), printed_matrix(), n).empty
-    assert len(cells_that_do_not_follow(printed_matrix(), logged, 100_003)) == 4
-
-
-def test_correlations_with_rmse_are_a_column_a_matrix():
-    measured = measured_matrix(RECORDS, "released")
-    table = correlations_with_rmse({"paper": printed_matrix(), "ours": measured})
-    assert table.index.tolist() == PUBLISHED["figure4"]["order"][:-1]
-    assert table.loc["LR", "paper"] == 0.088
-    assert table["ours"].tolist() == measured[0]["RMSE"].tolist()[:-1]
+    assert cells["difference"].to_numpy() == pytest.approx([0.71, -0.421])
+    assert len(cells_that_do_not_follow(printed_matrix(), logged, 0.04)) == 3
+    assert len(cells_that_do_not_follow(printed_matrix(), logged, 0.5)) == 1
+    assert cells_that_do_not_follow(printed_matrix(), printed_matrix(), 0.0).empty
 
 
 def test_the_strongest_pairs_leave_rmse_out():
@@ -206,14 +204,24 @@ def test_every_factor_is_a_parameter_of_the_paper_or_a_switch_of_its_code():
     assert set(FACTORS.values()) == set(SPACES["paper"])
 
 
+def test_a_diverged_run_has_the_score_of_the_stars_that_are_made_of_it_or_the_worst():
+    for protocol in PLAN.protocols:
+        made, rmse = scored(RECORDS, protocol)
+        assert dict(zip(made["run"], rmse, strict=True)) == as_scored(protocol)
+    finite = [sum(map(math.isfinite, as_scored(protocol).values())) for protocol in PLAN.protocols]
+    assert finite[0] > len(ended_well())
+    assert finite[1] == len(ended_well("holdout")) < len(as_scored("holdout"))
+
+
 def test_the_outcome_is_the_share_of_runs_that_are_better():
-    ends = ["skipped", 1.0, "diverged", 1.0, 2.0, "diverged", "failed", 0.9]
-    records = records_of(Plan.sweep(SMALL, ("released",), 8, 0), lambda k, _: ends[k])
+    stars = {"status": "diverged", "rmse_of_diverged": 1.5}
+    ends = ["skipped", 1.0, "diverged", 1.0, 2.0, "diverged", "failed", 0.9, stars]
+    records = records_of(Plan.sweep(SMALL, ("released",), 9, 0), lambda k, _: ends[k])
     made, rank = outcome(records, "released")
-    assert made["run"].tolist() == [1, 2, 3, 4, 5, 7]
+    assert made["run"].tolist() == [1, 2, 3, 4, 5, 7, 8]
     assert rank.index.equals(made.index)
-    # Six runs: 0.9 is best; two 1.0 share ranks 2 and 3; 2.0; two that diverged share 5 and 6, counted from 1.
-    assert rank.tolist() == pytest.approx([1.5 / 5, 4.5 / 5, 1.5 / 5, 3 / 5, 4.5 / 5, 0])
+    # 0.9 is best; two of 1.0; the stars' 1.5; 2.0; two that diverged share the last places.
+    assert (rank * 6).tolist() == pytest.approx([1.5, 5.5, 1.5, 4, 5.5, 0, 3])
     alone = outcome(records[records["run"] == 4], "released")[1]
     assert alone.tolist() == [0]
     assert outcome(records, "holdout")[1].empty
@@ -221,17 +229,17 @@ def test_the_outcome_is_the_share_of_runs_that_are_better():
 
 @pytest.fixture(scope="module")
 def imports():
-    return {name: importance(RECORDS, name, resamples=5, trees=6) for name in ("released", "holdout")}
+    return {name: importance(RECORDS, name, resamples=4, trees=6) for name in ("released", "holdout")}
 
 
 def test_importance_finds_what_was_planted_beyond_chance(imports):
     mains, pairs, _ = imports["holdout"]
-    assert mains.columns.tolist() == ["factor", "share", "low", "high", "noise", "optuna"]
+    assert mains.columns.tolist() == ["factor", "share", "low", "high", "noise", "direct", "optuna"]
     assert set(mains["factor"]) == {*FACTORS, "layers", "width", "order"}
     assert mains["share"].is_monotonic_decreasing
     assert mains["factor"].tolist()[0] == "MeN"
     assert mains["low"].iloc[0] > mains["noise"].iloc[0]
-    assert mains["optuna"].iloc[0] == pytest.approx(mains["share"].iloc[0], abs=0.1)
+    assert mains["optuna"].iloc[0] == pytest.approx(mains["share"].iloc[0], abs=0.3)
     assert mains["noise"].nunique() == 1
     assert (mains["low"] <= mains["high"]).all()
     assert mains["share"].sum() + pairs["share"].sum() <= 1
@@ -244,16 +252,15 @@ def test_importance_finds_what_was_planted_beyond_chance(imports):
 
 
 def test_importance_is_the_anova_of_the_rank(imports):
-    """Twice as many trees as the bootstrap's, over all runs that were made."""
     mains, pairs, dependence = imports["released"]
     made = RECORDS[(RECORDS["protocol"] == "released") & RECORDS["status"].isin(["ok", "diverged"])]
-    rmse = [ended_well().get(k, math.inf) for k in made["run"]]
-    rank = [
-        (sum(other < own for other in rmse) + (sum(other == own for other in rmse) - 1) / 2) / (len(rmse) - 1)
-        for own in rmse
-    ]
+    rmse = [as_scored("released")[k] for k in made["run"]]
+    rank = []
+    for own in rmse:
+        ties = sum(other == own for other in rmse) - 1
+        rank.append((sum(other < own for other in rmse) + ties / 2) / (len(rmse) - 1))
     codes, levels = factors(made)
-    forest = ForestAnova(codes, levels, rank, 0, 12)
+    forest = ForestAnova(codes, levels, rank, 0, 6, leaf=LEAF)
     own = forest.main_effects()
     assert mains["share"].to_numpy() == pytest.approx(own[mains["factor"]].to_numpy(), abs=1e-12)
     top = pairs.iloc[0]
@@ -263,15 +270,37 @@ def test_importance_is_the_anova_of_the_rank(imports):
         assert part["level"].tolist() == levels[name]
         assert part["value"].to_numpy() == pytest.approx(forest.dependence(name), abs=1e-12)
         assert (part["low"] <= part["high"]).all()
+        groups = [[r for r, code in zip(rank, codes[name], strict=True) if code == k] for k in range(len(levels[name]))]
+        anova = stats.f_oneway(*groups).statistic * (len(groups) - 1) / (len(rank) - len(groups))
+        direct = mains.set_index("factor").loc[name, "direct"]
+        assert direct == pytest.approx(anova / (1 + anova))  # eta squared from F
     without, with_it = dependence[dependence["factor"] == "MeN"]["value"]
     assert without > with_it + 0.3
 
 
+def test_the_direct_share_is_that_between_groups():
+    # Means 1 and 4 of two and two, 2.5 in all: between 4 x 1.5^2 = 9, and 0.5 + 2 within.
+    assert direct_share(["a", "a", "b", "b"], [0.5, 1.5, 3, 5]) == pytest.approx(9 / 11.5)
+    assert direct_share([0, 0, 1], [2, 2, 3]) == pytest.approx(1)
+    assert direct_share([0, 1, 0, 1], [2, 2, 3, 3]) == 0
+    assert math.isnan(direct_share([0, 1], [2.0, 2.0]))
+
+
 def test_of_outcomes_that_nothing_explains_nothing_stands_out():
     noise = np.random.default_rng(9).permutation(150) / 100
-    mains, _, _ = importance(records_of(PLAN, lambda k, _: noise[k]), "released", resamples=8, trees=6)
+    mains, _, _ = importance(records_of(PLAN, lambda k, _: noise[k]), "released", resamples=5, trees=6)
     assert (mains["share"] > mains["noise"]).sum() <= 1
-    assert mains["share"].max() < 0.2
+    assert mains["share"].max() < 0.3
+
+
+def test_chance_is_what_others_reach_beside_the_first_factor():
+    """The outcome is MeN alone: mixed among runs of one level of it nothing changes, and nothing else explains any."""
+    records = records_of(PLAN, lambda k, _: 1.0 if CONFIGS[k].mean_normalization else 2.0)
+    mains, pairs, _ = importance(records, "released", resamples=3, trees=4)
+    assert mains["factor"].iloc[0] == "MeN"
+    assert mains[["share", "direct"]].iloc[0].tolist() == pytest.approx([1, 1])
+    assert mains["noise"].iloc[0] == pytest.approx(0, abs=1e-12)
+    assert pairs["noise"].iloc[0] == pytest.approx(0, abs=1e-12)
 
 
 ranks = st.lists(st.one_of(st.integers(0, 5).map(float), st.just(math.inf)), min_size=1, max_size=9)
@@ -313,12 +342,13 @@ def test_claims_are_tested_on_the_runs_that_they_are_about(protocol):
     assert set(table["protocol"]) == {protocol}
     p_values = []
     for row, (among, has) in zip(table.itertuples(), AS_CLAIMED.values(), strict=True):
-        sides = {True: [], False: []}
-        for k, config in enumerate(CONFIGS):
-            end = planted(k, protocol)
-            if end != "skipped" and among(config):
-                sides[has(config)].append(math.inf if end == "diverged" else end)
+        sides, lost = {True: [], False: []}, {True: 0, False: 0}
+        for k, rmse in as_scored(protocol).items():
+            if among(CONFIGS[k]):
+                sides[has(CONFIGS[k])].append(rmse)
+                lost[has(CONFIGS[k])] += isinstance(planted(k, protocol), dict)
         assert (row.n_with, row.n_without) == (len(sides[True]), len(sides[False]))
+        assert (row.diverged_with, row.diverged_without) == (lost[True], lost[False])
         won = sum((a < b) + (a == b) / 2 for a, b in product(sides[True], sides[False]))
         assert row.effect == pytest.approx(won / (row.n_with * row.n_without))
         assert row.low <= row.effect <= row.high
@@ -346,9 +376,9 @@ def test_a_claim_about_no_runs_is_not_tested_and_not_counted():
     rest = [key for key in AS_CLAIMED if key not in users]
     assert table.loc[rest, "p"].notna().all()
     # The same runs: the smallest of the 8 p that there are is taken times 8.
-    made = item_based[(item_based["protocol"] == "released") & item_based["status"].isin(["ok", "diverged"])]
-    rmse = made["rmse"].fillna(np.inf)
-    p = stats.mannwhitneyu(rmse[made["mean_normalization"]], rmse[~made["mean_normalization"]]).pvalue
+    own = {k: rmse for k, rmse in as_scored("released").items() if CONFIGS[k].item_based}
+    sides = [[rmse for k, rmse in own.items() if CONFIGS[k].mean_normalization == side] for side in (True, False)]
+    p = stats.mannwhitneyu(*sides).pvalue
     assert table.loc["men", "p"] == pytest.approx(8 * p)
 
 
@@ -372,43 +402,91 @@ def test_the_low_user_based_runs_and_what_they_have_in_common():
     assert none["p"].tolist() == [1] * 4
 
 
+@pytest.mark.parametrize("protocol", ["released", "holdout"])
+def test_runs_with_neither_dropout_nor_noise_are_counted_among_the_best_tenth(protocol):
+    found = without_both(RECORDS, protocol, 0.2)
+    order = sorted(as_scored(protocol).items(), key=lambda item: item[1])
+    best = round(0.2 * len(order))
+    counts = [sum(not CONFIGS[k].drop_probability and not CONFIGS[k].noise_probability for k, _ in part)
+              for part in (order[:best], order[best:])]  # fmt: skip
+    assert sum(counts) > 2
+    assert (found["best"], found["n_best"]) == (counts[0], best)
+    assert found["share"] == pytest.approx(100 * counts[0] / best)
+    assert found["other"] == pytest.approx(100 * counts[1] / (len(order) - best))
+    table = [[counts[0], best - counts[0]], [counts[1], len(order) - best - counts[1]]]
+    assert found["p"] == pytest.approx(stats.fisher_exact(table).pvalue)
+
+
+def test_runs_that_need_neither_are_found_among_the_best():
+    def outcome(k, _):
+        return 0.8 if CONFIGS[k].drop_probability == 0 and CONFIGS[k].noise_probability == 0 else 1 + k / 1000
+
+    found = without_both(records_of(PLAN, outcome), "holdout", best=0.01)
+    # All that tie with the best are: every one without, and no other.
+    assert (found["share"], found["other"]) == (100, 0)
+    assert found["n_best"] == found["best"] > 2
+    assert found["p"] < 1e-6
+
+
 def test_the_share_of_a_choice_is_kruskal_and_wallis():
-    share, low, high, n, p = choice_matters(RECORDS, "holdout", "activation", "[1, 0]", resamples=60)
-    groups = {}
-    for k, config in enumerate(CONFIGS):
-        end = planted(k, "holdout")
-        if end != "skipped" and config.item_based and config.mean_normalization:
-            groups.setdefault(config.activation, []).append(math.inf if end == "diverged" else end)
-    assert n == sum(map(len, groups.values()))
-    found = stats.kruskal(*groups.values())
-    assert p == pytest.approx(found.pvalue)
-    assert share == pytest.approx((found.statistic - len(groups) + 1) / (n - len(groups)))
-    assert low <= high
-    assert choice_matters(RECORDS, "holdout", "activation", "[1, 0]", resamples=60) == (share, low, high, n, p)
+    table = choices_matter(RECORDS, resamples=60)
+    keys = ["protocol", "parameter", "pivot"]
+    assert table[keys].to_numpy().tolist() == [
+        [*key] for key in product(PLAN.protocols, ("activation", "optimizer"), ("user-based", "item-based"))
+    ]
+    p_values = []
+    for row in table.itertuples():
+        groups = {}
+        for k, rmse in as_scored(row.protocol).items():
+            if CONFIGS[k].mean_normalization and CONFIGS[k].item_based == (row.pivot == "item-based"):
+                groups.setdefault(getattr(CONFIGS[k], row.parameter), []).append(rmse)
+        assert row.n == sum(map(len, groups.values()))
+        found = stats.kruskal(*groups.values())
+        assert row.share == pytest.approx((found.statistic - len(groups) + 1) / (row.n - len(groups)))
+        assert row.low < row.share < row.high
+        p_values.append(found.pvalue)
+    assert table["p"].to_numpy() == pytest.approx(holm(p_values))
+    assert choices_matter(RECORDS, resamples=60).equals(table)
+    assert choices_matter(RECORDS, ("holdout",), resamples=60)["share"].tolist() == table["share"].tolist()[4:]
 
 
-def test_a_choice_that_decides_everything_explains_everything_and_one_that_does_not_nothing():
+def test_a_choice_that_decides_everything_explains_everything():
     order = {"adam": 0.8, "adagrad": 0.9, "rmsprop": 1.0, "sgd": 1.1}
     decided = records_of(PLAN, lambda k, _: order[CONFIGS[k].optimizer])
-    share, low, high, _, p = choice_matters(decided, "holdout", "optimizer", "[0, 1]", resamples=30)
-    assert (share, low, high) == pytest.approx((1, 1, 1))
-    assert p < 1e-4
-    made, shares = RECORDS[RECORDS["protocol"] == "holdout"], []
-    for seed in range(40):
-        mixed = made.assign(rmse=np.random.default_rng(seed).permutation(150), status="ok")
-        shares.append(choice_matters(mixed, "holdout", "optimizer", "[0, 1]", resamples=1)[0])
-    assert np.mean(shares) == pytest.approx(0, abs=3 * np.std(shares) / math.sqrt(40))
+    table = choices_matter(decided, ("holdout",), resamples=30)
+    own = table[table["parameter"] == "optimizer"]
+    assert own[["share", "low", "high"]].to_numpy() == pytest.approx(np.ones((2, 3)))
+    assert (own["p"] < 1e-4).all()
+
+
+def test_a_choice_that_decides_nothing_explains_nothing_on_average():
+    made, shares, covered = RECORDS[RECORDS["protocol"] == "holdout"], [], 0
+    for seed in range(25):
+        mixed = made.assign(rmse=np.random.default_rng(seed).permutation(150).astype(float), status="ok")
+        table = choices_matter(mixed, ("holdout",), resamples=40)
+        shares += table["share"].tolist()
+        covered += ((table["low"] <= 0) & (table["high"] >= 0)).sum()
+    assert np.mean(shares) == pytest.approx(0, abs=3 * np.std(shares) / 10)
     assert min(shares) < 0 < max(shares)
+    # Uncorrected, the bootstrap's bias would leave out 0 in most of the 100.
+    assert covered > 70
 
 
-@pytest.mark.parametrize("rows", [
-    RECORDS[RECORDS["optimizer"] == "sgd"], RECORDS[:0], RECORDS.assign(rmse=1.0, status="ok"),
-], ids=["one optimizer", "no runs", "all alike"])  # fmt: skip
-def test_where_there_is_no_choice_or_no_difference_nothing_is_explained(rows):
-    share, low, high, n, p = choice_matters(rows, "holdout", "optimizer", "[1, 0]", resamples=5)
-    assert all(map(math.isnan, (share, low, high, p)))
-    made = (rows["protocol"] == "holdout") & (rows["pivot_indexes"] == "[1, 0]") & rows["mean_normalization"]
-    assert n == (made & rows["status"].isin(["ok", "diverged"])).sum()
+def test_where_there_is_no_choice_or_no_difference_nothing_is_explained():
+    one = choices_matter(RECORDS[RECORDS["optimizer"] == "sgd"], ("holdout",), resamples=5)
+    one = one[one["parameter"] == "optimizer"]
+    assert one[["low", "high", "p"]].isna().all(axis=None)
+    assert (one["n"] > 3).all()
+    alike = choices_matter(RECORDS.assign(rmse=1.0, status="ok"), ("holdout",), resamples=5)
+    assert alike[["share", "low", "high", "p"]].isna().all(axis=None)
+
+
+@pytest.mark.xfail(strict=True, reason="warns of the mean of nothing")
+def test_choices_among_no_runs_matter_nothing():
+    table = choices_matter(RECORDS[RECORDS["pivot_indexes"] == "[0, 1]"], ("holdout",), resamples=5)
+    none = table[table["pivot"] == "item-based"]
+    assert none["n"].tolist() == [0, 0]
+    assert none[["share", "low", "high", "p"]].isna().all(axis=None)
 
 
 def cells(matrix):
@@ -454,176 +532,179 @@ def test_matrices_agree_by_their_cells_without_rmse():
     assert cells_agreement(one, random) == pytest.approx(expected)
 
 
-CENTRED = experiment("centring", SMALL, n_seeds=2, records=RECORDS)
-N_CENTRED = len(CENTRED.configs) // 6
+RATINGS = load_ratings(SMALL)
+CENTRED = experiment("centring", SMALL, n_seeds=2, records=RECORDS[RECORDS["run"] < 40])
+N_CENTRED = len(CENTRED.configs) // 4
 
 
 def place_of(k):
-    """Setting, way ("rows", "three" or "off") and seed of run k, by its configuration alone."""
-    config = CENTRED.configs[k]
-    return (k // 3) % N_CENTRED, config["centring"] if config["mean_normalization"] else "off", CENTRED.seeds[k]
+    """Setting, way ("rows" or "three") and seed of run k."""
+    return k // 2 % N_CENTRED, CENTRED.configs[k]["centring"], CENTRED.seeds[k]
 
 
-def centred(k, protocol):
-    """Row means are worth more from setting to setting, and on one of four nothing; splits differ."""
+def level_of(setting, seed):
+    """The RMSE of the row means on this split, which networks are placed around."""
+    config = FlexConfig.from_dict(CENTRED.configs[2 * setting])
+    return row_mean_rmse(RATINGS, config.item_based, config.test_split_rate, seed)
+
+
+def worth(setting):
+    """What filling with 3 adds to the RMSE; no two settings are alike."""
+    return 0.001 * (setting - 4.5) * (1 + setting / 100)
+
+
+def centred(k, _=None):
+    """By row means a third of the settings learn much, a third next to nothing, a third get worse; filled with 3 they
+    do a little more or less well, by the setting."""
     setting, way, seed = place_of(k)
-    gain = {"rows": 0.0, "three": 0.01 * (setting - 3), "off": 0.1}[way]
-    return 1 + 0.1 * setting + 0.03 * seed + gain * (2 if protocol == "released" else 1)
+    learned = (-0.05, -0.001, 0.05)[setting % 3]
+    return level_of(setting, seed) + learned + (way == "three") * worth(setting)
 
 
-def test_settings_centred_three_ways_are_paired_with_themselves():
-    assert N_CENTRED > 8
-    for k in range(0, 3 * N_CENTRED, 3):
-        plain = [FlexConfig.from_dict(config).replace(centring="rows", mean_normalization=True)
-                 for config in CENTRED.configs[k : k + 3]]  # fmt: skip
-        assert plain[0] == plain[1] == plain[2]
-        assert [place_of(k + way)[1] for way in range(3)] == ["rows", "three", "off"]
-    table = centring_effects(records_of(CENTRED, centred))
-    assert table[["protocol", "against"]].to_numpy().tolist() == [
-        [name, against] for name in ("holdout", "released") for against in ("filled with 3", "not centred")
-    ]
-    for row in table.itertuples():
-        by = 2 if row.protocol == "released" else 1
-        if row.against == "filled with 3":
-            gaps, better = [-0.01 * (setting - 3) * by for setting in range(N_CENTRED)], N_CENTRED - 4
-        else:
-            gaps, better = [-0.1 * by] * N_CENTRED, N_CENTRED
-        assert (row.n, row.better) == (N_CENTRED, better)
-        assert (row.change, row.low, row.high) == pytest.approx(median_interval(gaps), abs=1e-9)
-
-
-def test_differences_of_centring_are_signed_ranks_corrected_over_the_table():
-    rng = np.random.default_rng(2)
-    noise = {(k, name): rng.normal(0, 0.02) for k in range(len(CENTRED.configs)) for name in CENTRED.protocols}
-    table = centring_effects(records_of(CENTRED, lambda k, name: centred(k, name) + noise[k, name]))
+def test_settings_centred_two_ways_are_paired_with_themselves():
+    assert N_CENTRED > 12
+    for k in range(0, len(CENTRED.configs), 2):
+        plain = [FlexConfig.from_dict(config).replace(centring="rows") for config in CENTRED.configs[k : k + 2]]
+        assert plain[0] == plain[1]
+        assert [place_of(k + way)[1] for way in range(2)] == ["rows", "three"]
+    table = centring_effects(records_of(CENTRED, centred), RATINGS).set_index("group")
+    gaps = {setting: -worth(setting) for setting in range(N_CENTRED)}
+    # Those that filling with 3 takes 0.01 or more below the row means have learned by that.
+    learned = [s for s in gaps if (-0.05, -0.001, 0.05)[s % 3] + min(0, -gaps[s]) <= -0.01]
+    groups = {"all": list(gaps), "that have learned": learned}
+    assert table.index.tolist() == list(groups)
     p_values = []
-    for row in table.itertuples():
-        means = {}
-        for k in range(len(CENTRED.configs)):
-            setting, way, _ = place_of(k)
-            means.setdefault((setting, way), []).append(centred(k, row.protocol) + noise[k, row.protocol])
-        against = "three" if row.against == "filled with 3" else "off"
-        gaps = [np.mean(means[s, "rows"]) - np.mean(means[s, against]) for s in range(N_CENTRED)]
-        assert row.better == sum(gap < 0 for gap in gaps)
-        assert row.change == pytest.approx(np.median(gaps))
-        p_values.append(stats.wilcoxon(gaps).pvalue)
+    for name, chosen in groups.items():
+        own, row = [gaps[setting] for setting in chosen], table.loc[name]
+        assert (row["n"], row["better"]) == (len(own), sum(gap < 0 for gap in own))
+        assert tuple(row[["change", "low", "high"]]) == pytest.approx(median_interval(own), abs=1e-9)
+        means = [np.mean([level_of(setting, seed) for seed in (0, 1)]) for setting in chosen]
+        assert row["row_mean"] == pytest.approx(np.median(means))
+        by_rows = [mean + (-0.05, -0.001, 0.05)[s % 3] for s, mean in zip(chosen, means, strict=True)]
+        assert row["rows"] == pytest.approx(np.median(by_rows))
+        assert row["three"] == pytest.approx(np.median(np.array(by_rows) - own))
+        p_values.append(stats.wilcoxon(own).pvalue)
     assert table["p"].to_numpy() == pytest.approx(holm(p_values))
+    assert 3 < len(learned) < N_CENTRED / 2
 
 
-def test_a_setting_that_is_lost_on_one_split_is_left_out_of_its_pair_alone():
-    def lost(k, protocol):
-        setting, way, seed = place_of(k)
-        if (setting, way, seed, protocol) == (2, "three", 1, "holdout"):
-            return "diverged"
-        if (setting, way, protocol) == (4, "rows", "holdout"):
-            return "skipped"
-        return centred(k, protocol)
-
-    table = centring_effects(records_of(CENTRED, lost)).set_index(["protocol", "against"])
-    assert table["n"].tolist() == [N_CENTRED - 2, N_CENTRED - 1, N_CENTRED, N_CENTRED]
+def test_a_setting_that_is_lost_on_one_split_is_left_out():
+    lost = {(2, "three", 1): "diverged", (4, "rows", 0): "skipped"}
+    table = centring_effects(records_of(CENTRED, lambda k, _: lost.get(place_of(k), centred(k))), RATINGS)
     left = [setting for setting in range(N_CENTRED) if setting not in (2, 4)]
-    assert table["change"].iloc[0] == pytest.approx(np.median([-0.01 * (setting - 3) for setting in left]))
+    assert table["n"].iloc[0] == len(left)
+    assert table["change"].iloc[0] == pytest.approx(np.median([-worth(setting) for setting in left]))
 
 
-def test_columns_of_correlations_with_rmse_have_fishers_intervals():
-    report = report_of()
-    tables = rmse_columns(RECORDS, RECORDS.assign(rmse=RECORDS["rmse"] ** 2), report)
-    sources = ["log", "replay", "released", "holdout"]
-    spans = [f"{name}{end}" for name in sources for end in ("", " low", " high")]
-    assert tables["spearman"].columns.tolist() == spans
-    assert tables["pearson"].columns.tolist() == ["paper", *spans]
+def test_where_nothing_has_learned_there_is_nothing_to_compare():
+    table = centring_effects(records_of(CENTRED, lambda *_: 3.0), RATINGS).set_index("group")
+    assert table["n"].tolist() == [N_CENTRED, 0]
+    assert table.loc["that have learned", ["change", "low", "high", "p", "rows"]].isna().all()
+    assert table.loc["all", ["change", "better"]].tolist() == [0, 0]
+
+
+def test_columns_of_correlations_are_over_runs_that_ended_well_and_ranks_over_all_that_were_made():
+    report, replay = report_of(), RECORDS.assign(rmse=RECORDS["rmse"] ** 2, rmse_of_diverged=np.nan)
+    tables = rmse_columns(RECORDS, replay, report, resamples=40)
+    ours = ["replay", "released", "holdout"]
+    spans = [f"{name}{end}" for name in ours for end in ("", " low", " high")]
+    assert tables["pearson"].columns.tolist() == ["paper", "log", *ours]
+    assert tables["spearman"].columns.tolist() == ["log", *spans]
     assert tables["pearson"]["paper"].to_dict() == printed_matrix()["RMSE"].drop("RMSE").to_dict()
     for method, table in tables.items():
         assert table.index.tolist() == PUBLISHED["figure4"]["order"][:-1]
-        sizes = {
-            "log": 150,
-            "replay": len(ended_well()),
-            "released": len(ended_well()),
-            "holdout": len(ended_well("holdout")),
-        }
-        for name, n in sizes.items():
-            r, low, high = table.loc["MeN", [name, f"{name} low", f"{name} high"]]
-            assert (low, high) == pytest.approx(
-                (
-                    math.tanh(math.atanh(r) - 1.959964 / math.sqrt(n - 3)),
-                    math.tanh(math.atanh(r) + 1.959964 / math.sqrt(n - 3)),
-                )
-            )
         assert table["log"].to_dict() == logged_matrix(report, method)["RMSE"].drop("RMSE").to_dict()
-        assert (
-            table["holdout"].to_dict() == measured_matrix(RECORDS, "holdout", method)[0]["RMSE"].drop("RMSE").to_dict()
-        )
-    # The replay's RMSE are squares: the ranks are the same, the straight line is not.
-    assert tables["spearman"]["replay"].to_numpy() == pytest.approx(tables["spearman"]["released"].to_numpy())
-    assert tables["pearson"].loc["MeN", "replay"] != tables["pearson"].loc["MeN", "released"]
-    assert rmse_columns(RECORDS)["spearman"].columns.tolist() == spans[6:]
+    for name in ours[1:]:
+        assert tables["pearson"][name].to_dict() == measured_matrix(RECORDS, name)[0]["RMSE"].drop("RMSE").to_dict()
+    for name, made in {
+        "released": as_scored("released"), "holdout": as_scored("holdout"),
+        "replay": {k: ended_well().get(k, math.inf) ** 2 for k in as_scored("released")},
+    }.items():  # fmt: skip
+        for short in ("MeN", "LR", "TSR"):
+            values = [float(by_abbreviation(CONFIGS[k])[short]) for k in made]
+            r, low, high = tables["spearman"].loc[short, [name, f"{name} low", f"{name} high"]]
+            assert r == pytest.approx(stats.spearmanr(values, list(made.values())).statistic)
+            # About as wide as Fisher's.
+            half = 1.96 / math.sqrt(len(made) - 3)
+            assert [low, high] == pytest.approx([math.tanh(math.atanh(r) + side) for side in (-half, half)], abs=0.15)
+    assert rmse_columns(RECORDS, resamples=5)["spearman"].columns.tolist() == spans[3:]
 
 
-def evidence(imports, report=None):
-    columns = rmse_columns(RECORDS, report=report)
+@pytest.fixture(scope="module")
+def evidence(imports):
+    """What the chapter hands to `correlation_numbers`, with a report or without."""
     claims = {name: check_claims(RECORDS, name, resamples=10) for name in imports}
-    choices = {
-        (protocol, name, pivot): choice_matters(RECORDS, protocol, name, pivot, resamples=10)
-        for protocol, name, pivot in product(imports, ("activation", "optimizer"), ("[1, 0]", "[0, 1]"))
-    }
-    logged = logged_matrix(report) if report else printed_matrix()
-    apart = cells_that_do_not_follow(printed_matrix(), logged, 150)
-    return RECORDS, columns, apart, imports, claims, choices, centring_effects(records_of(CENTRED, centred)), report
+    choices = choices_matter(RECORDS, resamples=10)
+    pairs = centring_effects(records_of(CENTRED, centred), RATINGS)
+
+    def made(report=None):
+        logged = logged_matrix(report) if report else printed_matrix()
+        apart = cells_that_do_not_follow(printed_matrix(), logged)
+        columns = rmse_columns(RECORDS, report=report, resamples=5)
+        return RECORDS, columns, apart, imports, claims, choices, pairs, report
+
+    return made
 
 
-def test_the_numbers_by_hand(imports):
-    parts = evidence(imports, report_of())
+def test_the_numbers_by_hand(evidence, imports):
+    parts = evidence(report_of())
     _, columns, apart, _, claims, choices, pairs, _ = parts
     numbers = correlation_numbers(*parts)
     assert (numbers["pairs"], numbers["outside"]) == (14 * 13 / 2, len(apart))
     assert 0 < numbers["outside_rmse"] == sum("RMSE" in (row.one, row.other) for row in apart.itertuples())
     assert numbers["men_printed"] == 0.010
-    for source, method in product(("log", "released", "holdout"), ("pearson", "spearman")):
-        row = columns[method].loc["MeN"]
-        for end in ("", "low", "high"):
-            found = numbers["_".join(filter(None, ["men", source, method, end]))]
-            assert found == row[" ".join(filter(None, [source, end]))]
+    assert numbers["largest"] == abs(apart["printed"] - apart["logged"]).max()
+    for source in ("log", "released", "holdout"):
+        assert numbers[f"men_{source}_pearson"] == columns["pearson"].loc["MeN", source]
+        assert numbers[f"men_{source}"] == columns["spearman"].loc["MeN", source]
+    assert numbers["men_released_low"] == columns["spearman"].loc["MeN", "released low"]
+    assert numbers["men_holdout_high"] == columns["spearman"].loc["MeN", "holdout high"]
     mains, two, _ = imports["holdout"]
     assert numbers["main1_holdout_factor"] == "MeN"
     assert numbers["main2_holdout_factor"] == mains["factor"].iloc[1]
     assert numbers["main1_holdout"] == 100 * mains["share"].iloc[0]
-    assert (numbers["main3_holdout_low"], numbers["main3_holdout_high"]) == tuple(
-        100 * mains.loc[mains.index[2], ["low", "high"]]
-    )
+    found = [numbers["main3_holdout_low"], numbers["main3_holdout_high"]]
+    assert found == [100 * mains["low"].iloc[2], 100 * mains["high"].iloc[2]]
     assert numbers["chance_holdout"] == 100 * mains["noise"].iloc[0]
     assert (numbers["above_holdout"], numbers["factors_holdout"]) == ((mains["share"] > mains["noise"]).sum(), 21)
     assert numbers["pair_holdout"] == f"{two['one'].iloc[0]} with {two['other'].iloc[0]}"
     assert numbers["pair_share_holdout"] == 100 * two["share"].iloc[0]
-    made = [k for k in range(150) if planted(k, "holdout") != "skipped"]
+    assert numbers["main1_holdout_direct"] == 100 * mains["direct"].iloc[0]
+    assert numbers["named_holdout"].split(", ")[0] == "MeN"
+    assert len(numbers["named_holdout"].split(", ")) == numbers["above_holdout"]
+    made = as_scored("holdout")
     assert (numbers["n_holdout"], numbers["skipped_holdout"]) == (len(made), 150 - len(made))
+    assert numbers["diverged_holdout"] == len(made) - len(ended_well("holdout"))
+    off = [rmse for k, rmse in made.items() if not CONFIGS[k].mean_normalization]
+    assert (numbers["off_holdout"], numbers["off_above_3_holdout"]) == (len(off), sum(map(math.isinf, off)))
+    neither = without_both(RECORDS, "released")
+    assert {name: numbers[f"neither_released_{name}"] for name in neither} == neither
     assert numbers["highest_released"] == max(ended_well().values())
     men = claims["released"].set_index("key").loc["men"]
-    assert [numbers[f"men_released{end}"] for end in ("", "_low", "_high", "_p")] == men[
-        ["effect", "low", "high", "p"]
-    ].tolist()
-    share, low, high, n, p = choices["holdout", "optimizer", "[1, 0]"]
-    found = [numbers[f"optimizer_item_holdout{end}"] for end in ("", "_low", "_high", "_n", "_p")]
-    assert found == [100 * share, 100 * low, 100 * high, n, p]
-    assert numbers["activation_user_released_n"] == choices["released", "activation", "[0, 1]"][3]
-    row = pairs[(pairs["protocol"] == "holdout") & (pairs["against"] == "not centred")].iloc[0]
-    found = [numbers[f"not_holdout{end}"] for end in ("", "_low", "_high", "_n", "_better", "_p")]
+    found = [numbers[f"men_released_effect{end}"] for end in ("", "_low", "_high", "_p", "_n", "_diverged_without")]
+    assert found == men[["effect", "low", "high", "p", "n_with", "diverged_without"]].tolist()
+    assert numbers["prr_holdout"] == claims["holdout"].set_index("key").loc["prr", "effect"]
+    row = choices.set_index(["protocol", "parameter", "pivot"]).loc[("holdout", "optimizer", "item-based")]
+    found = [numbers[f"optimizer_item_holdout{end}"] for end in ("", "_low", "_high", "_p")]
+    assert found == [100 * row["share"], 100 * row["low"], 100 * row["high"], row["p"]]
+    row = pairs.set_index("group").loc["that have learned"]
+    found = [numbers[f"centred_that{end}"] for end in ("", "_low", "_high", "_n", "_better", "_p")]
     assert found == row[["change", "low", "high", "n", "better", "p"]].tolist()
 
 
-def test_the_sentences_about_the_log(imports):
+def test_the_sentences_about_the_log(evidence):
     report = report_of()
-    numbers = correlation_numbers(*evidence(imports, report))
+    numbers = correlation_numbers(*evidence(report))
     assert (numbers["rows"], numbers["singles"], numbers["randoms"]) == (150, 40, 110)
     highest = 150**2 / 900
     assert numbers["highest_log"] == highest
-    assert numbers["log_outliers"].startswith(
-        f"The log's largest RMSE is {highest:.1f}. The largest of the fresh sample"
-    )
+    assert numbers["log_outliers"].startswith(f"The log's largest RMSE is {highest:.1f}. The largest of the fresh")
     r = logged_matrix(report).loc["MeN", "RMSE"]
-    assert f"correlation of mean normalization with RMSE is {r:.2f} (95 % interval" in numbers["log_short"]
+    assert f"correlation of mean normalization with RMSE is {r:.2f}, where" in numbers["log_short"]
     assert numbers["log_short"].endswith("where Figure 4 prints 0.01")
-    assert numbers["log_cells"].startswith(f"Of the 91 cells of Figure 4, {numbers['outside']} lie outside")
-    assert "the log of 150 runs has" in numbers["log_cells"]
+    assert f"Of the 91 cells, {numbers['outside']} are off by more than 0.05: " in numbers["log_cells"]
+    assert f" {numbers['outside_rmse']} of them are in the column of RMSE" in numbers["log_cells"]
+    assert "the log of 150 runs" in numbers["log_cells"]
     assert numbers["strongest"] == "DrP with Ep"
     assert "is that of DrP with Ep (-0.38)" in numbers["log_design"]
     assert numbers["log_design"].startswith("40 of the 150 logged rows differ from one default setting")
@@ -634,9 +715,9 @@ def test_the_sentences_about_the_log(imports):
         assert not re.search(r"[{}\n]|  ", numbers[name])
 
 
-def test_every_number_of_the_chapters_text_is_there_with_and_without_the_log(imports):
+def test_every_number_of_the_chapters_text_is_there_with_and_without_the_log(evidence):
     for report in (None, report_of()):
-        numbers = correlation_numbers(*evidence(imports, report))
+        numbers = correlation_numbers(*evidence(report))
         assert not_told("05_correlation", numbers) == set()
         assert ("made without the authors' log" in numbers["log_design"]) == (report is None)
-    assert correlation_numbers(*evidence(imports))["outside"] == 0
+    assert correlation_numbers(*evidence())["outside"] == 0

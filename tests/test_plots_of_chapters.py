@@ -34,7 +34,7 @@ NAN = math.nan
 
 
 @pytest.fixture(autouse=True)
-def drawn(monkeypatch):
+def drawn():
     """The chapters' style, and every figure rendered once, which is when much of what is wrong is warned of."""
     with mpl.rc_context():
         use_style()
@@ -105,10 +105,8 @@ def test_sets_without_published_numbers_have_lines_of_reference():
     assert list(line.get_xdata()) == [0.97, 0.97]
     assert line.get_color() == COLOURS["released"]
     assert marks(ax)[HOLDOUT][1] == [1, 2]
-    nothing = plot_sets(SUMMARY.assign(n=0, mean=NAN, low=NAN, high=NAN), np.array([0.8, 0.9]), "t", "elsewhere").axes[
-        0
-    ]
-    assert "elsewhere" in legend(nothing)
+    lost = SUMMARY.assign(n=0, mean=NAN, low=NAN, high=NAN)
+    assert "elsewhere" in legend(plot_sets(lost, np.array([0.8, 0.9]), "t", "elsewhere").axes[0])
 
 
 def own_ten_table(groups=("released", "holdout")):
@@ -232,12 +230,12 @@ def test_a_network_and_none_are_drawn_with_and_without_the_leak():
 PREDICTORS = ("released", "closed", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings")
 
 
-def thin_table(low=0.02):
-    return pd.DataFrame([
-        {"ratings": size, "floor": floor, "predictor": name, "n": 2, "mean": rmse, "low": rmse - low, "high": rmse + low}
-        for size, floor in ((2000, 0.75), (500, 0.7))
-        for place, name in enumerate(PREDICTORS) for rmse in (0.6 + place / 10 + size / 1e5,)
+def thin_table(half=0.02):
+    table = pd.DataFrame([
+        {"ratings": size, "floor": floor, "predictor": name, "n": 2, "mean": 0.6 + place / 10 + size / 1e5}
+        for size, floor in ((2000, 0.75), (500, 0.7)) for place, name in enumerate(PREDICTORS)
     ])  # fmt: skip
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
 def test_thinned_data_have_a_line_a_predictor_and_the_floor():

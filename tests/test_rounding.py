@@ -241,7 +241,7 @@ def test_effects_are_spelled_out_for_reading():
     row = rounding_effects(measured(), RANDOM).loc["gini"]
     assert table.loc["gini", "change"] == f"{row['change']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
     assert table.columns.tolist() == ["n", "before", "after", "change", "p"]
-    assert table.loc["gini", "before"] == round(row["before"], 4)
+    assert table.loc["gini", ["before", "p"]].tolist() == [round(row["before"], 4), f"{row['p']:.3f}"]
 
 
 def test_every_number_of_the_chapters_text_is_there():

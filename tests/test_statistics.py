@@ -19,6 +19,7 @@ from flexlib.statistics import (
     signed_rank_p,
     spearman,
     spelled,
+    spelled_p,
 )
 
 
@@ -120,3 +121,7 @@ def test_intervals_are_spelled_out_as_far_as_there_are_any():
         spelled(table.rename(columns={"gap_low": "low", "gap_high": "high"}), "gap")[7] == "-0.100 (-0.200 to +0.050)"
     )
     assert spelled(table[:0], "gap").empty
+
+
+def test_p_values_are_spelled_out_but_for_those_that_are_tiny():
+    assert spelled_p([0.5, 0.0004, 0.001, math.nan, 0.0126]) == ["0.500", "< 0.001", "0.001", "", "0.013"]

@@ -93,7 +93,8 @@ def visible_and_hidden(ratings, presets, n_seeds, protocols=("released", "descri
 def thinned(sizes, users, items, preset, n_seeds, device=None):
     """Synthetic ratings, ever fewer of them, whose noise floor is known: ratings (how many), floor, predictor, n, mean,
     low, high. The predictors: a preset's network as `released`, with both leaks closed and as `holdout`; the
-    item mean over all ratings and over training ratings; and the oracle that knows every rating's distribution."""
+    item mean over all ratings and over training ratings; the oracle that knows every rating's distribution; and
+    "released less oracle", paired."""
     rows, config = [], FlexConfig.preset(preset)
     for size in tqdm(sizes, desc="synthetic data"):
         ratings = load_ratings(f"synthetic:users={users},items={items},ratings={size},seed=0")
@@ -105,12 +106,14 @@ def thinned(sizes, users, items, preset, n_seeds, device=None):
             test = model.split.test
             known = errors(ratings.values[test].astype(np.float64), ratings.oracle[test].astype(np.float64))
             found.setdefault("oracle", []).append(known[0])
+            found.setdefault("released less oracle", []).append(found["released"][-1] - known[0])
         for row in score_baselines(ratings, config.test_split_rate, range(n_seeds)):
             if row["predictor"] == "item mean":
                 found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
         for name, rmse in found.items():
             span = labelled("mean", mean_interval(pd.Series(rmse).dropna()))
-            rows.append({"ratings": size, "floor": ratings.noise_floor, "predictor": name, "n": len(rmse)} | span)
+            n = int(np.isfinite(rmse).sum())
+            rows.append({"ratings": size, "floor": ratings.noise_floor, "predictor": name, "n": n} | span)
     return pd.DataFrame(rows)
 
 
@@ -142,7 +145,9 @@ def accuracy_numbers(steps, apart, beside, seen, thin, shown="table2:1"):
         numbers |= labelled(name, (row.gap, row.gap_low, row.gap_high), f"{name}_")
     least = thin[thin["ratings"] == thin["ratings"].min()].set_index("predictor")
     numbers |= {"thin_ratings": int(thin["ratings"].min()), "thin_floor": float(least["floor"].iloc[0])}
-    for name in ("released", "closed", "holdout", "oracle"):
-        span = tuple(map(float, least.loc[name, ["mean", "low", "high"]]))
-        numbers |= labelled(f"thin_{name}", span, f"thin_{name}_")
-    return numbers
+    most = thin[thin["ratings"] == thin["ratings"].max()].set_index("predictor")
+    for name in ("released", "closed", "holdout", "oracle", "released less oracle"):
+        for size, table in (("thin", least), ("full", most)):
+            key = f"{size}_{name}".replace(" ", "_")
+            numbers |= labelled(key, tuple(map(float, table.loc[name, ["mean", "low", "high"]])), f"{key}_")
+    return numbers | {"full_ratings": int(thin["ratings"].max()), "full_floor": float(most["floor"].iloc[0])}

@@ -15,9 +15,11 @@ from scipy import stats
 from tqdm import tqdm
 
 from flexlib.anova import TREES, ForestAnova
+from flexlib.baselines import row_mean_rmse
 from flexlib.config import FlexConfig
+from flexlib.plans import LEARNED
 from flexlib.sampling import SPACES, sample_config
-from flexlib.statistics import correlation_interval, holm, labelled, median_interval, signed_rank_p
+from flexlib.statistics import bootstrap, holm, labelled, median_interval, signed_rank_p, spearman
 from flexlib.study.repetitions import by_setting
 
 PUBLISHED = yaml.safe_load((Path(__file__).parents[1] / "published.yaml").read_text(encoding="utf-8"))
@@ -46,36 +48,27 @@ def _short(name):
     return RMSE if name == "rmse" else _FIELDS[name]
 
 
-def measured_matrix(records, protocol, method="pearson"):
+def measured_matrix(records, protocol):
     """The same of our records under a protocol, over the runs that ended well, and how many they are."""
     own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
-    numeric = own[[*_FIELDS, "rmse"]].select_dtypes(["number", "bool"]).astype(float).rename(columns=_short)
-    order = PUBLISHED["figure4"]["order"]
-    return numeric[order].corr(method), len(own)
+    return _numeric(own).assign(**{RMSE: own["rmse"]})[PUBLISHED["figure4"]["order"]].corr(), len(own)
 
 
-def cells_that_do_not_follow(printed, logged, n):
-    """The pairs of Figure 4 whose printed value lies outside the 95 % interval (Fisher's z, over the log's n rows) of
-    the correlation that the log has: a table of one, other, printed, logged, low, high, largest difference first."""
+def _numeric(records):
+    return records[list(_FIELDS)].select_dtypes(["number", "bool"]).astype(float).rename(columns=_short)
+
+
+def cells_that_do_not_follow(printed, logged, more_than=None):
+    """The pairs of Figure 4 whose printed value is further than `more_than` (`TOLERANCE`) from the correlation in the
+    log: a table of one, other, printed, logged, difference, largest first. Of the same runs they would agree."""
     rows = []
     for one, other in itertools.combinations(printed.index, 2):
-        r = logged.loc[one, other]
-        low, high = (float(value) for value in correlation_interval(r, n))
-        rows.append(
-            {"one": one, "other": other, "printed": printed.loc[one, other], "logged": r, "low": low, "high": high}
-        )
+        values = printed.loc[one, other], logged.loc[one, other]
+        rows.append({"one": one, "other": other, "printed": values[0], "logged": values[1]})
     table = pd.DataFrame(rows)
-    outside = table[(table["printed"] < table["low"]) | (table["printed"] > table["high"])]
-    return outside.iloc[np.argsort(-(outside["printed"] - outside["logged"]).abs().to_numpy(), kind="stable")]
-
-
-def correlations_with_rmse(matrices):
-    """Each parameter's correlation with RMSE in several matrices: a table by abbreviation, a column a matrix.
-
-    matrices: name to a matrix, or to (matrix, n).
-    """
-    columns = {name: (m[0] if isinstance(m, tuple) else m)[RMSE].drop(RMSE) for name, m in matrices.items()}
-    return pd.DataFrame(columns)
+    table["difference"] = table["printed"] - table["logged"]
+    table = table[table["difference"].abs() > (TOLERANCE if more_than is None else more_than)]
+    return table.iloc[np.argsort(-table["difference"].abs().to_numpy(), kind="stable")]
 
 
 def strongest_pairs(matrix, n=5):
@@ -116,41 +109,70 @@ def _order(sizes):
     return "rising" if sizes == sorted(sizes) else "falling" if sizes == sorted(sizes)[::-1] else "mixed"
 
 
+def scored(records, protocol):
+    """The runs made under a protocol, and their RMSE as it scores them: where rounding makes stars of a diverged run's
+    NaN, as the released code does, the RMSE of these stars; otherwise infinite, the worst of all."""
+    made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"])]
+    return made, made["rmse"].fillna(made["rmse_of_diverged"]).fillna(np.inf)
+
+
 def outcome(records, protocol):
     """What the analyses of the fresh sample explain: the runs made under a protocol, and the share of them with a lower
-    RMSE (0 to 1, ties halfway); runs that diverged share the last place. A table of records and a Series."""
-    made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"])]
-    ranks = stats.rankdata(made["rmse"].fillna(np.inf))
-    return made, pd.Series((ranks - 1) / max(len(made) - 1, 1), made.index)
+    RMSE (0 to 1, ties halfway), by `scored`. A table of records and a Series."""
+    made, rmse = scored(records, protocol)
+    return made, pd.Series((stats.rankdata(rmse) - 1) / max(len(made) - 1, 1), made.index)
 
 
 def importance(records, protocol, resamples=100, trees=32, seed=0):
-    """Functional ANOVA of the rank of RMSE (`outcome`) over `factors`.
+    """Functional ANOVA of the rank of RMSE (`outcome`) over `factors`: shares of the variance of a forest fitted to it,
+    over a grid in which every level of every factor counts alike.
 
-    Returns three tables. Main effects: factor, share, low, high (95 %, bootstrap over runs), noise, the share that the
-    largest of all factors would stay below in 95 % of samples if none mattered (outcomes permuted), and optuna, the
-    share that Optuna's evaluator finds. Pairs: one, other, share, low, high, noise. Dependence: factor, level, value,
-    low, high, in units of rank (0 best, 1 worst).
+    Returns three tables. Main effects: factor, share, low, high (95 %, bootstrap over runs), noise, what the largest of
+    all factors but the first would stay below in 95 % of samples if none of them mattered (outcomes permuted among runs
+    with the same level of the first), direct (share of the variance of the rank itself between the factor's levels,
+    without a forest), and optuna, the share that Optuna's evaluator finds. Pairs: one, other, share, low, high, noise.
+    Dependence: factor, level, value, low, high, in units of rank (0 best, 1 worst).
     """
     made, rank = outcome(records, protocol)
     codes, levels = factors(made)
-    rng = np.random.default_rng(seed)
+    rng, rank = np.random.default_rng(seed), rank.to_numpy()
+
+    def forest(rows, values, number):
+        return ForestAnova(codes.iloc[rows], levels, values, number, trees, leaf=LEAF)
+
+    everyone = np.arange(len(made))
+    whole = forest(everyone, rank, seed)
+    first = whole.main_effects().idxmax()
+    groups = [np.flatnonzero(codes[first] == level) for level in range(len(levels[first]))]
     drawn = {"bootstrap": [], "permuted": []}
     for number in tqdm(range(resamples), desc=f"forests, {protocol}"):
-        rows, mixed = rng.integers(len(made), size=len(made)), rng.permutation(rank.to_numpy())
-        drawn["bootstrap"].append(ForestAnova(codes.iloc[rows], levels, rank.to_numpy()[rows], number, trees))
-        drawn["permuted"].append(ForestAnova(codes, levels, mixed, number, trees))
-    whole = ForestAnova(codes, levels, rank.to_numpy(), seed, 2 * trees)
-    mains = _with_intervals(whole.main_effects(), *([f.main_effects() for f in drawn[kind]] for kind in drawn))
-    pairs = _with_intervals(whole.pair_effects(), *([f.pair_effects() for f in drawn[kind]] for kind in drawn))
-    mains = mains.assign(optuna=optuna_shares(codes, levels, rank)).rename_axis("factor").reset_index()
+        rows, mixed = rng.integers(len(made), size=len(made)), rank.copy()
+        for group in groups:
+            mixed[group] = rank[rng.permutation(group)]
+        drawn["bootstrap"].append(forest(rows, rank[rows], number))
+        drawn["permuted"].append(forest(everyone, mixed, number))
+    mains = _with_intervals(whole.main_effects(), *([f.main_effects() for f in drawn[kind]] for kind in drawn), first)
+    pairs = _with_intervals(whole.pair_effects(), *([f.pair_effects() for f in drawn[kind]] for kind in drawn), None)
+    direct = {name: direct_share(codes[name].to_numpy(), rank) for name in codes}
+    mains = mains.assign(direct=pd.Series(direct), optuna=optuna_shares(codes, levels, rank))
+    mains = mains.rename_axis("factor").reset_index()
     pairs = pairs.rename_axis(["one", "other"]).reset_index()
     rows = []
     for name in codes:
-        spread = np.quantile([forest.dependence(name) for forest in drawn["bootstrap"]], [0.025, 0.975], axis=0)
+        spread = np.quantile([tree.dependence(name) for tree in drawn["bootstrap"]], [0.025, 0.975], axis=0)
         values = zip(levels[name], whole.dependence(name), *spread, strict=True)
         rows += [dict(zip(("factor", "level", "value", "low", "high"), (name, *row), strict=True)) for row in values]
     return mains, pairs, pd.DataFrame(rows)
+
+
+LEAF = 5  # runs in a leaf at least, so that the forest does not learn single runs by heart
+
+
+def direct_share(groups, values):
+    """The share of the variance of (n,) values that lies between groups (eta squared)."""
+    values = pd.Series(values)
+    means = values.groupby(np.asarray(groups)).transform("mean")
+    return float(means.var(ddof=0) / (values.var(ddof=0) or np.nan))
 
 
 def optuna_shares(codes, levels, values):
@@ -164,12 +186,12 @@ def optuna_shares(codes, levels, values):
     return pd.Series(FanovaImportanceEvaluator(n_trees=TREES, seed=0).evaluate(study), dtype=float)
 
 
-def _with_intervals(whole, bootstrap, permuted):
+def _with_intervals(whole, bootstrap, permuted, first):
     low, high = np.quantile(pd.DataFrame(bootstrap), [0.025, 0.975], axis=0)
-    noise = float(np.quantile(pd.DataFrame(permuted).max(axis=1), 0.95))
-    return pd.DataFrame({"share": whole, "low": low, "high": high, "noise": noise}).sort_values(
-        "share", ascending=False
-    )
+    others = pd.DataFrame(permuted).drop(columns=[] if first is None else first)
+    table = pd.DataFrame({"share": whole, "low": low, "high": high})
+    table["noise"] = float(np.quantile(others.max(axis=1), 0.95))
+    return table.sort_values("share", ascending=False)
 
 
 def superiority(with_it, without):
@@ -210,21 +232,18 @@ CLAIMS = (
 
 
 def check_claims(records, protocol, resamples=1000, seed=0):
-    """Each of `CLAIMS` on the fresh sample: key, claim, what, protocol, n_with, n_without, effect (`superiority`: above
-    0.5 where it goes with a lower RMSE), low, high (95 %, bootstrap), p (Mann-Whitney, Holm's correction)."""
+    """Each of `CLAIMS` on the fresh sample: key, claim, what, protocol, n_with, n_without, diverged_with and
+    diverged_without (how many of these), effect (`superiority`: above 0.5 where it goes with a lower RMSE), low, high
+    (95 %, bootstrap), p (Mann-Whitney, Holm's correction)."""
     rng, rows = np.random.default_rng(seed), []
     for key, claim, what, among, has in CLAIMS:
-        made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"]) & among(records)]
-        mask, rmse = has(made).to_numpy(bool), made["rmse"].fillna(np.inf).to_numpy()
-        one, other = rmse[mask], rmse[~mask]
+        made, rmse = scored(records[among(records)], protocol)
+        mask, lost = has(made).to_numpy(bool), (made["status"] == "diverged").to_numpy()
+        one, other = rmse[mask].to_numpy(), rmse[~mask].to_numpy()
         known = {
-            "key": key,
-            "claim": claim,
-            "what": what,
-            "protocol": protocol,
-            "n_with": len(one),
-            "n_without": len(other),
-        }
+            "key": key, "claim": claim, "what": what, "protocol": protocol, "n_with": len(one),
+            "n_without": len(other), "diverged_with": int(lost[mask].sum()), "diverged_without": int(lost[~mask].sum()),
+        }  # fmt: skip
         drawn = [superiority(rng.choice(one, len(one)), rng.choice(other, len(other)))
                  for _ in range(resamples if len(one) and len(other) else 0)]  # fmt: skip
         low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
@@ -251,22 +270,40 @@ def low_user_based_runs(records, protocol, limit=0.91):
     return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
 
 
-def choice_matters(records, protocol, name, pivot, resamples=1000, seed=0):
-    """How much of the rank of RMSE the choice of activation or optimizer explains among runs of a pivot, mean
-    normalization on: (share, low, high, n, p). The share is epsilon squared of Kruskal and Wallis' test (0: nothing, 1:
-    all; 0 is what chance gives on average), its interval by bootstrap."""
-    made, _ = outcome(records[(records["pivot_indexes"] == pivot) & records["mean_normalization"]], protocol)
-    rmse, groups = made["rmse"].fillna(np.inf).to_numpy(), made[name].to_numpy()
-    if len(set(groups)) < 2 or len(set(rmse)) < 2:
-        return (float("nan"),) * 3 + (len(made), float("nan"))
-    share = _epsilon_squared(rmse, groups)
-    rng, drawn = np.random.default_rng(seed), []
-    for _ in range(resamples):
-        rows = rng.integers(len(rmse), size=len(rmse))
-        drawn.append(_epsilon_squared(rmse[rows], groups[rows]))
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    p = stats.kruskal(*(rmse[groups == group] for group in np.unique(groups))).pvalue
-    return float(share), float(low), float(high), len(made), float(p)
+def without_both(records, protocol, best=0.1):
+    """Claim 6 turned round: are runs with neither dropout nor noise rarer among the best tenth of the runs made? A
+    mapping: best (how many of the `n_best` have neither), other (share of the others that have neither, in per cent),
+    share (of the best, in per cent), p (Fisher's exact test)."""
+    made, rmse = scored(records, protocol)
+    neither = ((made["drop_probability"] == 0) & (made["noise_probability"] == 0)).to_numpy()
+    good = stats.rankdata(rmse, method="min") <= max(1, round(best * len(made)))
+    counts = [[int((neither & side).sum()), int((~neither & side).sum())] for side in (good, ~good)]
+    shares = [100 * one / max(one + other, 1) for one, other in counts]
+    known = {"best": counts[0][0], "n_best": int(good.sum()), "share": shares[0], "other": shares[1]}
+    return known | {"p": float(stats.fisher_exact(counts).pvalue)}
+
+
+def choices_matter(records, protocols=("released", "holdout"), resamples=500):
+    """Claim 7: how much of the rank of RMSE the choice of activation or optimizer explains among runs of a pivot, mean
+    normalization on. A row each: protocol, parameter, pivot, n, share, low, high, p. The share is epsilon squared of
+    Kruskal and Wallis' test (0 is what chance gives on average, 1 all), its interval by bootstrap less the bootstrap's
+    own bias; p by Holm's correction over the table."""
+    rows, names = [], {_USER: "user-based", _ITEM: "item-based"}
+    for protocol, parameter, pivot in itertools.product(protocols, ("activation", "optimizer"), names):
+        made, rmse = scored(records[(records["pivot_indexes"] == pivot) & records["mean_normalization"]], protocol)
+        groups, rmse = made[parameter].to_numpy(), rmse.to_numpy()
+        known = {"protocol": protocol, "parameter": parameter, "pivot": names[pivot], "n": len(rmse)}
+        share, p = _epsilon_squared(rmse, groups), np.nan
+        if np.isfinite(share):
+            parts = [rmse[groups == group] for group in np.unique(groups)]
+            p = stats.kruskal(*parts).pvalue if len(parts) > 1 else np.nan
+        rng, drawn = np.random.default_rng(0), []
+        for _ in range(resamples):
+            picked = rng.integers(len(rmse), size=len(rmse))
+            drawn.append(_epsilon_squared(rmse[picked], groups[picked]))
+        low, high = np.nanquantile(drawn, [0.025, 0.975]) - (np.nanmean(drawn) - share) if p == p else (np.nan, np.nan)
+        rows.append(known | labelled("share", (share, low, high)) | {"p": p})
+    return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
 
 
 def _epsilon_squared(values, groups):
@@ -302,56 +339,61 @@ def cells_agreement(one, other):
     return float(np.corrcoef(one.loc[names, names].to_numpy()[upper], other.loc[names, names].to_numpy()[upper])[0, 1])
 
 
-def centring_effects(records):
+def centring_effects(records, ratings):
     """Claim 9 in pairs: each setting of the experiment "centring" by row means against the same with missing entries
-    filled with 3, and without centring, on the same splits: protocol, against, n (settings with both), better (how many
-    of them row means make better), change, low, high (median of the differences in RMSE over settings, each the mean of
-    its splits; 95 %, bootstrap; below 0 where row means are better), p (signed ranks, Holm's correction).
-
-    A setting that diverges on any split is left out of its pair.
+    filled with 3, on the same splits. Two groups of settings: all, and those that have learned, with which at
+    least one of the two ways is `LEARNED` or more below the RMSE of the row means on average over the splits. A row a
+    group: group, n, better (how many row means make better), rows, three, row_mean (median RMSE of the two ways and of
+    predicting by row means), change, low, high (median of the differences over settings, rows less three; 95 %,
+    bootstrap), p (signed ranks, Holm's correction). A setting that diverges on any split is left out.
     """
     table = by_setting(records)
-    table = table.assign(base=table["setting"] // 3, way=table["setting"] % 3)
-    mean = table.groupby(["protocol", "base", "way"])["rmse"].agg(lambda rmse: rmse.mean(skipna=False))
-    wide, rows = mean.unstack("way"), []
-    for protocol in wide.index.get_level_values(0).unique():
-        for way, against in ((1, "filled with 3"), (2, "not centred")):
-            own = wide.loc[protocol][[0, way]].dropna()
-            gap = own[0] - own[way]
-            known = {"protocol": protocol, "against": against, "n": len(own), "better": int((gap < 0).sum())}
-            rows.append(known | labelled("change", median_interval(gap)) | {"p": signed_rank_p(gap)})
+    table = table.assign(base=table["setting"] // 2, way=table["centring"])
+    table["row_mean"] = [
+        row_mean_rmse(ratings, row.pivot_indexes == _ITEM, row.test_split_rate, row.seed) for row in table.itertuples()
+    ]
+    wide = table.groupby(["base", "way"])["rmse"].agg(lambda rmse: rmse.mean(skipna=False)).unstack("way")
+    wide = wide.assign(row_mean=table.groupby("base")["row_mean"].mean()).dropna()
+    learned = wide[["rows", "three"]].min(axis=1) <= wide["row_mean"] - LEARNED
+    rows = []
+    for group, own in (("all", wide), ("that have learned", wide[learned])):
+        gap = own["rows"] - own["three"]
+        known = {"group": group, "n": len(own), "better": int((gap < 0).sum()), **own.median()}
+        rows.append(known | labelled("change", median_interval(gap)) | {"p": signed_rank_p(gap)})
     return pd.DataFrame(rows).assign(p=lambda t: holm(t["p"]))
 
 
-_METHODS = ("pearson", "spearman")
+def rmse_columns(fresh, replay=None, report=None, resamples=400):
+    """Each parameter's correlation with RMSE: a mapping of "pearson" and "spearman" to a table by abbreviation.
 
-
-def rmse_columns(fresh, replay=None, report=None):
-    """Each parameter's correlation with RMSE, for `flexlib.plots.plot_correlations_with_rmse`: a mapping of method to a
-    table by abbreviation. Columns: "paper" (Figure 4, Pearson only), "log", "replay", "released" and "holdout" (the
-    fresh sample), where there are any, each but the first with `NAME low` and `NAME high` (95 %, Fisher's z)."""
+    Columns: "paper" (Figure 4, Pearson only), "log", "replay", "released" and "holdout" (the fresh sample), where there
+    are any. Pearson's is over the runs that ended well; Spearman's over all that were made, by `scored` (the log has
+    its own), with `NAME low` and `NAME high` (95 %, bootstrap over runs) where the runs are ours.
+    """
     sources = {name: (fresh, name) for name in ("released", "holdout")}
     if replay is not None:
         sources = {"replay": (replay, "released")} | sources
-    tables = {}
-    for method in _METHODS:
-        columns = {"paper": printed_matrix()[RMSE]} if method == "pearson" else {}
-        found = {"log": (logged_matrix(report, method), report["authors"]["rows"])} if report else {}
-        found |= {name: measured_matrix(records, protocol, method) for name, (records, protocol) in sources.items()}
-        for name, (matrix, n) in found.items():
-            low, high = correlation_interval(matrix[RMSE].to_numpy(), n)
-            columns |= {name: matrix[RMSE], f"{name} low": low, f"{name} high": high}
-        tables[method] = pd.DataFrame(columns).drop(index=RMSE)
-    return tables
+    pearson, ranks = {"paper": printed_matrix()[RMSE]}, {}
+    if report:
+        pearson["log"], ranks["log"] = (logged_matrix(report, method)[RMSE] for method in ("pearson", "spearman"))
+    for name, (records, protocol) in sources.items():
+        pearson[name] = measured_matrix(records, protocol)[0][RMSE]
+        made, rmse = scored(records, protocol)
+        numeric = _numeric(made)[[column for column in PUBLISHED["figure4"]["order"] if column != RMSE]]
+        spans = {column: bootstrap(spearman, numeric[column], rmse, resamples=resamples) for column in numeric}
+        for place, ending in enumerate(("", " low", " high")):
+            ranks[name + ending] = pd.Series({column: span[place] for column, span in spans.items()})
+    order = [name for name in PUBLISHED["figure4"]["order"] if name != RMSE]
+    return {"pearson": pd.DataFrame(pearson).loc[order], "spearman": pd.DataFrame(ranks).loc[order]}
 
 
 _LOG = {
-    "log_short": """in the authors' own log the correlation of mean normalization with RMSE is
-        {men_log_pearson:.2f} (95 % interval {men_log_pearson_low:.2f} to {men_log_pearson_high:.2f}), where Figure 4
-        prints {men_printed:.2f}""",
-    "log_cells": """Of the {pairs} cells of Figure 4, {outside} lie outside the 95 % interval of the correlation that
-        the log of {rows:,} runs has, {outside_rmse} of them in the column of RMSE. The cells of pairs of parameters
-        follow the log closely (the two agree at a correlation of {printed_like_log:.3f}).""",
+    "log_short": """in the authors' own log the correlation of mean normalization with RMSE is {men_log_pearson:.2f},
+        where Figure 4 prints {men_printed:.2f}""",
+    "log_cells": """The cells of pairs of parameters are those of the log of {rows:,} runs, or nearly (over all pairs
+        the two agree at a correlation of {printed_like_log:.3f}; they are not equal to rounding, so that Figure 4 may
+        have been drawn from the log as it was at another time). Of the {pairs} cells, {outside} are off by more than
+        {tolerance}: {outside_rmse} of them are in the column of RMSE, by up to {largest:.2f}.""",
     "log_design": """{singles} of the {rows:,} logged rows differ from one default setting in one parameter or in none.
         The strongest correlation of two parameters that Figure 4 prints is that of {strongest} ({strongest_r:.2f}).
         Drawn at random, as the paper says, parameters would not correlate. A sample of {singles} such one-at-a-time
@@ -362,42 +404,52 @@ _LOG = {
         {highest_released:,.0f} stars.""",
 }
 _NO_LOG = "This page was made without the authors' log."
+TOLERANCE = 0.05  # of a printed correlation against the log's
 
 
 def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred, report=None):
     """The numbers and sentences of the chapter's prose, by name. imports, claims: protocol to what `importance` and
-    `check_claims` give; choices: (protocol, parameter, pivot) to `choice_matters`; the others as their functions do."""
+    `check_claims` give; the others as their functions do."""
     numbers = {"pairs": 91, "outside": len(cells), "outside_rmse": int((cells["other"] == RMSE).sum())}
+    numbers |= {"tolerance": TOLERANCE, "men_printed": float(columns["pearson"].loc["MeN", "paper"])}
+    numbers["largest"] = float(cells["difference"].abs().max())
     for source in ("log", "released", "holdout"):
-        for method in _METHODS:
-            if source in columns[method]:
-                row, name = columns[method].loc["MeN"], f"men_{source}_{method}"
-                span = tuple(float(row[column]) for column in (source, f"{source} low", f"{source} high"))
-                numbers |= labelled(name, span, f"{name}_")
-    numbers["men_printed"] = float(columns["pearson"].loc["MeN", "paper"])
+        if source in columns["pearson"]:
+            numbers[f"men_{source}_pearson"] = float(columns["pearson"].loc["MeN", source])
+            span = columns["spearman"].reindex(columns=[source, f"{source} low", f"{source} high"]).loc["MeN"]
+            numbers |= labelled(f"men_{source}", tuple(map(float, span)), f"men_{source}_")
     for protocol, (mains, pairs, _) in imports.items():
-        made, _ = outcome(fresh, protocol)
+        made, rmse = scored(fresh, protocol)
+        off = rmse[~made["mean_normalization"]]
         for place, row in enumerate(mains.head(3).to_dict("records"), 1):
             numbers[f"main{place}_{protocol}_factor"] = row["factor"]
             span = tuple(100 * row[column] for column in ("share", "low", "high"))
             numbers |= labelled(f"main{place}_{protocol}", span, f"main{place}_{protocol}_")
+            numbers[f"main{place}_{protocol}_direct"] = 100 * row["direct"]
+        above = mains[mains["share"] > mains["noise"]]["factor"]
         numbers |= {
             f"chance_{protocol}": 100 * float(mains["noise"].iloc[0]), f"factors_{protocol}": len(mains),
-            f"above_{protocol}": int((mains["share"] > mains["noise"]).sum()), f"n_{protocol}": len(made),
+            f"above_{protocol}": len(above), f"named_{protocol}": ", ".join(above), f"n_{protocol}": len(made),
             f"pair_{protocol}": f"{pairs['one'].iloc[0]} with {pairs['other'].iloc[0]}",
             f"pair_share_{protocol}": 100 * float(pairs["share"].iloc[0]),
-            f"highest_{protocol}": float(made["rmse"].max()),
+            f"highest_{protocol}": float(made["rmse"].max()), f"off_{protocol}": len(off),
+            f"off_above_3_{protocol}": int((off > 3).sum()),
+            f"diverged_{protocol}": int((made["status"] == "diverged").sum()),
             f"skipped_{protocol}": int((fresh.loc[fresh["protocol"] == protocol, "status"] == "skipped").sum()),
         }  # fmt: skip
+        numbers |= {f"neither_{protocol}_{name}": value for name, value in without_both(fresh, protocol).items()}
     for protocol, table in claims.items():
         for row in table.itertuples():
-            name = f"{row.key}_{protocol}"
+            name = f"{row.key}_{protocol}" + ("_effect" if row.key == "men" else "")  # MeN has a correlation, too
             numbers |= labelled(name, (row.effect, row.low, row.high), f"{name}_") | {f"{name}_p": row.p}
-    for (protocol, parameter, pivot), (share, low, high, n, p) in choices.items():
-        name = f"{parameter}_{'item' if pivot == _ITEM else 'user'}_{protocol}"
-        numbers |= labelled(name, (100 * share, 100 * low, 100 * high), f"{name}_") | {f"{name}_n": n, f"{name}_p": p}
+            numbers |= {f"{name}_diverged": row.diverged_with, f"{name}_diverged_without": row.diverged_without}
+            numbers |= {f"{name}_n": row.n_with, f"{name}_n_without": row.n_without}
+    for row in choices.itertuples():
+        name = f"{row.parameter}_{row.pivot.partition('-')[0]}_{row.protocol}"
+        numbers |= labelled(name, (100 * row.share, 100 * row.low, 100 * row.high), f"{name}_")
+        numbers[f"{name}_p"] = row.p
     for row in centred.itertuples():
-        name = f"{row.against.partition(' ')[0]}_{row.protocol}"
+        name = f"centred_{row.group.partition(' ')[0]}"
         numbers |= labelled(name, (row.change, row.low, row.high), f"{name}_")
         numbers |= {f"{name}_n": row.n, f"{name}_better": row.better, f"{name}_p": row.p}
     if not report:

@@ -1,5 +1,6 @@
 """Records of settings that were run on several splits: finding or making them, and their means and differences."""
 
+import json
 import math
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 
 from flexlib.plans import TABLE_2, experiment
 from flexlib.statistics import labelled, mean_interval
-from flexlib.sweep import Plan, load_records, repetition_name, run_all, sweep_name
+from flexlib.sweep import Plan, load_records, repetition_name, replay_name, run_all, sweep_name
 
 
 def find_records(name, dataset, folder="", n_seeds=None, device=None, **options):
@@ -23,6 +24,12 @@ def find_sweep(dataset, folder="", runs=20, max_seconds=math.inf, device=None):
     if folder:
         return load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
     return run_all(Plan.sweep(dataset, ("released", "holdout"), runs, 0, max_seconds=max_seconds), device)
+
+
+def find_report(dataset, folder=""):
+    """What is kept of the replay of the authors' log (`flexlib.replay.replay_report`); None where `folder` has none."""
+    path = Path(folder) / f"{replay_name(dataset)}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if folder and path.exists() else None
 
 
 def by_setting(records):

@@ -9,7 +9,7 @@ from scipy import stats
 
 from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
 from flexlib.plans import TABLE_2, choose_best
-from flexlib.statistics import holm, labelled, mean_interval, spearman
+from flexlib.statistics import bootstrap, holm, labelled, mean_interval, spearman
 from flexlib.study.repetitions import by_setting
 
 CHOSEN_UNDER = ("released", "holdout")
@@ -71,26 +71,28 @@ def is_monotone(hidden_layers):
     return sizes in (sorted(sizes), sorted(sizes, reverse=True))
 
 
+# A trait's name, the parameter that it is of, and who has it.
 TRAITS = {
-    "item-based (PI)": lambda t: t["pivot_indexes"] == "[1, 0]",
-    "mean normalization (MeN)": lambda t: t["mean_normalization"],
-    "layers in monotone order (HLs)": lambda t: t["hidden_layers"].map(is_monotone),
-    "one hidden layer (HLs)": lambda t: t["hidden_layers"].map(lambda text: len(json.loads(text)) == 1),
-    "no prediction rounding (PrR)": lambda t: ~t["prediction_rounding"],
-    "dropout above 0 (DrP)": lambda t: t["drop_probability"] > 0,
-    "noise above 0 (NoP)": lambda t: t["noise_probability"] > 0,
-    "no re-feeding (DeF)": lambda t: t["dense_refeeding"] == 0,
-    "a tenth held out (TSR)": lambda t: t["test_split_rate"] == 0.1,
+    "item-based (PI)": ("pivot_indexes", lambda value: value == "[1, 0]"),
+    "mean normalization (MeN)": ("mean_normalization", bool),
+    "layers in monotone order (HLs)": ("hidden_layers", is_monotone),
+    "one hidden layer (HLs)": ("hidden_layers", lambda value: len(json.loads(value)) == 1),
+    "no prediction rounding (PrR)": ("prediction_rounding", lambda value: not value),
+    "dropout above 0 (DrP)": ("drop_probability", lambda value: value > 0),
+    "noise above 0 (NoP)": ("noise_probability", lambda value: value > 0),
+    "no re-feeding (DeF)": ("dense_refeeding", lambda value: value == 0),
+    "a tenth held out (TSR)": ("test_split_rate", lambda value: value == 0.1),
 }
 
 
-def compare_traits(fresh):
-    """What ten best have in common, against all runs that ended well: a row for each of `TRAITS` and group ("the
-    paper's ten", then ours under `released` and `holdout`), with how many of the `n` have it, the share of all runs
-    under that protocol that have it (`base`), and p, of so large a difference if ten were drawn from them at random
-    (two-sided, hypergeometric; Holm's correction over the traits of a group).
+def compare_traits(fresh, report=None):
+    """What ten best have in common, against the runs that they are the best of: a row for each of `TRAITS` and group
+    ("the paper's ten", then ours under `released` and `holdout`), with how many of the `n` have it, the share of the
+    runs that have it (`base`), and p, of so large a difference between the ten and the others (two-sided, Fisher's
+    exact test; Holm's correction over the traits of a group).
 
-    The paper's ten are compared with our sample under `released`.
+    Ours are compared with the runs of the sample that ended well under their protocol; the paper's ten with the
+    authors' log (report: of `flexlib.replay.replay_report`), and where there is none with our sample as released.
     """
     paper = pd.DataFrame([_as_record(FlexConfig.preset(name)) for name in TABLE_2])
     groups = {"the paper's ten": (paper, "released")}
@@ -99,16 +101,26 @@ def compare_traits(fresh):
     for group, (ten, protocol) in groups.items():
         made = fresh[(fresh["protocol"] == protocol) & (fresh["status"] == "ok")]
         rows = []
-        for trait, has in TRAITS.items():
-            count, base = int(has(ten).sum()), int(has(made).sum())
-            ours = len(ten) if group != "the paper's ten" else 0  # which are a part of those compared with
-            rest = [base - count, len(made) - base - (ours - count)] if ours else [base, len(made) - base]
-            p = stats.fisher_exact([[count, len(ten) - count], rest]).pvalue
-            rows.append(
-                {"trait": trait, "group": group, "count": count, "n": len(ten), "base": base / len(made), "p": p}
-            )
+        for trait, (parameter, has) in TRAITS.items():
+            count, values = sum(map(has, ten[parameter])), made[parameter].value_counts()
+            if group == "the paper's ten" and report:
+                values = pd.Series(report["authors"]["counts"][parameter])
+                values.index = [text if text.startswith("[") else json.loads(text) for text in values.index]
+            base, size = int(values[[has(value) for value in values.index]].sum()), int(values.sum())
+            within = group != "the paper's ten" or report is not None  # the ten are some of those compared with
+            rest = [base - count, size - base - (len(ten) - count)] if within else [base, size - base]
+            p = stats.fisher_exact([[count, len(ten) - count], np.maximum(rest, 0)]).pvalue
+            known = {"trait": trait, "group": group, "count": count, "n": len(ten)}
+            rows.append(known | {"base": base / max(size, 1), "p": p})
         tables.append(pd.DataFrame(rows).assign(p=lambda t: holm(t["p"])))
     return pd.concat(tables, ignore_index=True)
+
+
+def item_contrast(traits):
+    """p of so many item-based among our ten as released and so few on held-out ratings, or the other way round, if the
+    protocols chose alike (Fisher's exact test)."""
+    own = traits[(traits["trait"] == "item-based (PI)") & traits["group"].str.startswith("our ten")]
+    return float(stats.fisher_exact([[row.count, row.n - row.count] for row in own.itertuples(index=False)]).pvalue)
 
 
 def _as_record(config):
@@ -119,20 +131,25 @@ NEAR = 0.02  # stars: what counts as the printed value coming out again
 
 
 def top10_numbers(summary, ten, traits, dataset):
-    """The numbers of the chapter's prose, by name."""
-    named = summary.drop_duplicates("setting")["set"]
-    wide = {name: summary.pivot(index="setting", columns="protocol", values=name) for name in ("mean", "gap")}
-    ours, holdout, gap = wide["mean"]["released"], wide["mean"]["holdout"], wide["gap"]["released"].dropna()
+    """The numbers of the chapter's prose, by name. Sets are compared with Table 2 where all their splits ended well."""
+    summary = summary.assign(published=published_values(dataset, summary["set"]))
+    released, holdout = (summary[summary["protocol"] == name].set_index("setting") for name in CHOSEN_UNDER)
+    whole = released[(released["n"] == summary["n"].max()) & released["published"].notna()]
+    off = whole["mean"] - whole["published"]
+    inside = (whole["low"] <= whole["published"]) & (whole["published"] <= whole["high"])
+    gap = released["gap"].dropna()
+    order = bootstrap(spearman, *_both(released["mean"], holdout["mean"]))
     numbers = {
-        "dataset": dataset, "sets": len(ours), "n_seeds": int(summary["n"].max()), "near_limit": NEAR,
-        "near": int((np.abs(ours.to_numpy() - published_values(dataset, named)) <= NEAR).sum()),
-        "compared": int((ours.notna() & np.isfinite(published_values(dataset, named))).sum()),
-        "diverged_sets": int(ours.isna().sum()), "gap_sets": len(gap), "gap_least": float(gap.max()),
-        "gap_most": float(gap.min()), "lowest_released": float(ours.min()), "lowest_holdout": float(holdout.min()),
-        "highest_holdout": float(holdout.max()), "same_order": float(spearman(*_both(ours, holdout))),
-        "same_order_n": len(_both(ours, holdout)[0]), "better_sets": int((summary["gap_high"] < 0).sum()),
-    }  # fmt: skip
-    numbers |= labelled("gap", mean_interval(gap), "gap_")
+        "dataset": dataset, "sets": len(released), "n_seeds": int(summary["n"].max()), "near_limit": NEAR,
+        "near": int((off.abs() <= NEAR).sum()), "compared": len(whole), "inside": int(inside.sum()),
+        "off_mean": float(off.mean()), "off_least": float(off.min()), "off_most": float(off.max()),
+        "diverged_some": int((released["diverged"] > 0).sum()), "skipped_sets": int((released["skipped"] > 0).sum()),
+        "diverged_sets": int(((released["n"] == 0) & (released["diverged"] > 0)).sum()),
+        "gap_mean": float(gap.mean()), "gap_least": float(gap.max()), "gap_most": float(gap.min()),
+        "gap_sets": len(gap), "lowest_released": float(released["mean"].min()),
+        "lowest_holdout": float(holdout["mean"].min()), "highest_holdout": float(holdout["mean"].max()),
+        "same_order_n": len(_both(released["mean"], holdout["mean"])[0]), "item_contrast_p": item_contrast(traits),
+    } | labelled("same_order", order, "same_order_")  # fmt: skip
     for protocol in CHOSEN_UNDER:
         own = ten[ten["chosen_under"] == protocol]
         first = own.iloc[0]
@@ -140,7 +157,7 @@ def top10_numbers(summary, ten, traits, dataset):
             numbers[f"own_{name}_{protocol}"] = float(first[name])
         spread = mean_interval(own["other_half"] - own["chosen_by"])
         numbers |= labelled(f"worse_{protocol}", spread, f"worse_{protocol}_")
-    for row in traits.itertuples():
+    for row in traits.itertuples(index=False):
         key = "_".join(re.findall(r"[a-z]+", f"{row.trait.partition(' (')[0]} {row.group}"))
         numbers |= {key: row.count, f"{key}_base": 100 * row.base, f"{key}_p": row.p}
     return numbers
