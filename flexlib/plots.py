@@ -359,9 +359,9 @@ def plot_thinned(table, preset):
     floor = table.drop_duplicates("ratings")
     ax.plot(floor["ratings"], floor["floor"], color="black", linewidth=1.6, label="noise floor")
     ax.fill_between(floor["ratings"], 0, floor["floor"], color="#999999", alpha=0.12, linewidth=0)
-    ticks = floor["ratings"].tolist()
+    drawn, ticks = table[table["predictor"].isin(looks)], floor["ratings"].tolist()
     ax.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks], xlabel="ratings in the data (log)",
-           ylabel="RMSE (stars)", ylim=(0.9 * table["mean"].min(), 1.03 * table["mean"].max()),
+           ylabel="RMSE (stars)", ylim=(0.9 * drawn["mean"].min(), 1.03 * drawn["mean"].max()),
            title=f"Below the floor is not skill\nsynthetic ratings, n = {table['n'].max()} splits")  # fmt: skip
     ax.minorticks_off()
     _legend_below(ax, down=0.17)
@@ -449,12 +449,15 @@ def plot_dependence(dependence, factors, dataset):
     rows = -(-len(factors) // 2)
     figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 1.75 * rows), layout="constrained")
     for ax, factor in zip(axes.flat, factors, strict=False):
+        found = [level for table in dependence.values() for level in table[table["factor"] == factor]["level"]]
+        levels = {level: at for at, level in enumerate(sorted(set(found)))}
         for place, (protocol, table) in enumerate(dependence.items()):
-            own = table[table["factor"] == factor].reset_index(drop=True)
+            own = table[table["factor"] == factor]
             spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
-            ax.errorbar(own.index + 0.12 * (place - 0.5), own["value"], yerr=spread, fmt="os"[place % 2] + "-",
-                        color=COLOURS[protocol], capsize=2, markersize=4, label=_word(protocol))  # fmt: skip
-        names = [_LEVELS.get(str(level), str(level)) for level in own["level"]]
+            x = own["level"].map(levels) + 0.12 * (place - 0.5)
+            ax.errorbar(x, own["value"], yerr=spread, fmt="os"[place % 2] + "-", color=COLOURS[protocol], capsize=2,
+                        markersize=4, label=_word(protocol))  # fmt: skip
+        names = [_LEVELS.get(str(level), str(level)) for level in levels]
         ax.set_title(factor, fontsize="small")
         ax.set_xticks(range(len(names)))
         ax.set_xticklabels(names, fontsize="x-small", rotation=60 if len("".join(names)) > 18 else 0)
@@ -507,6 +510,8 @@ def plot_list_changes(effects, words, title):
     kinds = list(effects)
     for ax, (measure, word) in zip(axes, words.items(), strict=True):
         for place, kind in enumerate(kinds):
+            if measure not in effects[kind].index:  # genres that nobody knows, say
+                continue
             row = effects[kind].loc[measure]
             colour = LIST_COLOURS[place]
             ax.plot([row["before"], row["after"]], [place, place], color=colour, linewidth=1)

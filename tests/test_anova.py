@@ -28,10 +28,10 @@ def drawn(sizes, n, seed, outcome):
     return codes, levels, outcome(codes, np.random.default_rng(seed)).to_numpy(float)
 
 
-def by_brute_force(codes, sizes, values, seed, trees):
+def by_brute_force(codes, sizes, values, seed, trees, leaf=1):
     """Shares of every non-empty set of factors and the dependence on each factor, from predictions over the whole
     factorial: each effect is the average over all other factors, less all effects of smaller sets."""
-    forest = RandomForestRegressor(trees, max_depth=64, min_samples_leaf=1, random_state=seed, n_jobs=1)
+    forest = RandomForestRegressor(trees, max_depth=64, min_samples_leaf=leaf, random_state=seed, n_jobs=1)
     forest.fit(codes.to_numpy(float), values)
     places = range(len(sizes))
     subsets = [s for count in range(len(sizes) + 1) for s in itertools.combinations(places, count)]
@@ -54,11 +54,13 @@ def noisy(codes, rng):
     return np.sin(codes["a"] * 2.0) + codes["b"] * (codes["a"] > 1) + 0.3 * rng.normal(size=len(codes))
 
 
-@pytest.mark.parametrize(("sizes", "n", "seed"), [((3, 2, 4), 60, 0), ((2, 5, 3, 2), 40, 3), ((4, 2), 9, 5)])
-def test_shares_and_dependence_are_those_of_the_same_forest_averaged_over_every_combination(sizes, n, seed):
+@pytest.mark.parametrize(("sizes", "n", "seed", "leaf"), [
+    ((3, 2, 4), 60, 0, 1), ((2, 5, 3, 2), 40, 3, 1), ((4, 2), 9, 5, 1), ((3, 2, 4), 60, 0, 5),
+])  # fmt: skip
+def test_shares_and_dependence_are_those_of_the_same_forest_averaged_over_every_combination(sizes, n, seed, leaf):
     codes, levels, values = drawn(sizes, n, seed, noisy)
-    anova = ForestAnova(codes, levels, values, seed, trees=5)
-    shares, dependence = by_brute_force(codes, sizes, values, seed, 5)
+    anova = ForestAnova(codes, levels, values, seed, trees=5, leaf=leaf)
+    shares, dependence = by_brute_force(codes, sizes, values, seed, 5, leaf)
     names = list(codes)
     mains, pairs = anova.main_effects(), anova.pair_effects()
     assert mains.index.tolist() == names

@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_ratings, random_ratings
 
 from flexlib import baselines
-from flexlib.baselines import BASELINES, biases, item_mean, score_baselines, user_mean
+from flexlib.baselines import BASELINES, biases, item_mean, row_mean_rmse, score_baselines, user_mean
 from flexlib.config import FlexConfig
 from flexlib.data import split_ratings
+from flexlib.evaluate import evaluate
 from flexlib.train import fit
 
 # Item 2 and user 2 have a rating of their own, that at index 4, and no other.
@@ -114,3 +116,17 @@ def test_predictors_are_handed_all_ratings_or_the_splits_training_ratings(monkey
     assert [used.tolist() for used in seen] == [list(range(len(ratings))), split.train.tolist()]
     by_hand = math.sqrt(np.mean((ratings.values[split.test].astype(float) - 3) ** 2))
     assert [row["rmse"] for row in rows] == pytest.approx([by_hand] * 2)
+
+
+@pytest.mark.parametrize("item_based", [False, True])
+def test_the_row_means_are_what_a_centred_network_predicts_that_has_learned_nothing(item_based):
+    ratings = random_ratings(6, 20, 25)
+    config = FlexConfig(
+        epochs=0, hidden_layers=[2], test_split_rate=0.2, pivot_indexes=[1, 0] if item_based else [0, 1]
+    )
+    model = fit(ratings, config, "holdout unseen_fallback=false", seed=4, device="cpu")
+    with torch.no_grad():
+        for weights in model.network.parameters():
+            weights.zero_()
+    assert row_mean_rmse(ratings, item_based, 0.2, 4) == pytest.approx(evaluate(model).rmse)
+    assert row_mean_rmse(ratings, item_based, 0.2) != row_mean_rmse(ratings, item_based, 0.2, 4)

@@ -460,16 +460,16 @@ def test_a_choice_that_decides_everything_explains_everything():
 
 
 def test_a_choice_that_decides_nothing_explains_nothing_on_average():
-    made, shares, covered = RECORDS[RECORDS["protocol"] == "holdout"], [], 0
+    """Drawing runs again makes groups of a few of them differ by more; the interval is around the share all the same."""
+    made, tables = RECORDS[RECORDS["protocol"] == "holdout"], []
     for seed in range(25):
         mixed = made.assign(rmse=np.random.default_rng(seed).permutation(150).astype(float), status="ok")
-        table = choices_matter(mixed, ("holdout",), resamples=40)
-        shares += table["share"].tolist()
-        covered += ((table["low"] <= 0) & (table["high"] >= 0)).sum()
-    assert np.mean(shares) == pytest.approx(0, abs=3 * np.std(shares) / 10)
-    assert min(shares) < 0 < max(shares)
-    # Uncorrected, the bootstrap's bias would leave out 0 in most of the 100.
-    assert covered > 70
+        tables.append(choices_matter(mixed, ("holdout",), resamples=40))
+    table = pd.concat(tables)
+    assert table["share"].mean() == pytest.approx(0, abs=3 * table["share"].std() / 10)
+    assert table["share"].min() < 0 < table["share"].max()
+    own = table[table["parameter"] == "activation"]
+    assert ((own["low"] + own["high"]) / 2 - own["share"]).mean() == pytest.approx(0, abs=0.06)
 
 
 def test_where_there_is_no_choice_or_no_difference_nothing_is_explained():
@@ -550,7 +550,7 @@ def level_of(setting, seed):
 
 def worth(setting):
     """What filling with 3 adds to the RMSE; no two settings are alike."""
-    return 0.001 * (setting - 4.5) * (1 + setting / 100)
+    return 0.003 * (setting - 4.5) * (1 + setting / 100)
 
 
 def centred(k, _=None):
@@ -585,7 +585,8 @@ def test_settings_centred_two_ways_are_paired_with_themselves():
         assert row["three"] == pytest.approx(np.median(np.array(by_rows) - own))
         p_values.append(stats.wilcoxon(own).pvalue)
     assert table["p"].to_numpy() == pytest.approx(holm(p_values))
-    assert 3 < len(learned) < N_CENTRED / 2
+    by_three_alone = [s for s in learned if (-0.05, -0.001, 0.05)[s % 3] > -0.01]
+    assert 0 < len(by_three_alone) < len(learned) < N_CENTRED / 2
 
 
 def test_a_setting_that_is_lost_on_one_split_is_left_out():

@@ -91,7 +91,7 @@ def test_flexlib_stays_small_and_imports_one_way():
         for imported in re.findall(r"^ *from flexlib\.([\w.]+) import", path.read_text(), re.M):
             assert name not in order or order.index(imported) < order.index(name), (name, imported)
     assert sum(map(lines_of_code, folder.glob("*.py"))) < 3_200
-    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_000
+    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_100
 
 
 def test_plots_do_not_import_torch():

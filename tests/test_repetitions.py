@@ -9,8 +9,8 @@ from scipy import stats
 
 from flexlib.config import FlexConfig
 from flexlib.plans import choose_best, experiment
-from flexlib.study.repetitions import by_setting, find_records, find_sweep, summarise_settings
-from flexlib.sweep import Plan, config_of, repetition_name, save_records, sweep_name
+from flexlib.study.repetitions import by_setting, find_records, find_report, find_sweep, summarise_settings
+from flexlib.sweep import Plan, config_of, repetition_name, replay_name, save_records, sweep_name
 
 CONFIGS = [FlexConfig(hidden_layers=[size]) for size in (4, 3, 2)]
 NAMES = ("four", "three", "two")
@@ -91,6 +91,14 @@ def test_records_are_those_of_the_folder_or_none(tmp_path, refused):
     save_records(sweep, tmp_path / f"{sweep_name(SMALL)}.parquet")
     assert find_sweep(SMALL, tmp_path).equals(sweep)
     refused(lambda: find_sweep("elsewhere", tmp_path), "no such file", "sweep-elsewhere-paper-seed0")
+
+
+def test_the_replays_report_is_that_of_the_folder_or_none(tmp_path):
+    assert find_report(SMALL, tmp_path) is None
+    (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"rows": 3}}')
+    assert find_report(SMALL, tmp_path) == {"authors": {"rows": 3}}
+    assert find_report("elsewhere", tmp_path) is None
+    assert find_report(SMALL) is None
 
 
 def test_without_a_folder_runs_are_made_now():

@@ -19,7 +19,16 @@ from flexlib.baselines import row_mean_rmse
 from flexlib.config import FlexConfig
 from flexlib.plans import LEARNED
 from flexlib.sampling import SPACES, sample_config
-from flexlib.statistics import bootstrap, holm, labelled, median_interval, signed_rank_p, spearman
+from flexlib.statistics import (
+    bootstrap,
+    holm,
+    labelled,
+    median_interval,
+    signed_rank_p,
+    spearman,
+    spelled,
+    spelled_p,
+)
 from flexlib.study.repetitions import by_setting
 
 PUBLISHED = yaml.safe_load((Path(__file__).parents[1] / "published.yaml").read_text(encoding="utf-8"))
@@ -298,10 +307,12 @@ def choices_matter(records, protocols=("released", "holdout"), resamples=500):
             parts = [rmse[groups == group] for group in np.unique(groups)]
             p = stats.kruskal(*parts).pvalue if len(parts) > 1 else np.nan
         rng, drawn = np.random.default_rng(0), []
-        for _ in range(resamples):
+        for _ in range(resamples if np.isfinite(p) else 0):
             picked = rng.integers(len(rmse), size=len(rmse))
             drawn.append(_epsilon_squared(rmse[picked], groups[picked]))
-        low, high = np.nanquantile(drawn, [0.025, 0.975]) - (np.nanmean(drawn) - share) if p == p else (np.nan, np.nan)
+        low = high = np.nan
+        if np.isfinite(p):
+            low, high = np.nanquantile(drawn, [0.025, 0.975]) - (np.nanmean(drawn) - share)
         rows.append(known | labelled("share", (share, low, high)) | {"p": p})
     return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
 
@@ -385,6 +396,38 @@ def rmse_columns(fresh, replay=None, report=None, resamples=400):
             ranks[name + ending] = pd.Series({column: span[place] for column, span in spans.items()})
     order = [name for name in PUBLISHED["figure4"]["order"] if name != RMSE]
     return {"pearson": pd.DataFrame(pearson).loc[order], "spearman": pd.DataFrame(ranks).loc[order]}
+
+
+def shares_table(imports):
+    """`importance`'s main effects for reading, in per cent: protocols beside each other, a row a factor."""
+    parts = {}
+    for protocol, (mains, _, _) in imports.items():
+        table = 100 * mains.set_index("factor")
+        parts[protocol] = table[["direct", "optuna"]].round(1)
+        parts[protocol].insert(0, "share (%)", spelled(table, "share", form=".1f"))
+    return pd.concat(parts, axis=1)
+
+
+def pairs_table(imports, n=6):
+    """`importance`'s n largest pairs of each protocol for reading, in per cent."""
+    parts = []
+    for protocol, (_, pairs, _) in imports.items():
+        table = pairs.head(n).set_index(["one", "other"]) * 100
+        part = table.assign(share=spelled(table, "share", form=".1f"), protocol=protocol).round({"noise": 1})
+        parts.append(part.reset_index().set_index(["protocol", "one", "other"])[["share", "noise"]])
+    return pd.concat(parts).rename(columns={"share": "share (%)", "noise": "noise (%)"})
+
+
+def claims_table(claims):
+    """`check_claims` for reading: protocols beside each other, a row a claim, with how many of the runs diverged."""
+    shown = {name: table.set_index(["claim", "what"]) for name, table in claims.items()}
+    sizes = next(iter(shown.values()))[["n_with", "n_without"]].set_axis(["with", "without"], axis=1)
+    parts = {"n": sizes}
+    for name, table in shown.items():
+        lost = table["diverged_with"].astype(str) + " / " + table["diverged_without"].astype(str)
+        parts[name] = pd.DataFrame({"effect": spelled(table, "effect", form=".2f"), "p": spelled_p(table["p"]),
+                                    "diverged": lost}, table.index)  # fmt: skip
+    return pd.concat(parts, axis=1)
 
 
 _LOG = {

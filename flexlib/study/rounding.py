@@ -54,8 +54,8 @@ def rounding_effects(table, kind, than="unrounded"):
 def refeeding_effects(table):
     """The same for re-feeding rounding (DeFR): each setting with it against itself without, unrounded predictions."""
     own = table[table["refeeding"] & (table["kind"] == "unrounded") & (table["measure"] != "same_lists")]
-    wide = own.pivot_table(index=["measure", "pair"], columns="rounded_refeeding", values="value")
-    return _effects(wide.reindex(columns=[False, True]).dropna())
+    wide = own.pivot_table(index=["measure", "pair", "seed"], columns="rounded_refeeding", values="value")
+    return _effects(wide.reindex(columns=[False, True]).dropna().groupby(level=["measure", "pair"]).mean())
 
 
 def _effects(wide):

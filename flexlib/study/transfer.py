@@ -51,8 +51,8 @@ def best_carried_over(matched, lows, n=10):
     below_NAME, how many of the n lie below each predictor of `reference_rmse` at their own test split rate."""
     chosen = matched.nsmallest(n, "small_first_half")
     first = chosen.iloc[0] if len(chosen) else pd.Series({"big": np.nan})
-    found = {"matched": len(matched), "n": len(chosen), "rank_first": int((matched["big"] < first["big"]).sum()) + 1,
-             "rmse_first": float(first["big"]), "mean_n": float(chosen["big"].mean()),
+    found = {"matched": len(matched), "chosen": len(chosen), "rmse_first": float(first["big"]),
+             "rank_first": int((matched["big"] < first["big"]).sum()) + 1, "mean_n": float(chosen["big"].mean()),
              "best_big": float(matched["big"].min()), "median_big": float(matched["big"].median())}  # fmt: skip
     known = {name: chosen["test_split_rate"].map(lows[name]) for name in lows}
     return found | {f"below_{name}": int((chosen["big"] < rmse).sum()) for name, rmse in known.items()}
@@ -108,6 +108,15 @@ def sets_table(summary):
     )
     table = table.set_index(["set", "protocol"])[columns].round(3).astype(object)
     return table.where(table.notna(), "")
+
+
+def agreement_table(agreement):
+    """`rank_agreement` for reading: protocols beside each other, a row a group of settings."""
+    tables = {name: table.set_index("group") for name, table in agreement.items()}
+    parts = {
+        name: table[["n"]].assign(Spearman=spelled(table, "spearman", form=".2f")) for name, table in tables.items()
+    }
+    return pd.concat(parts, axis=1)
 
 
 def reference_rmse(ratings, n_seeds, rates):
