@@ -32,6 +32,7 @@ from flexlib.study.correlation import (
     centring_effects,
     check_claims,
     choices_matter,
+    claims_table,
     correlation_numbers,
     direct_share,
     factors,
@@ -41,9 +42,11 @@ from flexlib.study.correlation import (
     measured_matrix,
     mixed_design,
     outcome,
+    pairs_table,
     printed_matrix,
     rmse_columns,
     scored,
+    shares_table,
     strongest_pairs,
     superiority,
     without_both,
@@ -460,7 +463,7 @@ def test_a_choice_that_decides_everything_explains_everything():
 
 
 def test_a_choice_that_decides_nothing_explains_nothing_on_average():
-    """Drawing runs again makes groups of a few of them differ by more; the interval is around the share all the same."""
+    """Drawing runs again makes small groups differ by more; the interval is around the share all the same."""
     made, tables = RECORDS[RECORDS["protocol"] == "holdout"], []
     for seed in range(25):
         mixed = made.assign(rmse=np.random.default_rng(seed).permutation(150).astype(float), status="ok")
@@ -602,6 +605,38 @@ def test_where_nothing_has_learned_there_is_nothing_to_compare():
     assert table["n"].tolist() == [N_CENTRED, 0]
     assert table.loc["that have learned", ["change", "low", "high", "p", "rows"]].isna().all()
     assert table.loc["all", ["change", "better"]].tolist() == [0, 0]
+
+
+def test_tables_for_reading_are_in_per_cent_with_intervals(imports):
+    mains, pairs, _ = imports["holdout"]
+    shares = shares_table(imports)
+    row = mains.set_index("factor").loc["Opt"] * 100
+    assert shares.loc["Opt", "holdout"].to_dict() == {
+        "share (%)": f"{row['share']:.1f} ({row['low']:.1f} to {row['high']:.1f})", "direct": round(row["direct"], 1),
+        "optuna": round(row["optuna"], 1),
+    }  # fmt: skip
+    two = pairs_table(imports, 2)
+    assert two.index.get_level_values("protocol").tolist() == ["released"] * 2 + ["holdout"] * 2
+    top = pairs.iloc[0]
+    text = " to ".join(f"{100 * top[end]:.1f}" for end in ("low", "high"))
+    assert two.loc[("holdout", top["one"], top["other"])].tolist() == [
+        f"{100 * top['share']:.1f} ({text})", round(100 * top["noise"], 1)
+    ]  # fmt: skip
+
+
+def test_claims_are_read_with_the_protocols_beside_each_other():
+    claims = {name: check_claims(RECORDS, name, resamples=10) for name in ("released", "holdout")}
+    table = claims_table(claims)
+    for name, own in claims.items():
+        row = own.set_index("key").loc["men_item"]
+        shown = table.loc[(9, "mean normalization (MeN), item-based")]
+        assert shown["n"].tolist() == [row["n_with"], row["n_without"]]
+        p = "< 0.001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+        assert shown[name].to_dict() == {
+            "effect": f"{row['effect']:.2f} ({row['low']:.2f} to {row['high']:.2f})", "p": p,
+            "diverged": f"{row['diverged_with']} / {row['diverged_without']}",
+        }  # fmt: skip
+    assert table.index.get_level_values("what").tolist() == [what for _, _, what, *_ in CLAIMS]
 
 
 def test_columns_of_correlations_are_over_runs_that_ended_well_and_ranks_over_all_that_were_made():

@@ -257,7 +257,6 @@ def test_thinned_data_have_a_line_a_predictor_and_the_floor():
     assert len(plot_thinned(thin_table(NAN), "table2:1").axes) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the axis starts at the lowest mean of all rows, that of a difference too")
 def test_thinned_data_are_drawn_from_a_little_below_the_lowest_rmse():
     """A difference is in the table too, and no RMSE."""
     less = {"ratings": 500, "floor": 0.7, "predictor": "released less oracle", "n": 2, "mean": -0.1, "low": -0.2}
@@ -357,7 +356,6 @@ def test_dependence_has_a_panel_a_factor_and_a_line_a_protocol():
     assert any("mean rank" in word for word in words)
 
 
-@pytest.mark.xfail(strict=True, reason="levels are drawn by their place in each protocol's own table")
 def test_levels_stand_at_their_own_place_though_a_protocol_lacks_one():
     """No run with 0.01 was made as released, so that its levels are fewer."""
     tables = {"holdout": dependence_table({("LR", 0.01): 0.5, ("LR", 0.1): 0.6, ("LR", 1.0): 0.7}),
@@ -424,7 +422,6 @@ def test_list_changes_go_from_before_to_after():
     assert len(plot_list_changes({"one setting": one}, WORDS, "t").axes) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="every measure is looked up")
 def test_a_measure_that_is_unknown_is_drawn_as_nothing():
     """Data without genres have no distance, which is then no row of the effects."""
     figure = plot_list_changes({"at random": effects_of(0.1).drop("novelty")}, WORDS, "t")
