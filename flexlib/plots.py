@@ -298,7 +298,7 @@ def plot_steps(steps, sets, words, dataset):
         ax.barh(-1, first, color=COLOURS["released"], height=0.6)
         ax.barh(own.index, own["change"], left=own["start"], height=0.6,
                 color=np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"]))  # fmt: skip
-        spread = [own["change"] - own["low"], own["high"] - own["change"]]
+        spread = np.nan_to_num([own["change"] - own["low"], own["high"] - own["change"]])
         ax.errorbar(own["rmse"], own.index, xerr=spread, fmt="none", color="black", capsize=3, linewidth=1)
         ax.barh(len(own), last, color=COLOURS["holdout"], height=0.6)
         right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])

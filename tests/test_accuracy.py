@@ -86,9 +86,14 @@ def test_only_splits_on_which_every_step_ended_well_count():
     assert own.loc["means", "start"] == pytest.approx(1.1)
 
 
-def test_one_split_changes_nothing_that_could_be_told():
-    assert len(step_changes(accuracy_records(n_seeds=1), SETS)) == 0
-    assert len(leaks_apart(accuracy_records(n_seeds=1), SETS)) == 0
+def test_one_split_has_changes_without_an_interval():
+    steps, apart = step_changes(accuracy_records(n_seeds=1), SETS), leaks_apart(accuracy_records(n_seeds=1), SETS)
+    assert steps["set"].nunique() == apart["set"].nunique() == len(SETS)
+    assert steps.loc[steps["step"] == "means", "change"].notna().all()
+    assert steps[["low", "high"]].isna().all(axis=None)
+    none = accuracy_records(lambda *_: "diverged", n_seeds=1)
+    assert step_changes(none, SETS).columns.tolist() == steps.columns.tolist()
+    assert len(step_changes(none, SETS)) == len(leaks_apart(none, SETS)) == 0
 
 
 def test_the_leaks_are_compared_with_neither_on_the_same_splits():

@@ -484,7 +484,6 @@ def test_where_there_is_no_choice_or_no_difference_nothing_is_explained():
     assert alike[["share", "low", "high", "p"]].isna().all(axis=None)
 
 
-@pytest.mark.xfail(strict=True, reason="warns of the mean of nothing")
 def test_choices_among_no_runs_matter_nothing():
     table = choices_matter(RECORDS[RECORDS["pivot_indexes"] == "[0, 1]"], ("holdout",), resamples=5)
     none = table[table["pivot"] == "item-based"]

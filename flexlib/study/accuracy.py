@@ -20,11 +20,11 @@ CLOSED = ALONE["neither leak"]
 def step_changes(records, sets=TABLE_2):
     """What each field changes on the way from `released` to `holdout`: set, step, protocol (its name), start and rmse
     (means before and after, over the splits where every protocol of the way ended well: n), change, low, high (paired,
-    95 % t-interval), in stars. Sets with fewer than two such splits are left out."""
+    95 % t-interval), in stars. Sets with one such split are left out, unless there is but one split of all."""
     names, rows = ladder(), []
     for setting, own in by_setting(records).groupby("setting"):
         wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(names.values())].dropna()
-        if len(wide) < 2:
+        if len(wide) < min(2, records["seed"].nunique()):
             continue
         for before, step in zip(names.values(), STEPS, strict=False):
             after = names[step]
@@ -32,7 +32,8 @@ def step_changes(records, sets=TABLE_2):
             known = {"set": sets[setting], "step": step, "protocol": after, "n": len(wide)}
             known |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
             rows.append(known | {"change": change, "low": low, "high": high})
-    return pd.DataFrame(rows)
+    columns = ["set", "step", "protocol", "n", "start", "rmse", "change", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def leaks_apart(records, sets=TABLE_2):
@@ -42,11 +43,11 @@ def leaks_apart(records, sets=TABLE_2):
     for setting, own in by_setting(records).groupby("setting"):
         wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(ALONE.values())].dropna()
         for leaks, protocol in ALONE.items():
-            if len(wide) > 1:
+            if len(wide) >= min(2, records["seed"].nunique()):
                 change = labelled("change", mean_interval(wide[protocol] - wide[CLOSED]))
                 known = {"set": sets[setting], "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
                 rows.append(known | change)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["set", "leaks", "n", "rmse", "change", "low", "high"])
 
 
 def beside_baselines(records, ratings, sets=TABLE_2, shown="table2:1"):
@@ -83,11 +84,12 @@ def visible_and_hidden(ratings, presets, n_seeds, protocols=("released", "descri
             visible, hidden = (errors(*part[["actual", "predicted"]].to_numpy().T)[0] for part in parts)
             runs.append({"preset": preset, "protocol": protocol, "visible": visible, "hidden": hidden})
     rows = []
-    for (preset, protocol), own in pd.DataFrame(runs).groupby(["preset", "protocol"], sort=False):
+    table = pd.DataFrame(runs, columns=["preset", "protocol", "visible", "hidden"])
+    for (preset, protocol), own in table.groupby(["preset", "protocol"], sort=False):
         gap, low, high = mean_interval(own["visible"] - own["hidden"])
         rows.append({"preset": preset, "protocol": protocol, "n": len(own), **own[["visible", "hidden"]].mean(),
                      "gap": gap, "gap_low": low, "gap_high": high})  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["preset", "protocol", "n", "visible", "hidden", "gap", "gap_low", "gap_high"])
 
 
 def thinned(sizes, users, items, preset, n_seeds, device=None):

@@ -302,7 +302,7 @@ def choices_matter(records, protocols=("released", "holdout"), resamples=500):
         made, rmse = scored(records[(records["pivot_indexes"] == pivot) & records["mean_normalization"]], protocol)
         groups, rmse = made[parameter].to_numpy(), rmse.to_numpy()
         known = {"protocol": protocol, "parameter": parameter, "pivot": names[pivot], "n": len(rmse)}
-        share, p = _epsilon_squared(rmse, groups), np.nan
+        share, p = (_epsilon_squared(rmse, groups) if len(rmse) else np.nan), np.nan
         if np.isfinite(share):
             parts = [rmse[groups == group] for group in np.unique(groups)]
             p = stats.kruskal(*parts).pvalue if len(parts) > 1 else np.nan

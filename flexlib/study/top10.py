@@ -152,7 +152,7 @@ def top10_numbers(summary, ten, traits, dataset):
     } | labelled("same_order", order, "same_order_")  # fmt: skip
     for protocol in CHOSEN_UNDER:
         own = ten[ten["chosen_under"] == protocol]
-        first = own.iloc[0]
+        first = own.iloc[0] if len(own) else pd.Series(np.nan, own.columns)
         for name in ("chosen_by", "other_half", "mean", "low", "high"):
             numbers[f"own_{name}_{protocol}"] = float(first[name])
         spread = mean_interval(own["other_half"] - own["chosen_by"])
