@@ -119,8 +119,8 @@ def _order(sizes):
 
 
 def scored(records, protocol):
-    """The runs made under a protocol, and their RMSE as it scores them: where rounding makes stars of a diverged run's
-    NaN, as the released code does, the RMSE of these stars; otherwise infinite, the worst of all."""
+    """The runs made under a protocol, and their RMSE as it scores them: of a run that diverged that of its predictions
+    where they are finite nevertheless, as where the released code makes stars of NaN; otherwise infinite, the worst."""
     made = records[(records["protocol"] == protocol) & records["status"].isin(["ok", "diverged"])]
     return made, made["rmse"].fillna(made["rmse_of_diverged"]).fillna(np.inf)
 
