@@ -157,7 +157,8 @@ def test_the_readmes_numbers_on_the_chapters_are_those_of_the_committed_results(
         f"from {rounding['coverage_random_before']:.1f} to {rounding['coverage_random_after']:.1f} % of the catalogue",
         f"(Spearman {larger['item_holdout']:.2f} item-based, {larger['user_holdout']:.2f} user-based",
         f"less across them ({larger['centred_holdout']:.2f})",
-        f"average {larger['mean_holdout']:.3f} there; the item mean has {larger['item_mean_training']:.3f}",
+        f"average {larger['mean_holdout']:.3f}, the item mean has {larger['item_mean_training']:.3f}",
+        f"{larger['set_1_released']:.3f} there as released and {larger['set_1_holdout']:.3f} on held-out ratings",
     ]
     assert [words for words in said if words not in readme] == []
     assert parameters["main1_holdout_factor"] == "MeN"

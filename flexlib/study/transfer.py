@@ -144,6 +144,7 @@ def transfer_numbers(summary, agreement, carried, pivots):
     }  # fmt: skip
     lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
     numbers |= {"item_mean_all": lines["released"], "item_mean_training": lines["holdout"]}
+    numbers["item_mean_leak"] = lines["holdout"] - lines["released"]
     for protocol, own in summary.groupby("protocol"):
         made = own[own["n"] > 0]
         numbers |= {f"mean_{protocol}": float(made["mean"].mean()), f"compared_{protocol}": len(made),
