@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import math
 import re
 import tokenize
 import tomllib
@@ -104,7 +105,8 @@ def glued_in(chapter):
     outputs = (
         output for cell in notebook.cells for output in cell.get("outputs", []) if "scrapbook" in output.metadata
     )
-    return {o.metadata["scrapbook"]["name"]: ast.literal_eval(next(iter(o.data.values()))) for o in outputs}
+    texts = {o.metadata["scrapbook"]["name"]: next(iter(o.data.values())) for o in outputs}
+    return {name: math.nan if text == "nan" else ast.literal_eval(text) for name, text in texts.items()}
 
 
 def test_the_readmes_numbers_on_the_sweep_are_those_of_the_committed_results():
