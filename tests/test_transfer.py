@@ -256,11 +256,11 @@ def test_the_item_means_lines_are_means_over_the_sets():
 
 def test_the_table_of_sets_is_for_reading():
     table = sets_table(sets_on(sets_records(), RATINGS, SETS))
-    lost = table.loc[("table2:2", "released")]
-    assert lost.to_dict() == {"published": "", "n": 0, "diverged": 2, "rmse": "", "gap": ""}
-    assert table.loc[("table2:7", "released"), "rmse"] == "0.940"
-    assert re.fullmatch(r"1\.105 \(1\.041 to 1\.169\)", table.loc[("table2:1", "holdout"), "rmse"])
-    assert re.fullmatch(r"[+-]0\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", table.loc[("table2:1", "holdout"), "gap"])
+    lost = table.loc["table2:2"]
+    assert lost[["published", "released", "gap, released"]].tolist() == ["", "2 diverged", ""]
+    assert table.loc["table2:7", "released"].startswith("0.940")
+    assert table.loc["table2:1", "holdout"] == "1.105 (1.041 to 1.169)"
+    assert re.fullmatch(r"[+-]0\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", table.loc["table2:1", "gap, holdout"])
 
 
 def test_reference_rmse_is_of_held_out_ratings_at_each_rate():

@@ -101,13 +101,22 @@ def mean_lines(summary):
 
 
 def sets_table(summary):
-    """`sets_on` for reading: a row a set and protocol, rounded, numbers only where there are runs."""
-    columns = ["published", "n", "diverged", "rmse", "gap"]
-    table = summary.assign(
+    """`sets_on` for reading, a row a set: published, the RMSE under each protocol with its interval and how many splits
+    diverged, and the gap to the item mean as released and on held-out ratings; "" where there is none."""
+    texts = summary.assign(
         rmse=spelled(summary, "mean", form=".3f"), gap=spelled(summary, "gap", "gap_low", "gap_high")
     )
-    table = table.set_index(["set", "protocol"])[columns].round(3).astype(object)
-    return table.where(table.notna(), "")
+    lost = texts["diverged"].map(lambda count: f"{count} diverged" if count else "")
+    texts["rmse"] = (texts["rmse"] + ", " + lost).str.strip(", ")
+    wide = texts.pivot(index="setting", columns="protocol", values=["rmse", "gap"])
+    table = texts.drop_duplicates("setting").set_index("setting")[["set", "published"]].round(3).astype(object)
+    for protocol in ("released", "described", "holdout"):
+        if ("rmse", protocol) in wide:
+            table[protocol] = wide["rmse", protocol]
+    for protocol in _ITEM_MEAN:
+        if ("gap", protocol) in wide:
+            table[f"gap, {protocol}"] = wide["gap", protocol]
+    return table.where(table.notna(), "").set_index("set")
 
 
 def agreement_table(agreement):
