@@ -496,7 +496,8 @@ def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred
         numbers |= labelled(name, (row.change, row.low, row.high), f"{name}_")
         numbers |= {f"{name}_n": row.n, f"{name}_better": row.better, f"{name}_p": row.p}
     if not report:
-        return numbers | dict.fromkeys(_LOG, _NO_LOG)
+        short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
+        return numbers | dict.fromkeys(_LOG, _NO_LOG) | {"log_short": short}
     known, logged = report["authors"], logged_matrix(report)
     rows, singles = known["rows"], known["one_at_a_time"]
     strongest = strongest_pairs(printed_matrix(), 1)
