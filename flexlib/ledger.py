@@ -283,7 +283,9 @@ def _work_off(work, path, storage, workers):
             process.join(max(0, deadline - time.monotonic()))
         for process in processes:  # those that the interruption did not reach, or that are slow to heed it
             process.terminate()
-        for process in processes:
+        for process in processes:  # one that hangs at its end has nothing to lose: its runs are in the ledger
+            process.join(PATIENCE_SECONDS)
+            process.kill()
             process.join()
         table = _export(work, path)
     return table
