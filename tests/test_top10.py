@@ -23,6 +23,7 @@ from flexlib.study.top10 import (
     compare_traits,
     compare_with_table,
     is_monotone,
+    item_based_where,
     item_contrast,
     own_ten,
     published_values,
@@ -330,4 +331,14 @@ def test_on_other_data_nothing_is_compared_with_the_paper():
 
 
 def test_every_number_of_the_chapters_text_is_there():
-    assert not_told("03_top10", hand_numbers()[0]) == set()
+    where = {f"item_based_where_{name}": 1 for name in ("released", "holdout")}
+    assert not_told("03_top10", hand_numbers()[0] | where) == set()
+
+
+def test_item_based_settings_are_counted_where_enough_is_held_out():
+    runs = [(0.1, "[0, 1]", 0.8), (0.2, "[1, 0]", 0.9), (0.3, "[0, 1]", 0.95), (0.4, "[1, 0]", 1.0)]
+    rows = [{"protocol": name, "status": "ok", "test_split_rate": rate, "pivot_indexes": pivot, "rmse_first_half": rmse}
+            for name in ("released", "holdout") for rate, pivot, rmse in runs]  # fmt: skip
+    fresh = pd.DataFrame(rows)
+    assert item_based_where(fresh) == {"item_based_where_released": 2, "item_based_where_holdout": 2}
+    assert item_based_where(fresh, 0.3) == {"item_based_where_released": 1, "item_based_where_holdout": 1}

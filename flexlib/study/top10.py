@@ -116,6 +116,14 @@ def compare_traits(fresh, report=None):
     return pd.concat(tables, ignore_index=True)
 
 
+def item_based_where(fresh, least_rate=0.2):
+    """How many of our ten best are item-based if only settings may be chosen that hold out `least_rate` of the ratings
+    or more, which few of the best on held-out ratings do: a mapping, "item_based_where_PROTOCOL"."""
+    own = fresh[fresh["test_split_rate"] >= least_rate]
+    counts = {name: (choose_best(own, name)["pivot_indexes"] == "[1, 0]").sum() for name in CHOSEN_UNDER}
+    return {f"item_based_where_{name}": int(count) for name, count in counts.items()}
+
+
 def item_contrast(traits):
     """p of so many item-based among our ten as released and so few on held-out ratings, or the other way round, if the
     protocols chose alike (Fisher's exact test)."""
