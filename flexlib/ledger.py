@@ -15,7 +15,9 @@ import sys
 import time
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from urllib.parse import parse_qs, unquote
 
 import optuna
@@ -34,7 +36,18 @@ ATTEMPTS = 3  # that may kill their worker before a run is recorded as failed
 ABREAST = 32  # jobs, from the cheapest, that workers choose from
 PRIOR_SECONDS = 100  # of runs as the cost model has them, before the measured ones outweigh it
 PATIENCE_SECONDS = 4  # for workers that were interrupted too, as by Ctrl-C, to give their runs back
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXPORT_SECONDS = 30  # between two writings of the records while a sweep goes on
+
+
+@contextmanager
+def _signals(how):
+    """Block the signals that stop a sweep, or unblock them; a process started meanwhile has them the same way."""
+    before = signal.pthread_sigmask(how, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)
@@ -159,8 +172,9 @@ class _Ledger:
 class _Work:
     """One process's share of a plan: which jobs there are, and taking them one by one."""
 
-    def __init__(self, plan, ratings, storage, carried, device):
+    def __init__(self, plan, ratings, storage, carried, device, stop=None):
         self.plan, self.ratings, self.device, self.carried = plan, ratings, device, carried
+        self.stop = stop or _Stop()
         self.estimates = plan.estimates(ratings)
         self.ledger = storage.open(plan, str(ratings.facts.get("sha256", "")))
         self.jobs = [job for job, seconds in self.estimates.items() if seconds <= plan.max_seconds]
@@ -175,6 +189,7 @@ class _Work:
     def go_on(self, alive):
         """Work until every job is settled, or until `alive` says no."""
         while alive():
+            self.stop.heed()
             free, elsewhere = self.free()
             if free:
                 self.ledger.study.optimize(lambda trial, free=free: self._take(trial, free), n_trials=1)
@@ -194,11 +209,39 @@ class _Work:
         trial.set_user_attr("worker", _worker_name(os.getpid()))
         if not self.ledger.claim(job, trial.number):
             raise optuna.TrialPruned("another worker has it")
-        record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
+        with self.stop:
+            record = run_one(self.plan, self.ratings, *job, self.estimates[job], self.device)
         trial.set_user_attr("record", record)
         if record["rmse"] is None:
             raise optuna.TrialPruned(record["status"])
         return record["rmse"]
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM in a worker. They end a run at once, within `with`, and otherwise wait for `heed`: Optuna and
+    the database, interrupted halfway through a transaction, end in a traceback."""
+
+    def __init__(self):
+        self.asked = self.running = False
+
+    def __call__(self, *_):
+        self.asked = True
+        if self.running:
+            self.running = False  # once is enough: the run is given back from here on
+            raise KeyboardInterrupt
+
+    def heed(self):
+        """Raise `KeyboardInterrupt` where it was asked for."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def __enter__(self):
+        self.running = True
+        if self.asked:
+            self(None)
+
+    def __exit__(self, *_):
+        self.running = False
 
 
 def _worker_name(pid):
@@ -207,18 +250,18 @@ def _worker_name(pid):
 
 def _worker(plan, storage, carried, device, parent):
     """A process's main: one thread, so that the number of workers changes no record."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the run at hand is given back at once
+    stop = _Stop()
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # what came while this process was starting comes now
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        _Work(plan, plan.load(), storage, carried, device).go_on(lambda: os.getppid() == parent)
+        _Work(plan, plan.load(), storage, carried, device, stop).go_on(lambda: os.getppid() == parent)
     except (FlexError, *LEDGER_ERRORS) as error:
         sys.exit(f"flexlib: a worker ended: {storage.redact(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
-    finally:  # its end is near: the parent need not hurry it
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
@@ -240,7 +283,9 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
         for job, record in work.ledger.state()[0].items():
             if job in work.estimates:
                 _check_same(plan, ratings, record, storage.shown)
-        table = _work_off(work, path, storage, workers)
+        resource_tracker.ensure_running()  # which unblocks the signals that are blocked next
+        with _signals(signal.SIG_BLOCK):
+            table = _work_off(work, path, storage, workers)
     except LEDGER_ERRORS as error:
         raise FlexError(f"{storage.shown}: lost ({storage.redact(error)}); finished runs are kept") from None
     finally:
@@ -252,7 +297,8 @@ def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
 
 
 def _work_off(work, path, storage, workers):
-    """Start the workers, keep them at it, and write the records now and then, and at the end."""
+    """Start the workers, keep them at it, and write the records now and then, and at the end. Signals to stop wait
+    until they find it idle, so that they cut no transaction short, nor the start or the end of a worker."""
     context = multiprocessing.get_context("spawn")
 
     def start():
@@ -267,7 +313,8 @@ def _work_off(work, path, storage, workers):
     try:
         with _Progress(work) as progress:
             while any(process.is_alive() for process in processes):
-                time.sleep(0.5)
+                with _signals(signal.SIG_UNBLOCK):
+                    time.sleep(0.5)
                 for place, process in enumerate(processes):
                     if process.exitcode and restarts > 0:  # its run is up for another, unless it kills them all
                         work.ledger.note_death(_worker_name(process.pid))

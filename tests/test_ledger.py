@@ -314,6 +314,47 @@ def test_ctrl_c_keeps_what_is_done_and_says_so(undisturbed, tmp_path):
     same(load_records(tmp_path / f"{plan_of().name}.parquet"), undisturbed)
 
 
+def test_ctrl_c_at_any_moment_ends_in_one_line(undisturbed, tmp_path):
+    """While workers start, at work, and with a run just ending."""
+    rng = random.Random(3)
+    for _ in range(4):
+        process = sweep(tmp_path)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=rng.uniform(2.5, 6))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 130)
+        assert "Traceback" not in err
+    finish(sweep(tmp_path))
+    same(load_records(tmp_path / f"{plan_of().name}.parquet"), undisturbed)
+
+
+@pytest.mark.parametrize("method", ["set_trial_state_values", "set_trial_user_attr"])
+def test_a_signal_amid_bookkeeping_waits_for_its_end(tmp_path, monkeypatch, method):
+    stop, plan = ledger._Stop(), plan_of(runs=2)
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu", stop)
+    original = getattr(optuna.storages.RDBStorage, method)
+
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, method, interrupted)
+    handler = signal.signal(signal.SIGINT, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work.go_on(lambda: True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    (trial,) = work.ledger.study.get_trials()
+    finished = method == "set_trial_state_values"  # the other comes before the run, which is then given back
+    assert (trial.state == optuna.trial.TrialState.COMPLETE) == ("record" in trial.user_attrs) == finished
+    monkeypatch.undo()
+    in_process(plan, tmp_path, "x")
+    assert len(_export(work, tmp_path / "records.parquet")) == 2 * len(PROTOCOLS)
+
+
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:] or [
     Path(found).parent for found in [shutil.which("pg_ctl")] if found
 ]
