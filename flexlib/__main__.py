@@ -105,6 +105,25 @@ def _parser():
     planned.add_argument("name", choices=EXPERIMENTS)
     planned.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
     planned.add_argument("--splits", type=_at_least_one, metavar="N", help="seeds: of splits, weights and order")
+    tuned = command(
+        "tune", _tune, "tune methods on validation ratings, and read the test ratings once",
+        f"Each method gets so many tries on a tenth of each split's training ratings; the best one's settings are\n"
+        f"then trained on all of them. What --out holds is not run again; a search that was stopped goes on.\n\n{sets}",
+    )  # fmt: skip
+    tuned.add_argument("--dataset", default="synthetic", help="by name or path (default: synthetic)")
+    tuned.add_argument("--method", action="append", metavar="NAME", help="may be repeated (default: all)")
+    tuned.add_argument("--tries", type=_at_least_one, default=10, metavar="N", help="of each method (default: 10)")
+    tuned.add_argument("--test-split-rate", type=_positive, metavar="SHARE",
+                       help="held out for testing (default: the data set's own folds, else 0.3)")  # fmt: skip
+    tuned.add_argument("--splits", type=_at_least_one, default=3, metavar="N", help="or folds (default: 3)")
+    tuned.add_argument("--one-search", action="store_true",
+                       help="for all splits, on the ratings that none of their test sets has")  # fmt: skip
+    tuned.add_argument("--average", type=_at_least_one, default=1, metavar="N",
+                       help="score the mean of the networks of FlexEncoder's N best tries too")  # fmt: skip
+    tuned.add_argument("--max-seconds-per-try", type=_positive, default=math.inf, metavar="T",
+                       help="a network's try whose estimate (of one core) is higher is not made")  # fmt: skip
+    tuned.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
+    tuned.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
     for sub in (sweep, replay):
         sub.add_argument(
             "--seed", type=_not_negative, default=0, help="of configurations, splits and weights (default: 0)"
@@ -237,6 +256,22 @@ def _sweep(args):
 
 def _experiment(args):
     _run_plan(args, experiment(args.name, args.dataset, args.out, args.splits, **_options(args)))
+
+
+def _tune(args):
+    try:
+        from flexlib.tuning import ALL, Tuning, run_tuning  # Optuna is an extra, and slow to import
+    except ImportError as error:
+        raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[sweep]'") from None
+    rate = args.test_split_rate
+    if rate is None and not load_ratings(args.dataset).folds:
+        rate = FlexConfig().test_split_rate
+    tuning = Tuning(args.dataset, tuple(args.method or ALL), rate, args.splits, args.tries, args.one_search,
+                    args.max_seconds_per_try, args.average)  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    table, _ = run_tuning(tuning, Path(args.out), args.workers)
+    print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
+    print(f"wrote {Path(args.out) / tuning.name}.parquet")
 
 
 def _replay(args):

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from flexlib.config import FlexError
+from flexlib.means import mean_by
 from flexlib.predict import network_outputs, round_predictions
-from flexlib.train import fit, mean_by
+from flexlib.train import fit
 
 
 @dataclass(eq=False)
@@ -78,23 +79,26 @@ def hidden_mask(model):
 
 def _predict(model, shown, values, rows, columns):
     """(k,) predictions in stars at (rows, columns) from the ratings at index `shown` with these values as input; which
-    of them have a row or column without training ratings; and which outputs were not finite.
-
-    The fallback for the former is the training mean of the row where it was seen, else of the column, which is the
-    overall mean where that was not seen either.
-    """
-    train, seen, means = model.split.train, [], []
-    for ids, at, n in zip((model.rows, model.columns), (rows, columns), model.shape, strict=True):
-        seen.append((np.bincount(ids[train], minlength=n) > 0)[at])
-        means.append(mean_by(ids[train], model.ratings.values[train], n)[at])
-    unseen = ~(seen[0] & seen[1])
+    of them have a user or item without training ratings (`fallback`); and which outputs were not finite."""
+    pair = (columns, rows) if model.config.item_based else (rows, columns)
+    unseen, means = fallback(model.ratings, model.split.train, *pair)
     predicted = network_outputs(model, shown, values, rows, columns) + model.centres(rows, columns)
     if model.protocol.unseen_fallback:
-        predicted = np.where(unseen, np.where(seen[0], means[0], means[1]), predicted)
+        predicted = np.where(unseen, means, predicted)
     nonfinite = ~np.isfinite(predicted)
     if model.config.prediction_rounding:
         predicted = round_predictions(predicted, model.ratings.scale, model.protocol.rounding)
     return predicted, unseen, nonfinite
+
+
+def fallback(ratings, train, users, items):
+    """(k,) which of the pairs have a user or item without ratings at index `train`, and what is predicted for these:
+    the training mean of the one that has some, or the overall mean."""
+    seen, means = [], []
+    for ids, at, n in ((ratings.users, users, ratings.n_users), (ratings.items, items, ratings.n_items)):
+        seen.append((np.bincount(ids[train], minlength=n) > 0)[at])
+        means.append(mean_by(ids[train], ratings.values[train], n)[at])
+    return ~(seen[0] & seen[1]), np.where(seen[0], *means)
 
 
 def recommend(model, user_id, k=10):

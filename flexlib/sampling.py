@@ -1,5 +1,7 @@
 """The spaces that a sweep draws its configurations from."""
 
+import json
+
 import numpy as np
 
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, FlexConfig
@@ -56,3 +58,45 @@ def sample_config(space, seed, run):
 def run_seed(seed, run):
     """The seed of a run's split, weights and order: one for all its protocols."""
     return int(np.random.SeedSequence([seed, run, 1]).generate_state(1)[0])
+
+
+def suggest_paper(trial):
+    """A configuration of the paper's space as an Optuna trial suggests it, as a mapping: each value once."""
+    found = {"hidden_layers": [2 ** trial.suggest_int(f"log2_size_{k}", 1, 12)
+                               for k in range(trial.suggest_int("n_layers", 1, 5))]}  # fmt: skip
+    for name, values in _PAPER.items():
+        if name not in ("test_split_rate", "test_masking_rate"):  # the split is given, and holdout masks nothing
+            place = trial.suggest_categorical(name, [json.dumps(value) for value in dict.fromkeys(values)])
+            found[name] = json.loads(place)
+    return found
+
+
+# These rules take larger steps than the others.
+_STEP_SIZES = {
+    "sgd": ("learning_rate_sgd", 1e-2, 10), "adadelta": ("learning_rate_adadelta", 1e-2, 10),
+    "adagrad": ("learning_rate_adagrad", 1e-3, 0.3),
+}  # fmt: skip
+
+
+def suggest_extended(trial):
+    """A configuration of the extended space, whose numbers are continuous, as an Optuna trial suggests it."""
+    found = {"hidden_layers": [2 ** trial.suggest_int(f"log2_size_{k}", 3, 10)
+                               for k in range(trial.suggest_int("n_layers", 1, 2))]}  # fmt: skip
+    found["optimizer"] = trial.suggest_categorical("optimizer", OPTIMIZERS)
+    if found["optimizer"] == "adamw":  # a share of the weights, not a term of the gradient
+        found["weight_decay"] = trial.suggest_float("weight_decay_adamw", 1e-3, 10, log=True)
+    else:
+        found["weight_decay"] = trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True)
+    name, low, high = _STEP_SIZES.get(found["optimizer"], ("learning_rate", 1e-4, 1e-2))
+    found["learning_rate"] = trial.suggest_float(name, low, high, log=True)
+    found["activation"] = trial.suggest_categorical("activation", ACTIVATIONS)
+    found["output_activation"] = trial.suggest_categorical("output_activation", [False, True])
+    found["drop_probability"] = trial.suggest_float("drop_probability", 0, 0.9)
+    found["noise_probability"] = trial.suggest_float("noise_probability", 0, 0.95)
+    found["train_batch_size"] = 2 ** trial.suggest_int("log2_train_batch_size", 4, 10)
+    found["dense_refeeding"] = trial.suggest_int("dense_refeeding", 0, 1)
+    for name in ("decoder_constraint", "loss_size_average"):
+        found[name] = trial.suggest_categorical(name, [False, True])
+    found["centring"] = trial.suggest_categorical("centring", ["biases", "rows"])
+    found["pivot_indexes"] = list(PIVOTS[trial.suggest_int("item_based", 0, 1)])
+    return found

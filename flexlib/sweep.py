@@ -117,20 +117,21 @@ class Plan:
 
 def sweep_name(dataset, space="paper", seed=0):
     """The name of a sweep's records, without the ending."""
-    return f"sweep-{_slug(dataset)}-{space}-seed{seed}"
+    return f"sweep-{slug(dataset)}-{space}-seed{seed}"
 
 
 def replay_name(dataset, seed=0):
     """The name of a replay's records, without the ending."""
-    return f"replay-{_slug(dataset)}-seed{seed}"
+    return f"replay-{slug(dataset)}-seed{seed}"
 
 
 def repetition_name(experiment, dataset):
     """The name of the records of an experiment (`flexlib.plans`), without the ending."""
-    return f"{experiment}-{_slug(dataset)}"
+    return f"{experiment}-{slug(dataset)}"
 
 
-def _slug(dataset):
+def slug(dataset):
+    """A data set's name or path as a part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", Path(dataset).name)
 
 

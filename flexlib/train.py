@@ -17,12 +17,13 @@ from flexlib.backprop import Backprop
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split, split_ratings
 from flexlib.entries import RowTable
+from flexlib.means import fit_biases, mean_by
 from flexlib.model import Autoencoder, dropout
 from flexlib.optimizers import make_optimizer
 from flexlib.predict import network_outputs
 
 VALIDATION_SHARE = 0.1  # of the training ratings, that early stopping (patience) watches
-SHRINKAGE = 5  # ratings of 0 that a column's bias is averaged with
+SHRINKAGE = 5  # ratings of 0 that a bias is averaged with
 
 
 @dataclass(eq=False)
@@ -32,7 +33,8 @@ class FittedModel:
     row_means (rows,), column_offsets (columns,): stars added back to the network's output (zeros where MeN is off;
     offsets belong to centring by biases). history: each epoch's RMSE over the training ratings, taken while training.
     status: "ok", or "diverged" where the loss became NaN or infinite, which ends training. steps: optimizer steps.
-    seconds: of training alone.
+    seconds: of training alone. With patience, the lowest RMSE over the ratings held back to watch is `watched_rmse`, of
+    epoch `best_epoch` (from 1).
     """
 
     config: FlexConfig
@@ -48,6 +50,8 @@ class FittedModel:
     history: list = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
+    watched_rmse: float = math.nan
+    best_epoch: int = 0
 
     @property
     def rows(self):
@@ -99,9 +103,7 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
     split = split or split_ratings(ratings, config.test_split_rate, seed)
     test = split.test
     if config.patience:
-        shuffled = split.train[np.random.default_rng([seed, 0x57A1]).permutation(len(split.train))]
-        n_validation = max(1, round(VALIDATION_SHARE * len(shuffled)))
-        split = Split(np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation]))
+        split = hold_back(split, seed)
     model = FittedModel(
         config=config, protocol=protocol, network=None, ratings=ratings, split=split,
         row_means=np.zeros(0), column_offsets=np.zeros(0), seed=seed, device=device,
@@ -128,6 +130,7 @@ def fit(ratings, config, protocol="holdout", seed=0, split=None, device=None, on
             break
     if best.weights is not None and model.status == "ok":
         trainer.passes.parameters.data.copy_(best.weights)
+        model.watched_rmse, model.best_epoch = best.rmse, best.epoch
     model.split = Split(split.train, test)
     return model
 
@@ -144,12 +147,23 @@ class Best(NamedTuple):
         return Best(rmse, epoch, weights.detach().clone()) if rmse < self.rmse else self
 
 
+def hold_back(split, seed):
+    """A split's training ratings split again: `VALIDATION_SHARE` of them, drawn by the seed, to watch or to tune on."""
+    shuffled = split.train[np.random.default_rng([seed, 0x57A1]).permutation(len(split.train))]
+    n_validation = max(1, round(VALIDATION_SHARE * len(shuffled)))
+    return Split(np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation]))
+
+
+def predict_ratings(model, index):
+    """(k,) predictions in stars of the ratings at `index` from the training ratings, whatever the protocol."""
+    train, rows, columns = model.split.train, model.rows[index], model.columns[index]
+    return network_outputs(model, train, model.centred(train), rows, columns) + model.centres(rows, columns)
+
+
 def validation_rmse(model):
-    """RMSE over the test part of the model's split, from its training ratings as input, whatever the protocol."""
-    train, test = model.split.train, model.split.test
-    rows, columns = model.rows[test], model.columns[test]
-    outputs = network_outputs(model, train, model.centred(train), rows, columns)
-    gap = outputs + model.centres(rows, columns) - model.ratings.values[test]
+    """RMSE of `predict_ratings` over the test part of the model's split."""
+    test = model.split.test
+    gap = predict_ratings(model, test) - model.ratings.values[test]
     return float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))
 
 
@@ -170,28 +184,23 @@ def _threads_for(model):
 def centring(model):
     """What mean normalization takes off: (rows,) and (columns,) float32, zeros where it is off.
 
-    Over the ratings that the protocol names: Equation 3 for rows (those with no rating get the overall mean); for
-    columns, with centring by biases, the mean of what is left, shrunk by `SHRINKAGE` ratings of 0 (Koren 2010).
-    Centring by three takes 3 off every rating, so that missing entries count as 3 (Sedhain et al. 2015).
+    Over the ratings that the protocol names: Equation 3 for rows (those with no rating get the overall mean). Centring
+    by biases: the overall mean plus the row's bias, and the column's bias, each shrunk by `SHRINKAGE` ratings of 0
+    (`fit_biases`). By three: 3 off every rating, so that missing entries count as 3 (Sedhain et al. 2015).
     """
     used = slice(None) if model.protocol.means == "all" else model.split.train
     rows, columns, values = model.rows[used], model.columns[used], model.ratings.values[used]
-    means = mean_by(rows, values, model.shape[0]) * model.config.mean_normalization
-    if model.config.mean_normalization and model.config.centring == "three":
+    means, offsets = np.zeros(model.shape[0], np.float32), np.zeros(model.shape[1], np.float32)
+    if not model.config.mean_normalization:
+        return means, offsets
+    if model.config.centring == "rows":
+        means = mean_by(rows, values, model.shape[0])
+    elif model.config.centring == "three":
         means[:] = 3
-    offsets = np.zeros(model.shape[1], np.float32)
-    if model.config.mean_normalization and model.config.centring == "biases":
-        sums = np.bincount(columns, weights=values - means[rows], minlength=len(offsets))
-        offsets[:] = sums / (np.bincount(columns, minlength=len(offsets)) + SHRINKAGE)
+    else:
+        overall, of_row, of_column = fit_biases(rows, columns, values, *model.shape, SHRINKAGE, SHRINKAGE)
+        means[:], offsets[:] = overall + of_row, of_column
     return means, offsets
-
-
-def mean_by(keys, values, n):
-    """(n,) float32 mean of the values of each key; the overall mean where a key has none."""
-    counts = np.bincount(keys, minlength=n)
-    sums = np.bincount(keys, weights=values, minlength=n)
-    overall = values.mean(dtype=np.float64)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), overall).astype(np.float32)
 
 
 def _generator(seed, stream, device="cpu"):

@@ -51,9 +51,7 @@ class Reference:
         self.offsets = [0.0] * self.n_columns
         if config.mean_normalization and config.centring == "biases":
             used = range(len(self.values)) if protocol.means == "all" else self.train
-            for column in range(self.n_columns):
-                own = [self.values[k] - self.means[self.rows[k]] for k in used if self.columns[k] == column]
-                self.offsets[column] = float(np.float32(sum(own) / (len(own) + 5)))
+            self.fit_biases(used)
         depth = len(config.hidden_layers)
         copy = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
         self.encoder = [(copy[f"encoder_weights.{k}"], copy[f"encoder_biases.{k}"]) for k in range(depth)]
@@ -71,6 +69,16 @@ class Reference:
             "adamw": lambda p, **k: torch.optim.AdamW(p, foreach=False, **k),
             "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, foreach=False, **k),
         }[config.optimizer](self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+    def fit_biases(self, used):
+        """The least squares that biases solve, as one system: 5 ratings of 0 behind each."""
+        design = np.zeros((len(used), self.n_rows + self.n_columns))
+        for place, k in enumerate(used):
+            design[place, self.rows[k]] = design[place, self.n_rows + self.columns[k]] = 1
+        values = np.array([self.values[k] for k in used], np.float64)
+        solved = np.linalg.solve(design.T @ design + 5 * np.eye(design.shape[1]), design.T @ (values - values.mean()))
+        self.means = [float(np.float32(values.mean() + bias)) for bias in solved[: self.n_rows]]
+        self.offsets = [float(np.float32(bias)) for bias in solved[self.n_rows :]]
 
     def row_means(self, index):
         if not self.config.mean_normalization:

@@ -80,7 +80,7 @@ def test_lines_of_code_are_counted_by_hand(tmp_path):
 
 
 def test_flexlib_stays_small_and_imports_one_way():
-    order = "config statistics synthetic sources data entries model backprop optimizers predict train evaluate"
+    order = "config statistics synthetic sources data means entries model backprop optimizers predict train evaluate"
     order += " baselines lists provenance storage cost sampling sweep replay ledger plans anova plots"
     order += " study.one_run study.sweep_report study.repetitions study.top10 study.accuracy study.correlation"
     order += " study.rounding study.transfer"

@@ -135,12 +135,13 @@ def test_early_stopping_keeps_the_weights_of_its_best_epoch(protocol):
 
 
 def test_centring_by_biases_on_a_hand_sized_case():
-    """Rows of means 4 and 2; column 0 is 1 above in both, shrunk by 5 ratings of 0: 2 / (2 + 5)."""
+    """Less the mean of 3, row 0 has 2 and 0, row 1 has 0 and -2, and so have the columns; 5 ratings of 0 shrink their
+    biases to 2 / (2 + 5)."""
     ratings = make_ratings([(0, 0, 5.0), (0, 1, 3.0), (1, 0, 3.0), (1, 1, 1.0), (0, 2, 4.0)])
     split = Split(np.arange(4), np.array([4]))
     config = FlexConfig(epochs=0, centring="biases")
     model = fit(ratings, config, "holdout", split=split)
-    np.testing.assert_allclose(model.row_means, [4, 2])
+    np.testing.assert_allclose(model.row_means, [3 + 2 / 7, 3 - 2 / 7])
     np.testing.assert_allclose(model.column_offsets, [2 / 7, -2 / 7, 0])
-    np.testing.assert_allclose(model.centred(np.array([0])), [5 - 4 - 2 / 7], rtol=1e-6)
+    np.testing.assert_allclose(model.centred(np.array([0])), [5 - 3 - 4 / 7], rtol=1e-6)
     assert not fit(ratings, config.replace(mean_normalization=False), "holdout", split=split).column_offsets.any()

@@ -1,0 +1,243 @@
+"""Tuning methods on validation ratings and reading the test ratings once: the same splits, the same held-back
+ratings and the same number of tries for every method."""
+
+import json
+import math
+import multiprocessing
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import sqlalchemy
+import torch
+from tqdm import tqdm
+
+from flexlib.config import FlexError, first_line
+from flexlib.data import Split, load_ratings, split_ratings
+from flexlib.evaluate import errors, fallback
+from flexlib.networks import NETWORKS
+from flexlib.provenance import device_name, software
+from flexlib.sweep import save_records, slug
+from flexlib.train import hold_back
+
+ALL = NETWORKS
+RANDOM_TRIES = 10  # at most, and at most half of all, before the sampler learns from them
+AVERAGED = "flexencoder"  # the method of which the networks of several tries are averaged too
+_FACTS = ["dataset", "checksum", "device", *software()]
+COLUMNS = {
+    "method": "str", "split": "str", "networks": "int64", "tries": "int64", "validation_rmse": "float64",
+    "rmse": "float64", "mae": "float64", "rmse_known": "float64", "rmse_own_fallback": "float64", "n_test": "int64",
+    "n_unseen": "int64", "settings": "str", "seconds": "float64", "tuning_seconds": "float64",
+} | dict.fromkeys(_FACTS, "str")  # fmt: skip
+TRY_COLUMNS = {
+    "method": "str", "split": "str", "number": "int64", "validation_rmse": "float64", "settings": "str",
+    "suggested": "str", "seconds": "float64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned on what. methods: keys of `ALL`. test_split_rate: of splits with seeds 0 to `splits` - 1; None for
+    the data set's own folds, of which the first `splits` are taken. tries: settings that a method may look at on the
+    validation ratings of each split. shared: one search for all splits, on the ratings that no test set has.
+    max_seconds: of the estimate of a network's try, above which it counts as tried and is not made.
+    average: networks, of so many best tries, whose mean prediction is scored too.
+    """
+
+    dataset: str
+    methods: tuple
+    test_split_rate: float | None = 0.3
+    splits: int = 3
+    tries: int = 10
+    shared: bool = False
+    max_seconds: float = math.inf
+    average: int = 1
+
+    @property
+    def name(self):
+        """The name of its records, without the ending."""
+        return tuned_name(self.dataset, self.test_split_rate, self.tries)
+
+    def load_splits(self, ratings):
+        """Name to (seed, `Split`). Raises `FlexError` where the data set has no folds."""
+        if self.test_split_rate is None:
+            if not ratings.folds:
+                raise FlexError(f"{ratings.name} has no folds of its own: say which share to hold out")
+            folds = list(ratings.folds)[: self.splits]
+            return {fold: (seed, split_ratings(ratings, fold=fold)) for seed, fold in enumerate(folds)}
+        return {
+            f"seed {seed}": (seed, split_ratings(ratings, self.test_split_rate, seed)) for seed in range(self.splits)
+        }
+
+
+def tuned_name(dataset, test_split_rate, tries):
+    """The name of the records of a `Tuning`, without the ending."""
+    return f"tuned-{slug(dataset)}-{'folds' if test_split_rate is None else f'{test_split_rate:g}'}-{tries}tries"
+
+
+def score(ratings, split, predicted):
+    """Errors of raw predictions (n_test,) of a split's test ratings, clipped to the scale: rmse and mae with the common
+    `fallback` where user or item has no training rating, rmse_known without these, rmse_own_fallback with what the
+    method itself says of them; n_test, n_unseen."""
+    test, actual = split.test, ratings.values[split.test].astype(np.float64)
+    predicted = np.clip(predicted, *ratings.scale[:2])
+    unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
+    rmse, mae = errors(actual, np.where(unseen, means, predicted))
+    known = {"rmse_known": errors(actual[~unseen], predicted[~unseen])[0]}
+    known |= {"rmse_own_fallback": errors(actual, predicted)[0]}
+    return {"rmse": rmse, "mae": mae} | known | {"n_test": len(test), "n_unseen": int(unseen.sum())}
+
+
+def tune(study, key, ratings, split, seed, tries, max_seconds=math.inf):
+    """Give a method its tries on a split's held-back training ratings, those that `study` (Optuna) has included.
+    Returns the study; each trial's value is the validation RMSE, and its attribute "settings" what it is trained with
+    on all training ratings."""
+    method, inner = ALL[key], hold_back(split, seed)
+    while (done := sum(trial.state.is_finished() for trial in study.trials)) < tries:
+        # A sampler of its own for each trial, so that a search that was stopped goes on as if it had not been
+        study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=min(RANDOM_TRIES, tries // 2), multivariate=True, group=True, seed=1000 * seed + done,
+        )  # fmt: skip
+        trial, begun = study.ask(), time.perf_counter()
+        settings = method.space(trial)
+        outcome = method.rehearse(ratings, split, seed, settings, max_seconds)
+        trial.set_user_attr("seconds", round(time.perf_counter() - begun, 3))
+        value = math.nan
+        if outcome is not None:
+            predicted, settings = outcome
+            value = score(ratings, inner, predicted)["rmse"]
+        trial.set_user_attr("settings", settings)
+        if math.isnan(value):  # diverged, or too dear
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, value)
+        if not trial.params:
+            break  # nothing to tune
+    return study
+
+
+def run_tuning(tuning, out, workers=1):
+    """Tune and score every method on every split, and write the records and the tries to `out`; returns both tables.
+
+    What `out` holds is not run again; a search that was stopped goes on at its next try. Raises `FlexError`, and
+    `KeyboardInterrupt` when stopped: what is finished by then is kept.
+    """
+    for key in tuning.methods:
+        if key not in ALL:
+            raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
+    ratings = load_ratings(tuning.dataset)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{tuning.name}{ending}.parquet" for ending in ("", "-tries")]
+    tables = [load_tuned(path) if path.exists() else pd.DataFrame(columns=columns)
+              for path, columns in zip(paths, (COLUMNS, TRY_COLUMNS), strict=True)]  # fmt: skip
+    checksum = str(ratings.facts.get("sha256", ""))
+    if set(tables[0]["checksum"]) - {checksum}:
+        raise FlexError(f"{paths[0]}: is of another {tuning.dataset}: choose another --out")
+    done = set(zip(tables[0]["method"], tables[0]["split"], strict=True))
+    jobs = [(key, split) for key in tuning.methods for split in tuning.load_splits(ratings) if (key, split) not in done]
+    storage = f"sqlite:///{out.resolve() / tuning.name}.sqlite3"
+    if jobs:
+        _open(storage, tuning.name)  # so that no two workers make its tables
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_quiet) as pool, tqdm(total=len(jobs)) as bar:
+        bar.set_description(tuning.name)
+        try:
+            if tuning.shared:  # the searches first: two jobs that went on with one would not be told apart
+                first = dict(reversed(jobs))
+                for future in [pool.submit(_search, tuning, key, split, storage) for key, split in first.items()]:
+                    future.result()
+            waiting = {pool.submit(_job, tuning, key, split, storage): (key, split) for key, split in jobs}
+            for future in as_completed(waiting):
+                found = zip(tables, future.result(), (COLUMNS, TRY_COLUMNS), strict=True)
+                tables = [pd.concat([pd.DataFrame(rows, columns=list(columns)), table]).astype(columns)
+                          for table, rows, columns in found]  # fmt: skip
+                for table, path in zip(tables, paths, strict=True):
+                    save_records(table.sort_values(list(table.columns[:3]), ignore_index=True), path)
+                bar.set_postfix_str("{}, {}".format(*waiting[future]), refresh=False)
+                bar.update()
+        except BaseException:
+            for process in pool._processes.values():
+                process.kill()  # its tries so far are in the ledger
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tables
+
+
+def load_tuned(path):
+    """Records of a `Tuning` (one row a method and split; two where networks are averaged), or its tries: NAME-tries.
+
+    Raises `FlexError` naming the file and the column that is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FlexError(f"{path}: no such file")
+    try:
+        table = pd.read_parquet(path)
+    except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
+        raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+    columns = TRY_COLUMNS if path.stem.endswith("-tries") else COLUMNS
+    for name in columns:
+        if name not in table:
+            raise FlexError(f"{path}: no column '{name}'")
+    return table[list(columns)].astype(columns)
+
+
+def _quiet():
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+
+def _open(storage, name):
+    options = {"connect_args": {"timeout": 120}, "poolclass": sqlalchemy.pool.NullPool}
+    found = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+    return optuna.create_study(storage=found, study_name=name, load_if_exists=True)
+
+
+def _search(tuning, key, name, storage):
+    """The tries of one method for one split, or for all: the ratings, the split, its seed, and the finished trials."""
+    ratings = load_ratings(tuning.dataset)
+    splits = tuning.load_splits(ratings)
+    seed, split = splits[name]
+    if tuning.shared:
+        apart = np.ones(len(ratings), bool)
+        for _, other in splits.values():
+            apart[other.test] = False
+        study = _open(storage, f"{tuning.name} {key}")
+        tune(study, key, ratings, Split(np.flatnonzero(apart), split.test), 0, tuning.tries, tuning.max_seconds)
+    else:
+        study = _open(storage, f"{tuning.name} {key} {name}")
+        tune(study, key, ratings, split, seed, tuning.tries, tuning.max_seconds)
+    return ratings, split, seed, [trial for trial in study.trials if trial.state.is_finished()]
+
+
+def _job(tuning, key, name, storage):
+    """One method on one split: its records and its tries, as lists of mappings."""
+    ratings, split, seed, trials = _search(tuning, key, name, storage)
+    best = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: trial.value)
+    tries = [
+        {"method": key, "split": name, "number": trial.number, "validation_rmse": trial.value,
+         "settings": json.dumps(trial.user_attrs["settings"]), "suggested": json.dumps(trial.params),
+         "seconds": trial.user_attrs["seconds"]}
+        for trial in trials
+    ]  # fmt: skip
+    if not best:
+        return [], tries
+    origin = {"dataset": ratings.name, "checksum": str(ratings.facts.get("sha256", "")), "device": device_name("cpu")}
+    common = {"method": key, "split": name, "tries": len(tries), "validation_rmse": best[0].value} | origin | software()
+    common |= {"settings": json.dumps(best[0].user_attrs["settings"])}
+    common |= {"tuning_seconds": sum(row["seconds"] for row in tries)}
+    records, total, begun = [], 0.0, time.perf_counter()
+    sizes = {1, tuning.average} if key == AVERAGED else {1}
+    for count, trial in enumerate(best[: max(sizes)], start=1):
+        seed_of = seed + 100 * (count - 1)  # each with weights of its own
+        total = total + ALL[key].predict(ratings, split, seed_of, **trial.user_attrs["settings"])
+        if count in sizes:
+            seconds = round(time.perf_counter() - begun, 3)
+            records.append(common | {"networks": count, "seconds": seconds} | score(ratings, split, total / count))
+    return records, tries
