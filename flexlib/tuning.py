@@ -23,7 +23,7 @@ from flexlib.evaluate import errors, fallback
 from flexlib.networks import NETWORKS
 from flexlib.provenance import device_name, software
 from flexlib.sweep import save_records, slug
-from flexlib.train import hold_back
+from flexlib.train import choose_device, hold_back
 
 ALL = NETWORKS
 RANDOM_TRIES = 10  # at most, and at most half of all, before the sampler learns from them
@@ -132,47 +132,59 @@ def run_tuning(tuning, out, workers=1):
             raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
     ratings = load_ratings(tuning.dataset)
     out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{tuning.name}{ending}.parquet" for ending in ("", "-tries")]
-    tables = [load_tuned(path) if path.exists() else pd.DataFrame(columns=columns)
-              for path, columns in zip(paths, (COLUMNS, TRY_COLUMNS), strict=True)]  # fmt: skip
-    checksum = str(ratings.facts.get("sha256", ""))
-    if set(tables[0]["checksum"]) - {checksum}:
-        raise FlexError(f"{paths[0]}: is of another {tuning.dataset}: choose another --out")
-    done = set(zip(tables[0]["method"], tables[0]["split"], strict=True))
-    jobs = [(key, split) for key in tuning.methods for split in tuning.load_splits(ratings) if (key, split) not in done]
+    files = {out / f"{tuning.name}.parquet": COLUMNS, out / f"{tuning.name}-tries.parquet": TRY_COLUMNS}
+    jobs = {(key, split): (tuning, key, split) for key in tuning.methods for split in tuning.load_splits(ratings)}
     storage = f"sqlite:///{out.resolve() / tuning.name}.sqlite3"
-    if jobs:
-        _open(storage, tuning.name)  # so that no two workers make its tables
+    first = {}
+    if tuning.shared:  # the searches first: two jobs that went on with one would not be told apart
+        first = {key: (*job, storage) for (key, _), job in reversed(jobs.items())}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    _open(storage, tuning.name)  # so that no two workers make its tables
+    jobs = {place: (*job, storage) for place, job in jobs.items()}
+    return run_jobs(tuning.name, _job, jobs, files, ratings, workers, before=(_search, first.values()))
+
+
+def run_jobs(name, function, jobs, files, ratings, workers=1, before=(None, ())):
+    """Call `function` with the arguments of each job in `workers` processes, and add what it returns, a list of records
+    for each file, to the files at once; returns their tables.
+
+    jobs: place to arguments; a job whose place, the first columns of its records, the first file has is not run again.
+    files: path to columns (name to dtype). before: a function and the arguments of the calls to be made first, where
+    there is a job left. Raises `FlexError` where the first file is of other data than `ratings`.
+    """
+    tables = [load_tuned(path, columns) if path.exists() else pd.DataFrame(columns=columns)
+              for path, columns in files.items()]  # fmt: skip
+    path, checksum = next(iter(files)), str(ratings.facts.get("sha256", ""))
+    if set(tables[0]["checksum"]) - {checksum}:
+        raise FlexError(f"{path}: is of another {ratings.name}: choose another --out")
+    width = len(next(iter(jobs)))
+    done = set(tables[0].iloc[:, :width].itertuples(index=False, name=None))
+    jobs = {place: arguments for place, arguments in jobs.items() if place not in done}
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_quiet) as pool, tqdm(total=len(jobs)) as bar:
-        bar.set_description(tuning.name)
+    with ProcessPoolExecutor(workers, context, initializer=_quiet) as pool, tqdm(total=len(jobs), desc=name) as bar:
         try:
-            if tuning.shared:  # the searches first: two jobs that went on with one would not be told apart
-                first = dict(reversed(jobs))
-                for future in [pool.submit(_search, tuning, key, split, storage) for key, split in first.items()]:
-                    future.result()
-            waiting = {pool.submit(_job, tuning, key, split, storage): (key, split) for key, split in jobs}
+            for future in [pool.submit(before[0], *arguments) for arguments in before[1] if jobs]:
+                future.result()
+            waiting = {pool.submit(function, *arguments): place for place, arguments in jobs.items()}
             for future in as_completed(waiting):
-                found = zip(tables, future.result(), (COLUMNS, TRY_COLUMNS), strict=True)
-                tables = [pd.concat([pd.DataFrame(rows, columns=list(columns)), table]).astype(columns)
-                          for table, rows, columns in found]  # fmt: skip
-                for table, path in zip(tables, paths, strict=True):
-                    save_records(table.sort_values(list(table.columns[:3]), ignore_index=True), path)
-                bar.set_postfix_str("{}, {}".format(*waiting[future]), refresh=False)
+                for k, (rows, columns) in enumerate(zip(future.result(), files.values(), strict=True)):
+                    added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+                    tables[k] = pd.concat([tables[k].astype(columns), added])
+                    tables[k] = tables[k].sort_values(list(columns)[:width], kind="stable", ignore_index=True)
+                    save_records(tables[k], list(files)[k])
+                bar.set_postfix_str(", ".join(map(str, waiting[future])), refresh=False)
                 bar.update()
         except BaseException:
             for process in pool._processes.values():
-                process.kill()  # its tries so far are in the ledger
+                process.kill()  # what is finished is in the files, and tries are in the ledger
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return tables
 
 
-def load_tuned(path):
-    """Records of a `Tuning` (one row a method and split; two where networks are averaged), or its tries: NAME-tries.
-
-    Raises `FlexError` naming the file and the column that is missing.
-    """
+def load_tuned(path, columns=COLUMNS):
+    """Records of a `Tuning` (one row a method and split; two where networks are averaged), or, with other columns, its
+    tries. Raises `FlexError` naming the file and the column that is missing."""
     path = Path(path)
     if not path.is_file():
         raise FlexError(f"{path}: no such file")
@@ -180,7 +192,6 @@ def load_tuned(path):
         table = pd.read_parquet(path)
     except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
-    columns = TRY_COLUMNS if path.stem.endswith("-tries") else COLUMNS
     for name in columns:
         if name not in table:
             raise FlexError(f"{path}: no column '{name}'")
@@ -228,7 +239,11 @@ def _job(tuning, key, name, storage):
     ]  # fmt: skip
     if not best:
         return [], tries
-    origin = {"dataset": ratings.name, "checksum": str(ratings.facts.get("sha256", "")), "device": device_name("cpu")}
+    origin = {
+        "dataset": ratings.name,
+        "checksum": str(ratings.facts.get("sha256", "")),
+        "device": device_name(choose_device()),
+    }
     common = {"method": key, "split": name, "tries": len(tries), "validation_rmse": best[0].value} | origin | software()
     common |= {"settings": json.dumps(best[0].user_attrs["settings"])}
     common |= {"tuning_seconds": sum(row["seconds"] for row in tries)}
