@@ -1,5 +1,6 @@
 """FlexEncoder and AutoRec as methods to be tuned: like those of `flexlib.methods`, and with early stopping."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Network:
         model = fit(ratings, FlexConfig.from_dict(settings), "holdout", seed, split=split)
         return _predictions(model, split.test)
 
-    def rehearse(self, ratings, split, seed, settings, max_seconds):
+    def rehearse(self, ratings, split, seed, settings, max_seconds=math.inf):
         """Try settings on the ratings that `hold_back` takes off the training ones: predictions of these, and the
         settings to be trained with on all. None where a try is estimated to take more than `max_seconds`."""
         stopping = {"epochs": MOST_EPOCHS, "patience": PATIENCE} if self.stopped else {}

@@ -20,12 +20,13 @@ from tqdm import tqdm
 from flexlib.config import FlexError, first_line
 from flexlib.data import Split, load_ratings, split_ratings
 from flexlib.evaluate import errors, fallback
+from flexlib.methods import METHODS
 from flexlib.networks import NETWORKS
 from flexlib.provenance import device_name, software
 from flexlib.sweep import save_records, slug
 from flexlib.train import choose_device, hold_back
 
-ALL = NETWORKS
+ALL = METHODS | NETWORKS
 RANDOM_TRIES = 10  # at most, and at most half of all, before the sampler learns from them
 AVERAGED = "flexencoder"  # the method of which the networks of several tries are averaged too
 _FACTS = ["dataset", "checksum", "device", *software()]
