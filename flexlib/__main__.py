@@ -120,10 +120,22 @@ def _parser():
                        help="for all splits, on the ratings that none of their test sets has")  # fmt: skip
     tuned.add_argument("--average", type=_at_least_one, default=1, metavar="N",
                        help="score the mean of the networks of FlexEncoder's N best tries too")  # fmt: skip
+    tuned.add_argument("--start-from", metavar="TRIES.parquet",
+                       help="begin the search with the best tries of another one (a single --method)")  # fmt: skip
     tuned.add_argument("--max-seconds-per-try", type=_positive, default=math.inf, metavar="T",
                        help="a network's try whose estimate (of one core) is higher is not made")  # fmt: skip
     tuned.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
     tuned.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
+    shown = command(
+        "served", _served, "score tuned methods where users, films or all of them have few ratings",
+        f"Methods and settings are those of the records of `flexlib tune` on random splits; each is trained anew for\n"
+        f"every case. What --out holds is not run again.\n\n{sets}",
+    )  # fmt: skip
+    shown.add_argument("--dataset", default=PAPERS_DATASET, help="by name or path (default: %(default)s)")
+    shown.add_argument("--tuned", required=True, metavar="FILE", help="records of flexlib tune (tuned-....parquet)")
+    shown.add_argument("--splits", type=_at_least_one, default=3, metavar="N", help="seeds, from 0 (default: 3)")
+    shown.add_argument("--workers", type=_at_least_one, default=1, metavar="W", help="processes (default: 1)")
+    shown.add_argument("--out", required=True, metavar="DIR", help="folder of the records")
     for sub in (sweep, replay):
         sub.add_argument(
             "--seed", type=_not_negative, default=0, help="of configurations, splits and weights (default: 0)"
@@ -260,18 +272,34 @@ def _experiment(args):
 
 def _tune(args):
     try:
-        from flexlib.tuning import ALL, Tuning, run_tuning  # Optuna is an extra, and slow to import
+        from flexlib import tuning as search  # Optuna is an extra, and slow to import
     except ImportError as error:
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[sweep]'") from None
     rate = args.test_split_rate
     if rate is None and not load_ratings(args.dataset).folds:
         rate = FlexConfig().test_split_rate
-    tuning = Tuning(args.dataset, tuple(args.method or ALL), rate, args.splits, args.tries, args.one_search,
-                    args.max_seconds_per_try, args.average)  # fmt: skip
+    start, methods = (), tuple(args.method or search.ALL)
+    if args.start_from:
+        if len(methods) != 1:
+            raise FlexError("--start-from: needs exactly one --method, whose settings it takes over")
+        start = search.best_suggestions(search.load_tuned(args.start_from, search.TRY_COLUMNS), methods[0])
+    tuning = search.Tuning(args.dataset, methods, rate, args.splits, args.tries, args.one_search,
+                           args.max_seconds_per_try, args.average, start)  # fmt: skip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    table, _ = run_tuning(tuning, Path(args.out), args.workers)
+    table, _ = search.run_tuning(tuning, Path(args.out), args.workers)
     print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
     print(f"wrote {Path(args.out) / tuning.name}.parquet")
+
+
+def _served(args):
+    try:
+        from flexlib.served import run_served, served_name
+    except ImportError as error:
+        raise FlexError(f"this needs {error.name}: pip install 'flexlib[sweep]'") from None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    table = run_served(args.dataset, args.tuned, args.splits, Path(args.out), args.workers)
+    print(table.pivot_table(index=["task", "shown"], columns="method", values="rmse").round(4).to_string())
+    print(f"wrote {Path(args.out) / served_name(args.dataset)}.parquet")
 
 
 def _replay(args):

@@ -142,7 +142,8 @@ def bpmf(ratings, split, seed=0, factors=10, precision=2.0, burn_in=20, samples=
             # With L L' the precision given the rest, L'^-1 (L^-1 b + noise) has its mean and its covariance.
             root = torch.from_numpy(np.linalg.cholesky(spread + precision * squares))
             half = torch.from_numpy((precision * sums + spread @ mean)[..., None])
-            half = torch.linalg.solve_triangular(root, half, upper=False) + rng.normal(size=half.shape)
+            half = torch.linalg.solve_triangular(root, half, upper=False)
+            half += torch.from_numpy(rng.normal(size=half.shape))
             found[k] = torch.linalg.solve_triangular(root.mT, half, upper=True)[..., 0].numpy()
         if draw >= burn_in:
             total += _products(found, ratings, split.test)
@@ -163,9 +164,9 @@ def _draw_prior(rng, factors):
 
 
 def mean_field(ratings, split, seed=0, factors=10, sweeps=30, centre="mean"):
-    """(len(split.test),) variational Bayesian matrix factorisation (Lim and Teh 2007, Section 3): users' and items'
-    factors are independent normals in the posterior. Items' factors have the prior variance 1 / `factors`; that of
-    users' and the ratings' are fitted. On what `centre` leaves (`_sides`)."""
+    """(len(split.test),) variational Bayesian matrix factorisation (Lim and Teh 2007): in the posterior, users' and
+    items' factors are independent normals. Items' factors have the prior variance 1 / `factors`; users' and that of
+    ratings are fitted. On what `centre` leaves (`_sides`)."""
     sides, centres = _sides(ratings, split, centre)
     _, found = _start(sides, factors, seed)
     priors = [np.ones(factors), np.full(factors, 1 / factors)]
@@ -184,7 +185,7 @@ def mean_field(ratings, split, seed=0, factors=10, sweeps=30, centre="mean"):
     return centres + _products(found, ratings, split.test)
 
 
-def rbm(ratings, split, seed=0, hidden=100, epochs=50, learning_rate=0.5, weight_decay=0.01, batch=50):
+def rbm(ratings, split, seed=0, hidden=100, epochs=50, learning_rate=0.5, weight_decay=0.005, batch=25):
     """(len(split.test),) restricted Boltzmann machine for collaborative filtering (Salakhutdinov, Mnih and Hinton 2007,
     Section 2): a softmax unit over the scale's steps for each item that the user has rated, `hidden` binary units,
     one step of contrastive divergence on `batch` users at a learning rate that falls to 0. The prediction is the
@@ -303,5 +304,5 @@ def hidden_similarity(
         nearest = np.lexsort((-alike, place))[within < neighbours]
         place, weight = place[nearest], np.maximum(alike[nearest], 0)
         sums = np.bincount(place, weight * left[others[nearest]], len(part))
-        predicted[part] += sums / (np.bincount(place, weight, len(part)) + shrinkage)
+        predicted[part] += sums / np.maximum(np.bincount(place, weight, len(part)) + shrinkage, 1e-9)
     return predicted

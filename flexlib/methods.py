@@ -89,12 +89,12 @@ def slope_one(ratings, split, seed=0):
 
 
 def regularized_svd(ratings, split, seed=0, **settings):
-    """RSVD (Paterek 2007, Section 3.2): factors of stars by gradient descent. settings: those of surprise's `SVD`."""
+    """RSVD (Paterek 2007): factors of stars by gradient descent. settings: those of surprise's `SVD`."""
     return _surprise(ratings, split, lambda kinds: kinds.SVD(biased=False, random_state=seed, **settings))
 
 
 def improved_svd(ratings, split, seed=0, **settings):
-    """RSVD2 (Paterek 2007, Section 3.3): with biases of users and items. settings: those of surprise's `SVD`."""
+    """RSVD2 (Paterek 2007): with biases of users and items. settings: those of surprise's `SVD`."""
     return _surprise(ratings, split, lambda kinds: kinds.SVD(biased=True, random_state=seed, **settings))
 
 
@@ -157,7 +157,7 @@ _OURS = {
     ),
     "rbm": (
         "RBM-CF", baselines.rbm,
-        _space(hidden=(20, 200), epochs=(20, 80), learning_rate=(0.1, 1.0), weight_decay=(0.002, 0.03)),
+        _space(hidden=(20, 150), epochs=(20, 60), learning_rate=(0.2, 2.0), weight_decay=(0.001, 0.02)),
         "salakhutdinov2007rbm",
     ),
     "cofils": (

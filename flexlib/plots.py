@@ -551,3 +551,123 @@ def plot_ranks(matched, agreements, names):
     _legend_below(ax, down=0.15, fontsize="x-small")
     figure.tight_layout()
     return figure
+
+
+def plot_methods(table, title):
+    """RMSE of tuned methods, lowest first: means with 95 % intervals, and what the paper's Table 3 quotes. table: of
+    `flexlib.study.comparison.summarise_methods`."""
+    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(table)))
+    y, ours = np.arange(len(table)), table["method"].str.startswith("flexencoder").to_numpy()
+    for which, colour, mark, word in ((~ours, "#595959", "o", "other methods"), (ours, "holdout", "s", "FlexEncoder")):
+        own = table[which]
+        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
+        ax.errorbar(own["mean"], y[which], xerr=spread, fmt=mark, capsize=3, color=COLOURS.get(colour, colour),
+                    markersize=6, label=f"{word}, held-out ratings (leak-free)")  # fmt: skip
+    ax.plot(table["published"], y, "x", color=COLOURS["paper"], markersize=8, mew=2, label="Table 3 of the paper")
+    ax.set(title=title, xlabel="RMSE (stars)", yticks=y, yticklabels=[fill(name, 24) for name in table["name"]])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", labelsize="small")
+    _legend_below(ax, down=0.8 / (1.6 + 0.36 * len(table)))
+    return figure
+
+
+def plot_search(histories, references):
+    """What a search had found after so many tries: the validation RMSE of each try, and the lowest so far, by split.
+
+    histories: title to the table of `flexlib.study.comparison.search_history`. references: title to the validation
+    RMSE of a reference, by its word.
+    """
+    figure, axes = plt.subplots(len(histories), 1, figsize=(6.5, 3.1 * len(histories)), squeeze=False)
+    for ax, (title, history) in zip(axes[:, 0], histories.items(), strict=True):
+        low = history["best"].min()
+        for split, own in history.groupby("split"):
+            (line,) = ax.step(own["number"], own["best"], where="post", label=split, linewidth=2)
+            ax.plot(own["number"], own["validation_rmse"], ".", color=line.get_color(), alpha=0.35, markersize=4)
+        for word, value in references.get(title, {}).items():
+            ax.axhline(value, color="#595959", linestyle="--", linewidth=1.2)
+            ax.annotate(
+                word, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small"
+            )
+        ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(low - 0.005, low + 0.075))
+        if history["split"].nunique() > 1:
+            ax.legend(ncols=3, loc="upper right")
+    figure.tight_layout()
+    return figure
+
+
+def plot_ablation(table, title):
+    """What taking each choice from the best settings does to the validation RMSE, with 95 % intervals. table: of
+    `flexlib.study.comparison.ablate`."""
+    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.4 * len(table)))
+    y = np.arange(len(table))
+    spread = np.nan_to_num([table["changed_by"] - table["low"], table["high"] - table["changed_by"]])
+    ax.errorbar(table["changed_by"], y, xerr=spread, fmt="s", color=COLOURS["holdout"], capsize=4)
+    ax.axvline(0, color="black", linewidth=1)
+    words = [f"{change} ({n})" for change, n in zip(table["change"], table["n"], strict=True)]
+    ax.set(title=title, xlabel="change in RMSE (stars); right: worse", yticks=y, yticklabels=words, ymargin=0.08)
+    ax.tick_params(axis="y", labelsize="small")
+    ax.invert_yaxis()
+    return figure
+
+
+METHOD_LOOKS = {
+    "flexencoder": ("#0072B2", "o-"), "flexencoder_set1": ("#56B4E9", "o--"), "svdpp": ("#E69F00", "^-"),
+    "item_knn": ("#009E73", "s-"), "bpmf": ("#CC79A7", "D-"), "biases": ("#595959", "v-"),
+    "item_mean": ("#8C8C8C", "x:"),
+}  # fmt: skip
+
+
+def plot_cases(table, words, title, value="mean", less=""):
+    """Each method over the cases of a task, from few ratings to many, a panel a task: with 95 % intervals.
+
+    table: of `flexlib.study.served.summarise_served`, or of `paired_gaps` for `value` "gap", `less` being what is taken
+    off. words: task to its x axis. Open marks at 0 ratings, where there is a column `own`: what the methods themselves
+    say of users and films without ratings. The axis spans the means; an interval may go beyond it.
+    """
+    figure, axes = plt.subplots(len(words), figsize=(6.5, 1.6 + 3.7 * len(words)), squeeze=False)
+    methods = [name for name in METHOD_LOOKS if name in set(table["method"])]
+    for ax, (task, word) in zip(axes[:, 0], words.items(), strict=True):
+        own = table[table["task"] == task]
+        shown = own.drop_duplicates("shown").sort_values("shown").set_index("shown")
+        for place, method in enumerate(methods):
+            runs, (colour, line) = own[own["method"] == method].sort_values("shown"), METHOD_LOOKS[method]
+            x = shown.index.get_indexer(runs["shown"]) + 0.07 * (place - (len(methods) - 1) / 2)
+            spread = np.nan_to_num([runs[value] - runs["low"], runs["high"] - runs[value]])
+            ax.errorbar(x, runs[value], yerr=spread, fmt=line, color=colour, markersize=5, linewidth=1.3, capsize=2,
+                        elinewidth=0.8, label=runs["name"].iloc[0] if len(runs) else None)  # fmt: skip
+            if value == "mean" and task.startswith("new"):
+                none = (runs["shown"] == 0).to_numpy()
+                ax.plot(x[none], runs["own"][none], line[0], fillstyle="none", color=colour, markersize=7)
+        seen = own[[value, *(["own"] if "own" in own and task.startswith("new") else [])]].to_numpy()
+        pad = 0.15 * (np.nanmax(seen) - np.nanmin(seen)) + 0.005
+        labels = [f"{case}\n{n:,.0f}" for case, n in zip(shown["case"], shown["n_test"], strict=True)]
+        ax.set(xticks=range(len(shown)), ylim=(np.nanmin(seen) - pad, np.nanmax(seen) + pad), xlabel=word,
+               ylabel=f"RMSE less that\nof {less} (stars)" if less else "RMSE (stars)")  # fmt: skip
+        ax.set_xticklabels(labels, fontsize="x-small")
+        if less:
+            ax.axhline(0, color="#555555", linewidth=1)
+        ax.grid(axis="x", visible=False)
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    _legend_below(axes[-1, 0], 2, 0.32, title="below the cases: test ratings, mean of the splits")
+    return figure
+
+
+def plot_verdicts(table, verdicts):
+    """Which verdict each part of each claim has. table: of `flexlib.study.claims.judge_claims`. verdicts: in order."""
+    used = [verdict for verdict in verdicts if verdict in set(table["verdict"])]
+    colours = dict(zip(verdicts, ("holdout", "released", "described", "paper", "#999999"), strict=True))
+    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.42 * len(table)))
+    for x, verdict in enumerate(used):
+        own = np.flatnonzero(table["verdict"] == verdict)
+        colour = COLOURS.get(colours[verdict], colours[verdict])
+        ax.scatter(np.full(len(own), x), own, marker="s", s=150, color=colour)
+    words = [fill(f"{row.claim}  {row.says}", 42) for row in table.itertuples()]
+    ax.set(title="The paper's claims and what became of them", yticks=range(len(table)), yticklabels=words,
+           xticks=range(len(used)), xlim=(-0.6, len(used) - 0.4), ylim=(len(table) - 0.4, -0.6))  # fmt: skip
+    ax.set_xticklabels([fill(verdict, 12) for verdict in used])
+    ax.tick_params(axis="both", labelsize="x-small")
+    ax.xaxis.tick_top()
+    for y in np.flatnonzero(table["number"].diff() > 0):
+        ax.axhline(y - 0.5, color="#bbbbbb", linewidth=0.8)
+    return figure

@@ -47,7 +47,8 @@ class Tuning:
     the data set's own folds, of which the first `splits` are taken. tries: settings that a method may look at on the
     validation ratings of each split. shared: one search for all splits, on the ratings that no test set has.
     max_seconds: of the estimate of a network's try, above which it counts as tried and is not made.
-    average: networks, of so many best tries, whose mean prediction is scored too.
+    average: networks, of so many best tries, whose mean prediction is scored too. start: settings as suggested (a JSON
+    text each), of a search on other data for one, which a search with the same space begins with.
     """
 
     dataset: str
@@ -58,6 +59,7 @@ class Tuning:
     shared: bool = False
     max_seconds: float = math.inf
     average: int = 1
+    start: tuple = ()
 
     @property
     def name(self):
@@ -205,10 +207,19 @@ def _quiet():
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
 
 
-def _open(storage, name):
+def best_suggestions(tries, key):
+    """What the best try of a method on each split was suggested, as `Tuning.start`."""
+    own = tries[(tries["method"] == key) & tries["validation_rmse"].notna()]
+    return tuple(own.sort_values("validation_rmse").groupby("split", sort=True).first()["suggested"])
+
+
+def _open(storage, name, start=()):
     options = {"connect_args": {"timeout": 120}, "poolclass": sqlalchemy.pool.NullPool}
     found = optuna.storages.RDBStorage(storage, engine_kwargs=options)
-    return optuna.create_study(storage=found, study_name=name, load_if_exists=True)
+    study = optuna.create_study(storage=found, study_name=name, load_if_exists=True)
+    for text in start if not study.trials else ():
+        study.enqueue_trial(json.loads(text))
+    return study
 
 
 def _search(tuning, key, name, storage):
@@ -220,10 +231,10 @@ def _search(tuning, key, name, storage):
         apart = np.ones(len(ratings), bool)
         for _, other in splits.values():
             apart[other.test] = False
-        study = _open(storage, f"{tuning.name} {key}")
+        study = _open(storage, f"{tuning.name} {key}", tuning.start)
         tune(study, key, ratings, Split(np.flatnonzero(apart), split.test), 0, tuning.tries, tuning.max_seconds)
     else:
-        study = _open(storage, f"{tuning.name} {key} {name}")
+        study = _open(storage, f"{tuning.name} {key} {name}", tuning.start)
         tune(study, key, ratings, split, seed, tuning.tries, tuning.max_seconds)
     return ratings, split, seed, [trial for trial in study.trials if trial.state.is_finished()]
 

@@ -36,7 +36,7 @@ def run_study(profile, out, dataset=None, chapters=None):
     done = []
     for number, name in enumerate(names, 1):
         parameters = dict(plan[name] or {})
-        if dataset is not None:
+        if dataset is not None and "dataset" in parameters:
             parameters["dataset"] = dataset
             parameters.pop("records", None)  # which are of the profile's own data
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
@@ -58,6 +58,8 @@ def run_chapter(notebook, out, parameters):
     if not any("parameters" in cell.metadata.get("tags", []) for cell in source.cells):
         raise FlexError(f"{notebook}: no cell is tagged 'parameters'")
     known = papermill.inspect_notebook(str(notebook))
+    if "executed" in known:  # a chapter that reads what the others have found
+        parameters = {"executed": str(out.parent)} | parameters
     for name in parameters:
         if name not in known:
             raise FlexError(f"{notebook}: no parameter '{name}'; it has {', '.join(known)}")

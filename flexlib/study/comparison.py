@@ -1,0 +1,212 @@
+"""The chapters on other methods and on the best that the family can do: tuned methods on the same splits, what the
+search looked at, and what each of the best settings' choices is worth."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from flexlib.data import Split, load_ratings
+from flexlib.methods import PUBLISHED
+from flexlib.networks import NETWORKS
+from flexlib.statistics import holm, labelled, mean_interval
+from flexlib.train import hold_back
+from flexlib.tuning import ALL, COLUMNS, TRY_COLUMNS, load_tuned, run_tuning, score
+
+REFERENCE = "flexencoder"
+
+# What is taken from the best settings, one at a time: words, and the fields that change.
+CHANGES = {
+    "centring by row means": {"centring": "rows"},
+    "no weight decay": {"weight_decay": 0.0},
+    "no dropout": {"drop_probability": 0.0},
+    "no noise": {"noise_probability": 0.0},
+    "weights not tied": {"decoder_constraint": False},
+    "loss over observed entries only": {"loss_size_average": False},
+    "ten times as wide": {},
+    "one more hidden layer": {},
+    "the other pivot": {},
+    "one re-feeding": {"dense_refeeding": 1},
+}
+
+
+def find_tuned(tuning, folder=""):
+    """The records and the tries of a `Tuning`: those in `folder`, or made now where that is empty. Raises `FlexError`
+    where the folder does not have them."""
+    if not folder:
+        with tempfile.TemporaryDirectory() as made:
+            return run_tuning(tuning, Path(made))
+    files = {f"{tuning.name}.parquet": COLUMNS, f"{tuning.name}-tries.parquet": TRY_COLUMNS}
+    return [load_tuned(Path(folder) / name, columns) for name, columns in files.items()]
+
+
+def summarise_methods(records, reference=REFERENCE):
+    """Each tuned method, lowest RMSE first: method (key), name, made_by, n (splits), mean, low, high of the RMSE (95 %
+    t-interval), rmse_known and rmse_own_fallback (means); gap, gap_low, gap_high (paired difference to `reference` on
+    the same splits) and p (paired t-test, corrected by Holm over the methods); published (Table 3, NaN where it is not
+    in it); tries, seconds (of the final fit) and tuning_minutes, means over splits."""
+    own = records[records["networks"] == 1]
+    wide = own.pivot(index="split", columns="method", values="rmse")
+    rows = []
+    for key in wide:
+        runs, gap = own[own["method"] == key], (wide[key] - wide[reference]).dropna()
+        known = {"method": key, "name": ALL[key].name, "made_by": ALL[key].made_by, "n": int(runs["rmse"].count())}
+        known |= labelled("mean", mean_interval(runs["rmse"].dropna())) | labelled("gap", mean_interval(gap), "gap_")
+        tested = key != reference and len(gap) > 1 and gap.std() > 0
+        known |= {"p": stats.ttest_1samp(gap, 0).pvalue if tested else np.nan, "published": published(key)}
+        known |= runs[["rmse_known", "rmse_own_fallback", "tries", "seconds"]].mean().to_dict()
+        rows.append(known | {"tuning_minutes": runs["tuning_seconds"].mean() / 60})
+    table = pd.DataFrame(rows).sort_values("mean", ignore_index=True)
+    return table.assign(p=holm(table["p"]))
+
+
+def published(key):
+    """Table 3's RMSE of a method; NaN where it is not in it."""
+    return PUBLISHED.get({"autorec_item": "autorec", "flexencoder_set1": "flexencoder"}.get(key, key), np.nan)
+
+
+def comparison_numbers(table, prefix=""):
+    """The numbers of the chapter's prose on one data set, by name."""
+    own = table.set_index("method")
+    order, others = list(own.index), own[~own.index.isin(NETWORKS)]
+    best, network = others["mean"].idxmin(), own.index.intersection(NETWORKS)
+    found = {"methods": len(own), "n": int(own["n"].max()), "tries": int(own["tries"].max())}
+    found |= {"best_other": own.at[best, "name"], "lowest": own.at[order[0], "name"]}
+    found |= labelled("best_other_rmse", tuple(own.loc[best, ["mean", "low", "high"]]), "best_other_")
+    for key in network:
+        found |= {
+            f"{key}_place": order.index(key) + 1,
+            f"{key}_beaten": int((others["mean"] < own.at[key, "mean"]).sum()),
+        }
+        found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
+    if "biases" in own.index:
+        found |= labelled("biases", tuple(own.loc["biases", ["mean", "low", "high"]]), "biases_")
+    gap = own.loc[best, ["gap", "gap_low", "gap_high", "p"]]
+    found |= labelled("best_other_gap", tuple(gap[:3]), "best_other_gap_") | {"best_other_gap_p": gap["p"]}
+    known = own[own["published"].notna() & (own.index != "flexencoder_set1")]
+    found |= {"others": len(others), "published_others": len(known)}
+    found["off_published"] = (known["mean"] - known["published"]).median()
+    found["off_least"] = (known["mean"] - known["published"]).min()
+    found["off_most"] = (known["mean"] - known["published"]).max()
+    found["ranks"] = stats.spearmanr(known["mean"], known["published"])[0] if len(known) > 2 else np.nan
+    found["significant"] = int((own["p"] < 0.05).sum())
+    plain = {name: value if isinstance(value, str | int) else float(value) for name, value in found.items()}
+    return {f"{prefix}{name}": value for name, value in plain.items()}
+
+
+def summarise_best(cases, targets=()):
+    """What the search found, beside references tuned with fewer tries: case, what, n (splits), mean, low, high (95 %
+    t-interval), gap, gap_low, gap_high (paired difference to one network of the best settings), target and met ("yes",
+    "no" or "", of the best settings alone, by the mean).
+
+    cases: title to the records of the search and of the references. targets: RMSE of each case, as far as there is one.
+    """
+    rows = []
+    for (title, (records, references)), target in zip(
+        cases.items(), [*targets, *[np.nan] * (len(cases) - len(targets))], strict=True
+    ):
+        best = {count: own.set_index("split")["rmse"] for count, own in records.groupby("networks")}
+        parts = {
+            f"{'one network' if count == 1 else f'mean of {count} networks'}": rmse for count, rmse in best.items()
+        }
+        parts |= {ALL[key].name: own.set_index("split")["rmse"] for key, own in references.groupby("method")}
+        for place, (what, rmse) in enumerate(parts.items()):
+            goal = target if place < len(best) else np.nan
+            known = {"case": title, "what": what, "n": len(rmse)} | labelled("mean", mean_interval(rmse))
+            known |= labelled("gap", mean_interval((rmse - best[1]).dropna()), "gap_")
+            met = "" if np.isnan(goal) else "yes" if known["mean"] <= goal else "no"
+            rows.append(known | {"target": goal, "met": met})
+    return pd.DataFrame(rows)
+
+
+def best_numbers(table, names):
+    """The numbers of the chapter's prose by name, each with the name of its case in front: `one`, `mean_of` (networks
+    averaged), and the references by their first words; with _low, _high; their gaps."""
+    found = {}
+    for title, name in names.items():
+        for row in table[table["case"] == title].itertuples():
+            what = "one" if row.what == "one network" else "mean_of" if row.what.startswith("mean of") else row.what
+            key = f"{name}_{what.lower().replace(',', '').replace(' ', '_')}"
+            found |= labelled(key, (row.mean, row.low, row.high), f"{key}_") | {f"{key}_met": row.met}
+            found |= labelled(f"{key}_gap", (row.gap, row.gap_low, row.gap_high), f"{key}_gap_")
+    return {name: value if isinstance(value, str) else float(value) for name, value in found.items()}
+
+
+def search_history(tries):
+    """The tries of a search: split, number (from 1), validation_rmse, and best, the lowest so far."""
+    rows = tries[["split", "number", "validation_rmse"]].sort_values(["split", "number"])
+    best = rows.groupby("split")["validation_rmse"].cummin().groupby(rows["split"]).ffill()
+    return rows.assign(number=rows.groupby("split").cumcount() + 1, best=best)
+
+
+def choices(tries, top=10):
+    """How the best tries of each search chose, beside all its tries: field, choice, share among the `top` of each
+    split and among all that were made, in %; of numbers the median, in `top_median` and `all_median`."""
+    made = tries[tries["validation_rmse"].notna()]
+    best = made.sort_values("validation_rmse").groupby("split").head(top)
+    tables = [pd.DataFrame(map(json.loads, part["settings"])) for part in (best, made)]
+    for table in tables:
+        table["layers"] = table["hidden_layers"].map(len)
+        table["bottleneck"] = table["hidden_layers"].map(lambda sizes: sizes[-1])
+        table["pivot"] = table["pivot_indexes"].map(lambda pivot: "items" if pivot == [1, 0] else "users")
+    rows = []
+    for name in ("pivot", "centring", "optimizer", "activation", "output_activation", "decoder_constraint",
+                 "loss_size_average", "layers", "dense_refeeding"):  # fmt: skip
+        shares = [table[name].value_counts(normalize=True) * 100 for table in tables]
+        choice = shares[0].index[0]
+        rows.append({"parameter": name, "most often": str(choice).lower(), "best tries": f"{shares[0].iloc[0]:.0f} %",
+                     "all tries": f"{shares[1][choice]:.0f} %"})  # fmt: skip
+    for name in ("bottleneck", "drop_probability", "noise_probability", "learning_rate", "weight_decay", "epochs"):
+        middle = [f"{table[name].median():.3g}" for table in tables]
+        rows.append({"parameter": name, "most often": "median", "best tries": middle[0], "all tries": middle[1]})
+    return pd.DataFrame(rows)
+
+
+def _changed(settings, word):
+    """The settings with one of `CHANGES` made; None where they have it so already."""
+    found = settings | CHANGES[word]
+    if word == "ten times as wide":
+        found["hidden_layers"] = [10 * size for size in settings["hidden_layers"]]
+    if word == "one more hidden layer":
+        found["hidden_layers"] = [2 * settings["hidden_layers"][0], *settings["hidden_layers"]]
+    if word == "the other pivot":
+        found["pivot_indexes"] = settings["pivot_indexes"][::-1]
+    return None if found == settings else found
+
+
+def ablate(tuning, records, n_weights=3):
+    """What each of `CHANGES` does to the validation RMSE of the best settings, which were chosen by it: change, n
+    (pairs), changed_by, low, high (95 % t-interval, paired over splits and initial weights), in stars. Early stopping
+    finds the number of epochs of each. Test ratings are not read."""
+    ratings, rows = load_ratings(tuning.dataset), []
+    own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)].set_index("split")
+    for name, (seed, split) in tuning.load_splits(ratings).items():
+        settings = json.loads(own.at[name, "settings"])
+        for weights in range(n_weights):
+            # The weights' seed also draws what is held back, so that pairs are of the same validation ratings
+            at = seed + 1000 * weights
+            rmse = {word: _validated(ratings, split, at, changed) for word in [None, *CHANGES]
+                    if (changed := _changed(settings, word) if word else settings)}  # fmt: skip
+            rows += [{"change": word, "gap": rmse[word] - rmse[None]} for word in rmse if word]
+    table = pd.DataFrame(rows, columns=["change", "gap"]).dropna()
+    found = [{"change": word, "n": len(gaps)} | labelled("changed_by", mean_interval(gaps["gap"]))
+             for word, gaps in table.groupby("change", sort=False)]  # fmt: skip
+    return pd.DataFrame(found).sort_values("changed_by", ascending=False, ignore_index=True)
+
+
+def ablation_numbers(table):
+    """The change by each of `CHANGES` in the validation RMSE, by name (`no_dropout`, ...), with _low and _high."""
+    found = {}
+    for row in table.itertuples():
+        name = row.change.replace(" ", "_")
+        found |= labelled(name, map(float, (row.changed_by, row.low, row.high)), f"{name}_")
+    return found
+
+
+def _validated(ratings, split, seed, settings):
+    predicted, _ = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings)
+    inner = hold_back(Split(split.train, split.test), seed)
+    return score(ratings, inner, predicted)["rmse"]

@@ -1,0 +1,136 @@
+"""The chapter on who is served: errors by how many ratings there are, of the user, of the film and in all."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tqdm import tqdm
+
+from flexlib.data import load_ratings
+from flexlib.served import COLUMNS, COUNTS, NAMES, NEW, bin_labels, merged_bins, served_job, served_jobs, served_name
+from flexlib.statistics import holm, labelled, mean_interval
+from flexlib.tuning import load_tuned, run_tuning
+
+REFERENCE, NO_NETWORK = "flexencoder", "biases"
+AT_LEAST = 100  # test ratings of a bin, in every split
+TASKS = {
+    "by user": "training ratings of the user", "by item": "training ratings of the film",
+    "new users": "ratings shown of a new user", "new items": "ratings shown of a new film",
+    "sparsity": "share of the training ratings (%)",
+}  # fmt: skip
+
+
+def find_served(tuning, folder=""):
+    """The records of `flexlib served`: those in `folder`; where that is empty, the methods of a
+    `flexlib.tuning.Tuning` are tuned and scored now. Raises `FlexError` where the folder does not have them."""
+    if folder:
+        return load_tuned(Path(folder) / f"{served_name(tuning.dataset)}.parquet", COLUMNS)
+    with tempfile.TemporaryDirectory() as made:
+        run_tuning(tuning, Path(made))
+        jobs = served_jobs(load_ratings(tuning.dataset), Path(made) / f"{tuning.name}.parquet", tuning.splits)
+    rows = [row for job in tqdm(jobs.values(), desc="cases") for row in served_job(*job)[0]]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def served_cases(records, at_least=AT_LEAST):
+    """Records by case, one row a task, method and seed: shown, case (its label), n_test, rmse and rmse_own_fallback
+    (stars), n_users and n_items (NaN for bins). Bins are merged (`merged_bins`, by the split with the fewest), their
+    errors pooled; one that a method has no prediction for is NaN."""
+    parts = []
+    for task, own in records.groupby("task"):
+        keys = ["task", "method", "seed", "shown"]
+        if task not in COUNTS:
+            named = own["shown"].map("{:g}".format)
+            parts.append(own.assign(case=named)[[*keys, "case", "n_test", *_ERRORS, "n_users", "n_items"]])
+            continue
+        counts = own.groupby(["shown", "seed"])["n_test"].first().unstack(fill_value=0).min(axis=1)
+        into, squares = merged_bins(counts, at_least), own[_ERRORS].pow(2).mul(own["n_test"], axis=0)
+        own = own.assign(**squares, shown=own["shown"].map(into))
+        pooled = own.groupby(keys)[["n_test", *_ERRORS]].agg(lambda of: of.sum(skipna=False)).reset_index()
+        pooled[_ERRORS] = pooled[_ERRORS].div(pooled["n_test"], axis=0).pow(0.5)
+        parts.append(pooled.assign(case=pooled["shown"].map(bin_labels(into))))
+    return pd.concat(parts, ignore_index=True)
+
+
+_ERRORS = ["rmse", "rmse_own_fallback"]
+
+
+def summarise_served(cases):
+    """Each task, case and method: name, n (splits), n_test (mean over splits); mean, low, high of the RMSE (95 %
+    t-interval over splits) and own (mean RMSE where unseen users and films get the method's own word)."""
+    rows = []
+    for (task, shown, method), own in cases.groupby(["task", "shown", "method"]):
+        known = {"task": task, "shown": shown, "case": own["case"].iloc[0], "method": method, "name": NAMES[method]}
+        known |= {"n": int(own["rmse"].count()), "n_test": own["n_test"].mean()}
+        known |= {"own": own["rmse_own_fallback"].mean()}
+        rows.append(known | labelled("mean", mean_interval(own["rmse"].dropna())))
+    return pd.DataFrame(rows)
+
+
+def paired_gaps(cases, reference):
+    """What each other method's RMSE has above that of `reference` on the same split: task, shown, case, method, name,
+    n, n_test; gap, low, high (stars, 95 % t-interval), and p (paired t-test, corrected by Holm over the cases of a
+    task, for each method apart; NaN where there is no difference, or one split)."""
+    rows = []
+    for (task, shown), own in cases.groupby(["task", "shown"]):
+        wide = own.pivot(index="seed", columns="method", values="rmse")
+        for method in wide.columns.drop(reference, errors="ignore") if reference in wide else ():
+            gap = (wide[method] - wide[reference]).dropna()
+            known = {"task": task, "shown": shown, "case": own["case"].iloc[0], "method": method}
+            known |= {"name": NAMES[method], "n": len(gap), "n_test": own["n_test"].mean()}
+            p = stats.ttest_1samp(gap, 0).pvalue if len(gap) > 1 and gap.std() > 1e-12 else np.nan
+            rows.append(known | labelled("gap", mean_interval(gap)) | {"p": p})
+    columns = ["task", "shown", "case", "method", "name", "n", "n_test", "gap", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(p=table.groupby(["task", "method"])["p"].transform(lambda of: holm(of)))
+
+
+def gaps_table(gaps, tasks):
+    """`paired_gaps` of some tasks for reading: a row a case, a column a method; "*" where p is below 0.05."""
+    own = gaps[gaps["task"].isin(tasks)]
+    text = own["gap"].map("{:+.3f}".format) + np.where(own["p"] < 0.05, "*", "")
+    own = own.assign(text=text.where(own["n"] > 0, ""), task=own["task"].map(TASKS))
+    wide = own.pivot(index=["task", "shown", "case"], columns="name", values="text").droplevel("shown")
+    return wide.reindex(columns=[name for name in NAMES.values() if name in wide]).fillna("")
+
+
+def served_numbers(records, cases, summary):
+    """The numbers of the chapter's prose, by name. Of each task, for its first and last case (the fewest and the most
+    ratings) and, of new users and films, the one with a single rating: TASK_first_METHOD, TASK_one_METHOD and the like,
+    with `_low` and `_high`, of FlexEncoder and of biases; the lowest RMSE and whose it is; FlexEncoder less biases
+    (TASK_first_gap, ...). Of the cases in which methods differ (TASK_cases): in how many FlexEncoder has the lowest
+    mean (_led), and is clearly (corrected p below 0.05) below and above biases. TASK_change_METHOD: what the most
+    ratings change, from the fewest."""
+    gaps = paired_gaps(cases, NO_NETWORK)
+    gaps = gaps[gaps["method"] == REFERENCE]
+    numbers = {"n_splits": int(cases["seed"].nunique()), "methods": int(cases["method"].nunique()),
+               "tuned": ", ".join(sorted(set(records["tuned"])))}  # fmt: skip
+    for task, own in summary.groupby("task"):
+        key, wide = task.replace(" ", "_"), own.pivot(index="method", columns="shown", values="mean")
+        shown = list(wide)
+        ends = {"first": shown[0], "last": shown[-1]} | ({"one": shown[1]} if task in NEW else {})
+        for end, at in ends.items():
+            here = own[own["shown"] == at].set_index("method")
+            numbers |= {f"{key}_{end}_case": here["case"].iloc[0], f"{key}_{end}_test": int(here["n_test"].iloc[0])}
+            for method, row in here[here.index.isin([REFERENCE, NO_NETWORK])].iterrows():
+                name = f"{key}_{end}_{method}"
+                numbers |= labelled(name, tuple(map(float, row[["mean", "low", "high"]])), f"{name}_")
+                numbers[f"{name}_own"] = float(row["own"])
+            numbers |= {f"{key}_{end}_best": here.loc[here["mean"].idxmin(), "name"],
+                        f"{key}_{end}_lowest": float(here["mean"].min())}  # fmt: skip
+            for row in gaps[(gaps["task"] == task) & (gaps["shown"] == at)].itertuples():
+                numbers |= labelled(f"{key}_{end}_gap", (row.gap, row.low, row.high), f"{key}_{end}_gap_")
+        differ = wide.loc[:, wide.max() - wide.min() > 1e-9]
+        clear = gaps[(gaps["task"] == task) & (gaps["p"] < 0.05)]["gap"]
+        numbers |= {f"{key}_below": int((clear < 0).sum()), f"{key}_above": int((clear > 0).sum())}
+        numbers |= {f"{key}_cases": differ.shape[1], f"{key}_led": int((differ.idxmin() == REFERENCE).sum())}
+        by_seed = cases[(cases["task"] == task) & cases["method"].isin([REFERENCE, NO_NETWORK])]
+        by_seed = by_seed.pivot(index=["method", "seed"], columns="shown", values="rmse")
+        for method, change in (by_seed[shown[-1]] - by_seed[shown[0]]).dropna().groupby("method"):
+            name = f"{key}_change_{method}"
+            numbers |= labelled(name, mean_interval(change), f"{name}_")
+    for task, side in NEW.items():
+        numbers[f"{task.replace(' ', '_')}_new"] = int(cases.loc[cases["task"] == task, f"n_{side}"].max())
+    return numbers
