@@ -1,6 +1,7 @@
 """Tuning methods on validation ratings and reading the test ratings once: the same splits, the same held-back
 ratings and the same number of tries for every method."""
 
+import contextlib
 import json
 import math
 import multiprocessing
@@ -163,26 +164,46 @@ def run_jobs(name, function, jobs, files, ratings, workers=1, before=(None, ()))
     width = len(next(iter(jobs)))
     done = set(tables[0].iloc[:, :width].itertuples(index=False, name=None))
     jobs = {place: arguments for place, arguments in jobs.items() if place not in done}
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_quiet) as pool, tqdm(total=len(jobs), desc=name) as bar:
+    calls = [arguments for arguments in before[1] if jobs]
+    made = _results(function, jobs, before[0], calls, workers)
+    with tqdm(total=len(jobs), desc=name) as bar, contextlib.closing(made):
+        for place, result in made:
+            for k, (rows, columns) in enumerate(zip(result, files.values(), strict=True)):
+                added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+                tables[k] = pd.concat([tables[k].astype(columns), added])
+                tables[k] = tables[k].sort_values(list(columns)[:width], kind="stable", ignore_index=True)
+                save_records(tables[k], list(files)[k])
+            bar.set_postfix_str(", ".join(map(str, place)), refresh=False)
+            bar.update()
+    return tables
+
+
+def _results(function, jobs, first, calls, workers):
+    """Each job's place and result, as they come: made in this process, by one thread, or in `workers` ones. Before them
+    `first` is called with the arguments of each of `calls`."""
+    if workers == 1:
+        threads = torch.get_num_threads()
         try:
-            for future in [pool.submit(before[0], *arguments) for arguments in before[1] if jobs]:
+            _quiet()
+            for arguments in calls:
+                first(*arguments)
+            for place, arguments in jobs.items():
+                yield place, function(*arguments)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
+        try:
+            for future in [pool.submit(first, *arguments) for arguments in calls]:
                 future.result()
             waiting = {pool.submit(function, *arguments): place for place, arguments in jobs.items()}
             for future in as_completed(waiting):
-                for k, (rows, columns) in enumerate(zip(future.result(), files.values(), strict=True)):
-                    added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-                    tables[k] = pd.concat([tables[k].astype(columns), added])
-                    tables[k] = tables[k].sort_values(list(columns)[:width], kind="stable", ignore_index=True)
-                    save_records(tables[k], list(files)[k])
-                bar.set_postfix_str(", ".join(map(str, waiting[future])), refresh=False)
-                bar.update()
+                yield waiting[future], future.result()
         except BaseException:
             for process in pool._processes.values():
                 process.kill()  # what is finished is in the files, and tries are in the ledger
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return tables
 
 
 def load_tuned(path, columns=COLUMNS):

@@ -1,19 +1,35 @@
-"""Predictors without a network: means by hand, biases against the solved least squares, and what each may look at."""
+"""Predictors: means by hand, biases against the solved least squares, factorisations, the Boltzmann machine and
+neighbours against loops over single ratings, and what each may look at."""
 
 import dataclasses
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_ratings, random_ratings
 
-from flexlib import baselines
-from flexlib.baselines import BASELINES, biases, item_mean, row_mean_rmse, score_baselines, user_mean
+from flexlib import baselines, means
+from flexlib.baselines import (
+    BASELINES,
+    als,
+    biases,
+    bottlenecks,
+    bpmf,
+    cofils,
+    hidden_similarity,
+    item_mean,
+    mean_field,
+    rbm,
+    row_mean_rmse,
+    score_baselines,
+    user_mean,
+)
 from flexlib.config import FlexConfig
-from flexlib.data import split_ratings
-from flexlib.evaluate import evaluate
-from flexlib.train import fit
+from flexlib.data import Split, split_ratings
+from flexlib.evaluate import errors, evaluate
+from flexlib.train import SHRINKAGE, fit
 
 # Item 2 and user 2 have a rating of their own, that at index 4, and no other.
 HAND_MADE = make_ratings([(0, 0, 5.0), (1, 0, 3.0), (0, 1, 2.0), (1, 1, 4.0), (2, 2, 1.0)])
@@ -54,7 +70,7 @@ def test_more_sweeps_come_nearer_to_the_solution(monkeypatch):
     ratings = random_ratings(0, 30, 40)
     exact, gaps = solved_biases(ratings, slice(None)), []
     for sweeps in (1, 3, 10, 100):
-        monkeypatch.setattr(baselines, "SWEEPS", sweeps)
+        monkeypatch.setattr(means, "SWEEPS", sweeps)
         gaps.append(np.abs(biases(ratings, slice(None)) - exact).max())
     assert gaps[0] > gaps[1] > gaps[2] > gaps[3]
     assert gaps[3] < 1e-12
@@ -130,3 +146,273 @@ def test_the_row_means_are_what_a_centred_network_predicts_that_has_learned_noth
             weights.zero_()
     assert row_mean_rmse(ratings, item_based, 0.2, 4) == pytest.approx(evaluate(model).rmse)
     assert row_mean_rmse(ratings, item_based, 0.2) != row_mean_rmse(ratings, item_based, 0.2, 4)
+
+
+def unseen_split(ratings, seed=0):
+    """A split whose test part holds all ratings of user 1 and of item 2, and a share of the others."""
+    test = (ratings.users == 1) | (ratings.items == 2) | (np.random.default_rng(seed).random(len(ratings)) < 0.2)
+    return Split(np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def planted(seed=0, users=150, items=100, noise=0.25):
+    """Half stars of rank 2 around 3, half of all pairs: no bias of a user or an item tells them."""
+    rng = np.random.default_rng(seed)
+    scores = 3 + rng.normal(0, 0.9, (users, 2)) @ rng.normal(0, 0.9, (2, items))
+    stars = np.clip(np.round(2 * (scores + rng.normal(0, noise, scores.shape))) / 2, 0.5, 5)
+    return make_ratings([(u, i, stars[u, i]) for u in range(users) for i in range(items) if rng.random() < 0.5])
+
+
+def rmse_of(predicted, ratings, split):
+    return errors(ratings.values[split.test].astype(float), predicted)[0]
+
+
+@pytest.mark.parametrize(
+    ("predict", "below"), [(als, 0.55), (bpmf, 0.5), (mean_field, 0.5), (rbm, 0.75), (hidden_similarity, 0.75)]
+)
+def test_a_planted_structure_is_found_that_biases_miss(predict, below):
+    ratings = planted()
+    split = split_ratings(ratings, 0.2, 0)
+    by_biases = rmse_of(biases(ratings, split.train)[split.test], ratings, split)
+    assert rmse_of(predict(ratings, split), ratings, split) < below * by_biases
+
+
+def residuals(ratings, split, centre):
+    """Of the training ratings by (user, item): what is left of them, and the function that was taken off."""
+    train = split.train.tolist()
+    mean = sum(float(ratings.values[k]) for k in train) / len(train)
+    off = biases(ratings, split.train, SHRINKAGE, SHRINKAGE) if centre == "biases" else np.full(len(ratings), mean)
+    cells = {(int(ratings.users[k]), int(ratings.items[k])): float(ratings.values[k]) - off[k] for k in train}
+    return cells, off[split.test]
+
+
+def small_case(centre):
+    # The mean of all is 3, which some ratings are: what is left of them is 0, and they count as ratings all the same.
+    ratings = random_ratings(3, 9, 8)
+    split = unseen_split(ratings)
+    values = ratings.values.copy()
+    values[split.train[::3]] = 3
+    values[split.train[0]] += 3 * len(split.train) - values[split.train].sum()
+    ratings = dataclasses.replace(ratings, values=values)
+    cells, off = residuals(ratings, split, centre)
+    assert centre == "biases" or sum(value == 0 for value in cells.values()) > 5
+    return ratings, split, cells, off
+
+
+def dots(left, right, ratings, split):
+    return [left[ratings.users[k]] @ right[ratings.items[k]] for k in split.test]
+
+
+@pytest.mark.parametrize("centre", ["mean", "biases"])
+def test_als_solves_a_ridge_regression_for_each_user_and_item_in_turn(centre):
+    ratings, split, cells, off = small_case(centre)
+    start = np.random.default_rng([5, 0xFAC7]).normal(0, 0.1, (ratings.n_items, 3))
+    of_user, of_item = {}, dict(enumerate(start))
+    for _ in range(4):
+        for own, other, axis, n in ((of_user, of_item, 0, ratings.n_users), (of_item, of_user, 1, ratings.n_items)):
+            for k in range(n):
+                rated = [(other[cell[1 - axis]], value) for cell, value in cells.items() if cell[axis] == k]
+                own[k] = np.zeros(3)
+                if rated:
+                    # Ridge regression as least squares with a row for each term of the penalty
+                    design = np.array([v for v, _ in rated] + list(np.sqrt(0.3 * len(rated)) * np.eye(3)))
+                    own[k] = np.linalg.lstsq(design, np.array([value for _, value in rated] + [0] * 3))[0]
+    predicted = als(ratings, split, seed=5, factors=3, regularization=0.3, sweeps=4, centre=centre)
+    assert predicted == pytest.approx(off + dots(of_user, of_item, ratings, split), abs=1e-9)
+    assert np.abs(predicted - off).max() > 0.1
+
+
+@pytest.mark.parametrize("centre", ["mean", "biases"])
+def test_mean_fields_updates_are_lim_and_tehs(centre):
+    ratings, split, cells, off = small_case(centre)
+    n, users, items = 2, range(ratings.n_users), range(ratings.n_items)
+    v = np.random.default_rng([6, 0xFAC7]).normal(0, 0.1, (ratings.n_items, n))
+    u, phi = np.zeros((len(users), n)), np.zeros((len(users), n, n))
+    psi = np.array([np.eye(n) / n for _ in items])
+    sigma2, rho2 = np.ones(n), np.full(n, 1 / n)
+    tau2 = sum(m**2 for m in cells.values()) / len(cells)
+    for _ in range(3):
+        for i in users:
+            rated = [(j, m) for (user, j), m in cells.items() if user == i]
+            inverse = np.diag(1 / sigma2) + sum(((psi[j] + np.outer(v[j], v[j])) / tau2 for j, _ in rated), 0 * phi[0])
+            phi[i] = np.linalg.inv(inverse)
+            u[i] = phi[i] @ sum((m * v[j] / tau2 for j, m in rated), np.zeros(n))
+        for j in items:
+            raters = [(i, m) for (i, item), m in cells.items() if item == j]
+            inverse = np.diag(1 / rho2) + sum(((phi[i] + np.outer(u[i], u[i])) / tau2 for i, _ in raters), 0 * phi[0])
+            psi[j] = np.linalg.inv(inverse)
+            v[j] = psi[j] @ sum((m * u[i] / tau2 for i, m in raters), np.zeros(n))
+        sigma2 = np.array([sum(phi[i, f, f] + u[i, f] ** 2 for i in users) / (len(users) - 1) for f in range(n)])
+        total = 0.0
+        for (i, j), m in cells.items():
+            both = (phi[i] + np.outer(u[i], u[i])) @ (psi[j] + np.outer(v[j], v[j]))
+            total += m**2 - 2 * m * u[i] @ v[j] + np.trace(both)
+        tau2 = total / (len(cells) - 1)
+    predicted = mean_field(ratings, split, seed=6, factors=n, sweeps=3, centre=centre)
+    assert predicted == pytest.approx(off + dots(u, v, ratings, split), abs=1e-9)
+
+
+def test_bpmf_draws_each_factor_from_its_conditional_distribution(monkeypatch):
+    ratings, split, cells, off = small_case("mean")
+    priors, prior_of = [], baselines._draw_prior
+    monkeypatch.setattr(baselines, "_draw_prior", lambda *args: priors.append(prior_of(*args)) or priors[-1])
+    predicted = bpmf(ratings, split, seed=2, factors=2, precision=1.7, burn_in=1, samples=2)
+    rng = np.random.default_rng([2, 0xFAC7])
+    sides = [None, rng.normal(0, 0.1, (ratings.n_items, 2))]
+    sides[0] = rng.normal(0, 0.1, (ratings.n_users, 2))
+    total, asked = np.zeros(len(off)), iter(priors)
+    for draw in range(3):
+        for axis in (0, 1):
+            mean, precision = prior_of(rng, sides[axis])
+            assert precision == pytest.approx(next(asked)[1])
+            noise = rng.normal(size=(len(sides[axis]), 2))
+            for k in range(len(noise)):
+                rated = [(sides[1 - axis][cell[1 - axis]], m) for cell, m in cells.items() if cell[axis] == k]
+                inverse = precision + 1.7 * sum((np.outer(v, v) for v, _ in rated), np.zeros((2, 2)))
+                covariance = np.linalg.inv(inverse)
+                middle = covariance @ (1.7 * sum((m * v for v, m in rated), np.zeros(2)) + precision @ mean)
+                # Any root of the covariance would do; this one is upper triangular, as the draws' is.
+                root = np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
+                assert root @ root.T == pytest.approx(covariance)
+                sides[axis][k] = middle + root @ noise[k]
+        total += (draw >= 1) * np.array(dots(*sides, ratings, split))
+    assert predicted == pytest.approx(off + total / 2, abs=1e-8)
+
+
+def test_bpmfs_hyperparameters_have_their_posteriors_moments():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(1.5, 0.5, (40, 2)) @ np.array([[1.0, 0.4], [0.0, 0.7]])
+    draws = [baselines._draw_prior(rng, factors) for _ in range(4000)]
+    n, average = 40, factors.mean(axis=0)
+    inverse = np.eye(2) + n * np.cov(factors.T, bias=True) + 2 * n / (2 + n) * np.outer(average, average)
+    # The mean of a Wishart distribution is its degrees of freedom times its scale.
+    expected = (2 + n) * np.linalg.inv(inverse)
+    assert np.mean([precision for _, precision in draws], axis=0) == pytest.approx(expected, rel=0.03, abs=0.03)
+    assert np.mean([mean for mean, _ in draws], axis=0) == pytest.approx(n * average / (2 + n), abs=0.02)
+    # The mean's covariance is the expected inverse of (beta + n) times the precision, that of a Wishart distribution.
+    spread = inverse / (2 + n - 2 - 1) / (2 + n)
+    assert np.cov(np.array([mean for mean, _ in draws]).T) == pytest.approx(spread, rel=0.1, abs=2e-4)
+
+
+def naive_rbm(ratings, split, seed, hidden, epochs, rate, decay, batch):
+    """The same machine, rating by rating, with the same random numbers."""
+    n_levels = 10
+    rng, train = np.random.default_rng([seed, 0x4B3]), split.train.tolist()
+    seen = {u: {} for u in range(ratings.n_users)}
+    for k in train:
+        seen[int(ratings.users[k])][int(ratings.items[k])] = round(float(ratings.values[k]) * 2) - 1
+    levels = [level for rated in seen.values() for level in rated.values()]
+    shares = np.array([levels.count(level) / len(levels) + 1e-3 for level in range(n_levels)])
+    visible = np.zeros((ratings.n_items, n_levels))
+    for item in range(ratings.n_items):
+        counts = shares + np.array([sum(rated.get(item) == level for rated in seen.values()) for level in range(10)])
+        visible[item] = np.log(counts / counts.sum())
+    weights = rng.normal(0, 0.01, (ratings.n_items * n_levels, hidden)).reshape(ratings.n_items, n_levels, hidden)
+    offsets = np.zeros(hidden)
+
+    def up_from(rated):
+        return 1 / (1 + np.exp(-offsets - sum((weights[i, level] for i, level in rated.items()), np.zeros(hidden))))
+
+    for epoch in range(epochs):
+        now = rate * (1 - epoch / epochs)
+        batches = np.array_split(rng.permutation(ratings.n_users), ratings.n_users // batch)
+        for rows in batches:
+            ups = [up_from(seen[u]) for u in rows.tolist()]
+            states = rng.random((len(rows), hidden), np.float32) < np.array(ups)
+            gumbels = iter(rng.gumbel(size=(sum(len(seen[u]) for u in rows.tolist()), n_levels)))
+            moves = np.zeros_like(weights), np.zeros_like(visible), np.zeros_like(offsets)
+            for u, up, state in zip(rows.tolist(), ups, states, strict=True):
+                drawn = {i: np.argmax(visible[i] + weights[i] @ state + next(gumbels)) for i in sorted(seen[u])}
+                again = up_from(drawn)
+                for rated, h, sign in ((seen[u], up, 1), (drawn, again, -1)):
+                    for i, level in rated.items():
+                        moves[0][i, level] += sign * h
+                        moves[1][i, level] += sign
+                    moves[2][:] += sign * h
+            for part, move in zip((weights, visible, offsets), moves, strict=True):
+                part += now * move / len(rows)
+        weights *= (1 - now * decay) ** len(batches)
+    predicted = []
+    for k in split.test.tolist():
+        item = ratings.items[k]
+        chances = np.exp(visible[item] + weights[item] @ up_from(seen[int(ratings.users[k])]))
+        predicted.append(sum(p * (level + 1) / 2 for level, p in enumerate(chances / chances.sum())))
+    return predicted
+
+
+def test_the_boltzmann_machine_is_that_of_loops_over_single_ratings():
+    ratings = random_ratings(8, 12, 10)
+    ratings = make_ratings(sorted(zip(ratings.users, ratings.items, ratings.values, strict=True)))
+    split = unseen_split(ratings)
+    expected = naive_rbm(ratings, split, 4, 6, 5, 0.8, 0.05, 5)
+    predicted = rbm(ratings, split, 4, hidden=6, epochs=5, learning_rate=0.8, weight_decay=0.05, batch=5)
+    assert predicted == pytest.approx(expected, abs=1e-4)
+    assert np.abs(rbm(ratings, split, 4, hidden=6, epochs=0) - predicted).max() > 0.1
+
+
+@pytest.mark.parametrize("item_based", [False, True])
+def test_bottlenecks_are_the_encoders_outputs_from_the_training_ratings(item_based):
+    ratings = random_ratings(2, 12, 10)
+    pivot = [1, 0] if item_based else [0, 1]
+    config = FlexConfig(hidden_layers=[5, 3], activation="tanh", epochs=2, centring="biases", pivot_indexes=pivot)
+    model = fit(ratings, config, seed=1, split=unseen_split(ratings), device="cpu")
+    found = bottlenecks(model)
+    n_rows, n_columns = model.shape
+    assert found.shape == (n_rows, 3)
+    for row in range(n_rows):
+        inner = np.zeros(n_columns)
+        for k in model.split.train.tolist():
+            if model.rows[k] == row:
+                inner[model.columns[k]] = (
+                    ratings.values[k] - model.row_means[row] - model.column_offsets[model.columns[k]]
+                )
+        for weight, bias in zip(model.network.encoder_weights, model.network.encoder_biases, strict=True):
+            inner = np.tanh(inner @ weight.detach().numpy() + bias.detach().numpy())
+        assert found[row] == pytest.approx(inner, abs=1e-5)
+
+
+@pytest.mark.parametrize("pivot", ["items", "users"])
+def test_neighbours_in_the_bottlenecks_space_are_those_of_a_loop(monkeypatch, pivot):
+    ratings = random_ratings(9, 14, 12)
+    split, asked = unseen_split(ratings), []
+    rows, columns = (ratings.items, ratings.users) if pivot == "items" else (ratings.users, ratings.items)
+    vectors = np.random.default_rng(0).normal(size=(rows.max() + 1, 4))
+
+    def encoded(ratings, split, seed, pivot, **settings):
+        asked.append((pivot, settings["hidden_layers"]))
+        return vectors.copy()
+
+    monkeypatch.setattr(baselines, "_encoded", encoded)
+    monkeypatch.setattr(baselines, "PAIRS_PER_CHUNK", 40)
+    predicted = hidden_similarity(ratings, split, factors=4, neighbours=2, shrinkage=0.7, pivot=pivot)
+    assert asked == [((1, 0) if pivot == "items" else (0, 1), [8, 4])]
+    off, expected = biases(ratings, split.train, SHRINKAGE, SHRINKAGE), []
+    for test in split.test.tolist():
+        alike = []
+        for k in split.train.tolist():
+            if columns[k] == columns[test]:
+                one, other = vectors[rows[test]], vectors[rows[k]]
+                cosine = one @ other / math.sqrt((one @ one) * (other @ other))
+                alike.append((cosine, float(ratings.values[k]) - off[k]))
+        nearest = [(max(cosine, 0), left) for cosine, left in sorted(alike, reverse=True)[:2]]
+        above = sum(weight * left for weight, left in nearest) / (sum(weight for weight, _ in nearest) + 0.7)
+        expected.append(off[test] + above)
+    assert predicted == pytest.approx(expected, abs=1e-6)
+    assert (np.abs(predicted - off[split.test]) > 0.05).mean() > 0.3
+
+
+def test_cofils_forest_learns_from_the_users_and_the_items_vector(monkeypatch):
+    rng = np.random.default_rng(0)
+    of = {(0, 1): rng.normal(size=(60, 1)), (1, 0): rng.normal(size=(50, 1))}
+    high = (of[0, 1] > 0) ^ (of[1, 0].T > 0)  # neither vector alone tells
+    ratings = make_ratings([(u, i, 4.0 if high[u, i] else 2.0) for u in range(60) for i in range(50)])
+    split = split_ratings(ratings, 0.3, 0)
+    monkeypatch.setattr(baselines, "_encoded", lambda ratings, split, seed, pivot, **settings: of[pivot])
+    assert rmse_of(cofils(ratings, split), ratings, split) < 0.4
+    of[1, 0][:] = 0
+    assert rmse_of(cofils(ratings, split), ratings, split) > 0.9
+
+
+def test_without_scikit_learn_cofils_says_what_to_install(monkeypatch, refused):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    ratings = random_ratings(1)
+    refused(lambda: cofils(ratings, split_ratings(ratings)), "cofils", "sklearn", "pip install 'flexlib[methods]'")

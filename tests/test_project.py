@@ -81,9 +81,10 @@ def test_lines_of_code_are_counted_by_hand(tmp_path):
 
 def test_flexlib_stays_small_and_imports_one_way():
     order = "config statistics synthetic sources data means entries model backprop optimizers predict train evaluate"
-    order += " baselines lists provenance storage cost sampling sweep replay ledger plans anova plots"
+    order += " baselines methods lists provenance storage cost sampling sweep networks tuning served replay ledger"
+    order += " plans anova plots"
     order += " study.one_run study.sweep_report study.repetitions study.top10 study.accuracy study.correlation"
-    order += " study.rounding study.transfer"
+    order += " study.rounding study.transfer study.comparison study.served study.claims"
     order = order.split()
     folder = ROOT / "flexlib"
     modules = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*.py")}
@@ -91,8 +92,8 @@ def test_flexlib_stays_small_and_imports_one_way():
     for name, path in modules.items():
         for imported in re.findall(r"^ *from flexlib\.([\w.]+) import", path.read_text(), re.M):
             assert name not in order or order.index(imported) < order.index(name), (name, imported)
-    assert sum(map(lines_of_code, folder.glob("*.py"))) < 3_200
-    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_100
+    assert sum(map(lines_of_code, folder.glob("*.py"))) < 4_200
+    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_600
 
 
 def test_plots_do_not_import_torch():

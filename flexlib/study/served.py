@@ -97,8 +97,8 @@ def gaps_table(gaps, tasks):
 
 
 def served_numbers(records, cases, summary):
-    """The numbers of the chapter's prose, by name. Of each task, for its first and last case (the fewest and the most
-    ratings) and, of new users and films, the one with a single rating: TASK_first_METHOD, TASK_one_METHOD and the like,
+    """The numbers of the chapter's prose, by name. Of each task, for the first case in which methods differ, the last (the
+    most ratings) and, of new users and films, that with none: TASK_first_METHOD, TASK_last_METHOD and TASK_none_METHOD,
     with `_low` and `_high`, of FlexEncoder and of biases; the lowest RMSE and whose it is; FlexEncoder less biases
     (TASK_first_gap, ...). Of the cases in which methods differ (TASK_cases): in how many FlexEncoder has the lowest
     mean (_led), and is clearly (corrected p below 0.05) below and above biases. TASK_change_METHOD: what the most
@@ -109,8 +109,8 @@ def served_numbers(records, cases, summary):
                "tuned": ", ".join(sorted(set(records["tuned"])))}  # fmt: skip
     for task, own in summary.groupby("task"):
         key, wide = task.replace(" ", "_"), own.pivot(index="method", columns="shown", values="mean")
-        shown = list(wide)
-        ends = {"first": shown[0], "last": shown[-1]} | ({"one": shown[1]} if task in NEW else {})
+        shown, differ = list(wide), wide.loc[:, wide.max() - wide.min() > 1e-9]
+        ends = {"first": [*differ, shown[0]][0], "last": shown[-1]} | ({"none": shown[0]} if task in NEW else {})
         for end, at in ends.items():
             here = own[own["shown"] == at].set_index("method")
             numbers |= {f"{key}_{end}_case": here["case"].iloc[0], f"{key}_{end}_test": int(here["n_test"].iloc[0])}
@@ -122,7 +122,6 @@ def served_numbers(records, cases, summary):
                         f"{key}_{end}_lowest": float(here["mean"].min())}  # fmt: skip
             for row in gaps[(gaps["task"] == task) & (gaps["shown"] == at)].itertuples():
                 numbers |= labelled(f"{key}_{end}_gap", (row.gap, row.low, row.high), f"{key}_{end}_gap_")
-        differ = wide.loc[:, wide.max() - wide.min() > 1e-9]
         clear = gaps[(gaps["task"] == task) & (gaps["p"] < 0.05)]["gap"]
         numbers |= {f"{key}_below": int((clear < 0).sum()), f"{key}_above": int((clear > 0).sum())}
         numbers |= {f"{key}_cases": differ.shape[1], f"{key}_led": int((differ.idxmin() == REFERENCE).sum())}

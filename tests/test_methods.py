@@ -1,0 +1,161 @@
+"""The methods of Table 3: what each may look at, what it must be able to predict, and scikit-surprise's algorithms as
+called here beside its own way in."""
+
+import dataclasses
+import re
+import sys
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from conftest import make_ratings, random_ratings
+from test_project import ROOT
+
+from flexlib.data import Split, load_ratings, split_ratings
+from flexlib.evaluate import errors
+from flexlib.methods import METHODS, PUBLISHED
+
+SYNTHETIC = load_ratings("synthetic:users=200,items=150,ratings=8000,seed=1")
+DRAWS = {"bpmf", "rbm", "cofils", "mean_field", "als", "hidden_similarity", "nmf", "svdpp", "improved_svd"}
+
+
+def some_settings(key, seed=0):
+    """A random point of the method's space."""
+    return METHODS[key].space(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask())
+
+
+def split_with_unseen():
+    """31 users and 41 items in two camps, of which user 1, item 4 and a pair of both have no training rating."""
+    ratings = random_ratings(0, 30, 40)
+    alike = (ratings.users + ratings.items) % 2 == 0
+    ratings = dataclasses.replace(ratings, values=np.clip((ratings.values / 3 + 3 * alike).round(), 1, 4.5))
+    test = (ratings.users == 1) | (ratings.items == 4) | (np.random.default_rng(1).random(len(ratings)) < 0.2)
+    assert ((ratings.users == 1) & (ratings.items == 4)).any()
+    return ratings, Split(np.flatnonzero(~test), np.flatnonzero(test))
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_values_of_the_test_ratings_are_never_read(key):
+    ratings, split = split_with_unseen()
+    settings, predicted = some_settings(key), []
+    rng = np.random.default_rng(2)
+    for others in (ratings.values[split.test], rng.permutation(ratings.values[split.test]), np.nan):
+        values = ratings.values.copy()
+        values[split.test] = others
+        predicted.append(METHODS[key].predict(dataclasses.replace(ratings, values=values), split, 3, **settings))
+    assert predicted[0].shape == (len(split.test),)
+    assert predicted[0].dtype == np.float64
+    # Finite for users and items without training ratings too
+    assert np.isfinite(predicted[0]).all()
+    assert np.array_equal(predicted[0], predicted[1])
+    assert np.array_equal(predicted[0], predicted[2])
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_training_ratings_are_read_and_the_seed_draws(key):
+    ratings, split = split_with_unseen()
+    settings = some_settings(key, 1)
+    predicted = METHODS[key].predict(ratings, split, 3, **settings)
+    values = ratings.values.copy()
+    values[split.train] = 5.5 - values[split.train]
+    changed = METHODS[key].predict(dataclasses.replace(ratings, values=values), split, 3, **settings)
+    assert np.abs(changed - predicted).max() > 0.1
+    again = METHODS[key].predict(ratings, split, 4, **settings)
+    assert np.array_equal(predicted, again) == (key not in {*DRAWS, "regularized_svd"})
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_nobody_beats_the_oracle_and_all_beat_a_guess(key):
+    split = split_ratings(SYNTHETIC, 0.25, 0)
+    actual = SYNTHETIC.values[split.test].astype(float)
+    predicted = METHODS[key].predict(SYNTHETIC, split)
+    lead = (predicted - actual) ** 2 - (SYNTHETIC.oracle[split.test] - actual) ** 2
+    assert lead.mean() > -2 * lead.std() / np.sqrt(len(lead))
+    guess = errors(actual, np.full(len(actual), SYNTHETIC.values[split.train].mean()))[0]
+    assert errors(actual, predicted)[0] < guess * (1 if key.endswith("_mean") or key == "regularized_svd" else 0.97)
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_spaces_hold_a_few_plain_values(key):
+    for seed in range(5):
+        settings = some_settings(key, seed)
+        assert all(type(value) in (int, float, str) for value in settings.values())
+        assert METHODS[key].space(optuna.trial.FixedTrial(settings)) == settings
+    assert len(settings) == 0 if key in ("user_mean", "item_mean", "slope_one") else 2 <= len(settings) <= 5
+    drawn = [some_settings(key, seed) for seed in range(5)]
+    assert all(len({str(settings[name]) for settings in drawn}) > 1 for name in settings)
+
+
+def test_every_citation_is_in_the_bibliography():
+    known = re.findall(r"@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8"))
+    assert len(known) == len(set(known))
+    assert {method.citation for method in METHODS.values()} - {None} <= set(known)
+    assert [key for key, method in METHODS.items() if method.citation is None] == ["user_mean", "item_mean"]
+
+
+def test_published_numbers_are_those_of_table_3(papers_figures):
+    text = re.search(r"## Table 3.*?\n(.*?)\n\(", papers_figures, re.S).group(1)
+    printed = {
+        name.strip(): float(number) for name, number in re.findall(r"([A-Z][^,]*?) (0\.\d+)", text.replace("\n", " "))
+    }
+    names = {method.name: method.published for method in METHODS.values() if method.published is not None}
+    ours = {"FlexEncoder": PUBLISHED["flexencoder"], "AutoRec": PUBLISHED["autorec"]}
+    assert printed == names | ours
+    assert len(printed) == 11
+
+
+def test_slope_one_by_hand():
+    # User 2 has rated item 0 with 2; item 1 is 1.5 and 0.5 above item 0 for the two users who have rated both.
+    triples = [(0, 0, 2.5), (0, 1, 4.0), (1, 0, 3.0), (1, 1, 3.5), (2, 0, 2.0), (2, 2, 4.5), (1, 2, 1.0)]
+    ratings = make_ratings([*triples, (2, 1, 5.0)])
+    (predicted,) = METHODS["slope_one"].predict(ratings, Split(np.arange(7), np.array([7])))
+    # Item 1 above item 2: 3.5 - 1. User 2's mean 3.25, plus the mean of what item 1 is above each item of theirs.
+    assert predicted == pytest.approx(3.25 + ((1.5 + 0.5) / 2 + 2.5) / 2)
+
+
+@pytest.mark.parametrize("scale", [(0.5, 5.0, 0.5), (1.0, 5.0, 1.0)])
+def test_neighbours_and_slope_one_are_surprises_by_its_own_way_in(scale):
+    import surprise
+
+    ratings, split = split_with_unseen()
+    values = np.maximum(np.floor(ratings.values / scale[2]) * scale[2], scale[0]).astype(np.float32)
+    ratings = dataclasses.replace(ratings, values=values, scale=scale)
+    table = pd.DataFrame({"u": ratings.users, "i": ratings.items, "r": values * (2 if scale[2] == 0.5 else 1)})
+    trainset = surprise.Dataset.load_from_df(
+        table.iloc[np.random.default_rng(0).permutation(split.train)], surprise.Reader(rating_scale=(1, 10))
+    ).build_full_trainset()
+    seen = np.isin(ratings.users[split.test], ratings.users[split.train])
+    seen &= np.isin(ratings.items[split.test], ratings.items[split.train])
+    assert 0 < seen.sum() < len(seen)
+    unit = 0.5 if scale[2] == 0.5 else 1
+    alike = dict(name="pearson_baseline", user_based=False, shrinkage=30)
+    around = dict(method="als", n_epochs=10, reg_u=5, reg_i=5)
+    knn = surprise.KNNBaseline(k=7, sim_options=alike, bsl_options=around, verbose=False)
+    for key, algorithm, settings in (
+        ("slope_one", surprise.SlopeOne(), {}),
+        ("item_knn", knn, {"neighbours": 7, "shrinkage": 30}),
+    ):
+        algorithm.fit(trainset)
+        pairs = table.iloc[split.test[seen]]
+        expected = [algorithm.predict(u, i, clip=False).est * unit for u, i in zip(pairs["u"], pairs["i"], strict=True)]
+        predicted = METHODS[key].predict(ratings, split, **settings)
+        assert predicted[seen] == pytest.approx(expected, abs=1e-6)
+        assert predicted[~seen] == pytest.approx(values[split.train].mean(dtype=np.float64))
+
+
+def test_before_any_step_the_svds_are_the_mean_or_nothing():
+    ratings, split = split_with_unseen()
+    mean, seen = ratings.values[split.train].mean(), ~np.isin(ratings.users[split.test], [1])
+    seen &= np.isin(ratings.items[split.test], ratings.items[split.train])
+    for key, start in (("regularized_svd", 0.0), ("improved_svd", mean), ("svdpp", mean)):
+        assert METHODS[key].predict(ratings, split, n_epochs=0, n_factors=3)[seen] == pytest.approx(start, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, method in METHODS.items() if method.made_by.startswith("scikit-surprise")]
+)
+def test_without_surprise_its_methods_say_what_to_install(key, monkeypatch, refused):
+    monkeypatch.setitem(sys.modules, "surprise", None)
+    ratings, split = split_with_unseen()
+    refused(lambda: METHODS[key].predict(ratings, split), "surprise", "pip install 'flexlib[methods]'")
