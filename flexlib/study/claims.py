@@ -210,11 +210,12 @@ def read_chapters(folder, claims=CLAIMS):
 
 
 def claim_numbers(table):
-    """The numbers of the prose by name: how many parts have each verdict, `verdict_N` of each claim and `measured_Na`
-    of each part."""
+    """The numbers of the prose by name: how many parts have each verdict, `verdict_N` of each claim `parts_N`
+    and, of each part, `verdict_Na` and `measured_Na`."""
     counts = table["verdict"].value_counts()
     words = dict(zip(VERDICTS, ("reproduced", "leak", "unsupported", "refuted", "open"), strict=True))
     found = {word: int(counts.get(verdict, 0)) for verdict, word in words.items()} | {"parts": len(table)}
     found |= {f"verdict_{row.number}": row.verdict for row in overall(table).itertuples()}
-    found |= {f"parts_{row.number}": row.parts for row in overall(table).itertuples()}
+    found |= {f"parts_{row.number}": row.parts or "-" for row in overall(table).itertuples()}
+    found |= {f"verdict_{row.claim}": row.verdict for row in table.itertuples()}
     return found | {f"measured_{row.claim}": row.measured for row in table.itertuples()}

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
-from flexlib.data import load_ratings
-from flexlib.served import COLUMNS, COUNTS, NAMES, NEW, bin_labels, merged_bins, served_job, served_jobs, served_name
+from flexlib.served import COLUMNS, COUNTS, NAMES, NEW, bin_labels, merged_bins, run_served, served_name
 from flexlib.statistics import holm, labelled, mean_interval
 from flexlib.tuning import load_tuned, run_tuning
 
@@ -29,9 +27,7 @@ def find_served(tuning, folder=""):
         return load_tuned(Path(folder) / f"{served_name(tuning.dataset)}.parquet", COLUMNS)
     with tempfile.TemporaryDirectory() as made:
         run_tuning(tuning, Path(made))
-        jobs = served_jobs(load_ratings(tuning.dataset), Path(made) / f"{tuning.name}.parquet", tuning.splits)
-    rows = [row for job in tqdm(jobs.values(), desc="cases") for row in served_job(*job)[0]]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+        return run_served(tuning.dataset, Path(made) / f"{tuning.name}.parquet", tuning.splits, Path(made))
 
 
 def served_cases(records, at_least=AT_LEAST):
@@ -97,12 +93,12 @@ def gaps_table(gaps, tasks):
 
 
 def served_numbers(records, cases, summary):
-    """The numbers of the chapter's prose, by name. Of each task, for the first case in which methods differ, the last (the
-    most ratings) and, of new users and films, that with none: TASK_first_METHOD, TASK_last_METHOD and TASK_none_METHOD,
-    with `_low` and `_high`, of FlexEncoder and of biases; the lowest RMSE and whose it is; FlexEncoder less biases
-    (TASK_first_gap, ...). Of the cases in which methods differ (TASK_cases): in how many FlexEncoder has the lowest
-    mean (_led), and is clearly (corrected p below 0.05) below and above biases. TASK_change_METHOD: what the most
-    ratings change, from the fewest."""
+    """The numbers of the chapter's prose, by name. Of each task, for the first case in which methods differ, the last
+    (the most ratings) and, of new users and films, that with none: TASK_first_METHOD, TASK_last_METHOD and
+    TASK_none_METHOD, with `_low` and `_high`, of FlexEncoder and of biases; the lowest RMSE and whose it is;
+    FlexEncoder less biases (TASK_first_gap, ...). Of the cases in which methods differ (TASK_cases): in how many
+    FlexEncoder has the lowest mean (_led), and is clearly (corrected p below 0.05) below and above biases.
+    TASK_change_METHOD: what the most ratings change, from the fewest."""
     gaps = paired_gaps(cases, NO_NETWORK)
     gaps = gaps[gaps["method"] == REFERENCE]
     numbers = {"n_splits": int(cases["seed"].nunique()), "methods": int(cases["method"].nunique()),
