@@ -374,7 +374,7 @@ def _fold(source, spec, fold, ratings):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of the training and of the test ratings: disjoint, together complete, both sorted."""
+    """Indices of the training and of the test ratings: disjoint, both sorted; of `split_ratings`, together complete."""
 
     train: np.ndarray
     test: np.ndarray
