@@ -28,7 +28,7 @@ from flexlib.sweep import save_records, slug
 from flexlib.train import choose_device, hold_back
 
 ALL = METHODS | NETWORKS
-RANDOM_TRIES = 10  # at most, and at most half of all, before the sampler learns from them
+RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
 AVERAGED = "flexencoder"  # the method of which the networks of several tries are averaged too
 _FACTS = ["dataset", "checksum", "device", *software()]
 COLUMNS = {
