@@ -612,8 +612,8 @@ def plot_ablation(table, title):
 
 METHOD_LOOKS = {
     "flexencoder": ("#0072B2", "o-"), "flexencoder_set1": ("#56B4E9", "o--"), "svdpp": ("#E69F00", "^-"),
-    "hidden_similarity": ("#882255", "P-"), "item_knn": ("#009E73", "s-"), "bpmf": ("#CC79A7", "D-"), "biases": ("#595959", "v-"),
-    "item_mean": ("#8C8C8C", "x:"),
+    "hidden_similarity": ("#882255", "P-"), "item_knn": ("#009E73", "s-"), "bpmf": ("#CC79A7", "D-"),
+    "biases": ("#595959", "v-"), "item_mean": ("#8C8C8C", "x:"),
 }  # fmt: skip
 
 

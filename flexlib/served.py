@@ -20,7 +20,8 @@ from flexlib.tuning import ALL, load_tuned, run_jobs, score
 
 NAMES = {
     "flexencoder": "FlexEncoder, tuned", "flexencoder_set1": "FlexEncoder, set 1", "svdpp": "SVD++",
-    "hidden_similarity": "autoencoder, neighbours", "item_knn": "item-based neighbours", "bpmf": "Bayesian PMF", "biases": "biases", "item_mean": "item mean",
+    "hidden_similarity": "autoencoder, neighbours", "item_knn": "item-based neighbours", "bpmf": "Bayesian PMF",
+    "biases": "biases", "item_mean": "item mean",
 }  # fmt: skip
 BINS = (0, 1, 3, 6, 11, 21, 51, 101)  # the lowest number of training ratings in each
 SHOWN = (0, 1, 2, 5, 10)  # ratings of each new user or item
