@@ -575,7 +575,7 @@ def plot_search(histories, references):
     """What a search had found after so many tries: the validation RMSE of each try, and the lowest so far, by split.
 
     histories: title to the table of `flexlib.study.comparison.search_history`. references: title to the validation
-    RMSE of a reference, by its word.
+    RMSE of a reference, by its word; those outside the frame are not drawn.
     """
     figure, axes = plt.subplots(len(histories), 1, figsize=(6.5, 3.1 * len(histories)), squeeze=False)
     for ax, (title, history) in zip(axes[:, 0], histories.items(), strict=True):
@@ -584,10 +584,10 @@ def plot_search(histories, references):
             (line,) = ax.step(own["number"], own["best"], where="post", label=split, linewidth=2)
             ax.plot(own["number"], own["validation_rmse"], ".", color=line.get_color(), alpha=0.35, markersize=4)
         for word, value in references.get(title, {}).items():
-            ax.axhline(value, color="#595959", linestyle="--", linewidth=1.2)
-            ax.annotate(
-                word, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small"
-            )
+            if low - 0.005 < value < low + 0.075:
+                ax.axhline(value, color="#595959", linestyle="--", linewidth=1.2)
+                where = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small")
+                ax.annotate(word, (1, value), **where)
         ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(low - 0.005, low + 0.075))
         if history["split"].nunique() > 1:
             ax.legend(ncols=3, loc="upper right")

@@ -103,11 +103,15 @@ def tune(study, key, ratings, split, seed, tries, max_seconds=math.inf):
     on all training ratings."""
     method, inner = ALL[key], hold_back(split, seed)
     while (done := sum(trial.state.is_finished() for trial in study.trials)) < tries:
+        if any(trial.state.is_finished() and not trial.params for trial in study.trials):
+            break  # nothing to tune
         # A sampler of its own for each trial, so that a search that was stopped goes on as if it had not been
         study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=min(RANDOM_TRIES, tries // 2), multivariate=True, group=True, seed=1000 * seed + done,
         )  # fmt: skip
-        trial, begun = study.ask(), time.perf_counter()
+        cut_short = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
+        trial = optuna.trial.Trial(study, cut_short[0]._trial_id) if cut_short else study.ask()
+        begun = time.perf_counter()
         settings = method.space(trial)
         outcome = method.rehearse(ratings, split, seed, settings, max_seconds)
         trial.set_user_attr("seconds", round(time.perf_counter() - begun, 3))
@@ -120,8 +124,6 @@ def tune(study, key, ratings, split, seed, tries, max_seconds=math.inf):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             study.tell(trial, value)
-        if not trial.params:
-            break  # nothing to tune
     return study
 
 
@@ -170,7 +172,10 @@ def run_jobs(name, function, jobs, files, ratings, workers=1, before=(None, ()))
         for place, result in made:
             for k, (rows, columns) in enumerate(zip(result, files.values(), strict=True)):
                 added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-                tables[k] = pd.concat([tables[k].astype(columns), added])
+                again = pd.MultiIndex.from_frame(tables[k].iloc[:, :width]).isin(
+                    [place]
+                )  # such as a job without records
+                tables[k] = pd.concat([tables[k][~again].astype(columns), added])
                 tables[k] = tables[k].sort_values(list(columns)[:width], kind="stable", ignore_index=True)
                 save_records(tables[k], list(files)[k])
             bar.set_postfix_str(", ".join(map(str, place)), refresh=False)
@@ -248,14 +253,19 @@ def _search(tuning, key, name, storage):
     ratings = load_ratings(tuning.dataset)
     splits = tuning.load_splits(ratings)
     seed, split = splits[name]
+    data = str(ratings.facts.get("sha256", ""))[:8]  # other data, another search
     if tuning.shared:
         apart = np.ones(len(ratings), bool)
         for _, other in splits.values():
             apart[other.test] = False
-        study = _open(storage, f"{tuning.name} {key}", tuning.start)
+        if not apart.any():
+            raise FlexError(
+                f"{tuning.dataset}: every rating is in the test set of a split: none is left for one search"
+            )
+        study = _open(storage, f"{tuning.name} {key} {data}", tuning.start)
         tune(study, key, ratings, Split(np.flatnonzero(apart), split.test), 0, tuning.tries, tuning.max_seconds)
     else:
-        study = _open(storage, f"{tuning.name} {key} {name}", tuning.start)
+        study = _open(storage, f"{tuning.name} {key} {name} {data}", tuning.start)
         tune(study, key, ratings, split, seed, tuning.tries, tuning.max_seconds)
     return ratings, split, seed, [trial for trial in study.trials if trial.state.is_finished()]
 

@@ -36,7 +36,7 @@ def run_study(profile, out, dataset=None, chapters=None):
     done = []
     for number, name in enumerate(names, 1):
         parameters = dict(plan[name] or {})
-        if dataset is not None and "dataset" in parameters:
+        if dataset is not None and "dataset" in papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")):
             parameters["dataset"] = dataset
             parameters.pop("records", None)  # which are of the profile's own data
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())

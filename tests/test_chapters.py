@@ -66,3 +66,41 @@ def test_a_study_runs_its_profile(tmp_path, monkeypatch, refused, capsys):
     assert capsys.readouterr().err == "run_study: unknown profile 'slow': known are quick\n"
     assert main(["--profile", "quick", "--out", "again"]) == 0
     assert capsys.readouterr().out.endswith("wrote again/executed/a.ipynb\n")
+
+
+def made_study(tmp_path, monkeypatch, plan, **sources):
+    """A study of chapters whose parameters are these lines, each printing their values."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    for name, text in sources.items():
+        names = ", ".join(line.partition(" = ")[0] for line in text.splitlines())
+        source = notebook(tmp_path / "notebooks" / f"{name}.ipynb", f"print({names})")
+        made = nbformat.read(source, as_version=4)
+        made.cells[0].source = text
+        nbformat.write(made, source)
+    (tmp_path / "notebooks" / "profiles.yml").write_text(yaml.safe_dump({"quick": plan}))
+
+
+def printed(path):
+    return nbformat.read(path, as_version=4).cells[-1].outputs[0].text.strip()
+
+
+def test_a_chapter_on_the_others_reads_them_where_they_are_written(tmp_path, monkeypatch):
+    plan = {"a": {"dataset": "theirs", "records": "there"}, "b": {}}
+    sources = {"a": "dataset = 'small'\nrecords = ''", "b": "executed = 'results/executed'"}
+    made_study(tmp_path, monkeypatch, plan, **sources)
+    first, second = run_study("quick", "out")
+    assert printed(first) == "theirs there"
+    assert printed(second) == "out/executed"
+    assert nbformat.read(second, as_version=4).metadata["flexlib"]["parameters"] == {"executed": "out/executed"}
+    # Other data are for the chapters that have some; the profile's records are not of them.
+    first, second = run_study("quick", "other", dataset="mine")
+    assert printed(first) == "mine"
+    assert printed(second) == "other/executed"
+
+
+def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
+    made_study(tmp_path, monkeypatch, {"b": {"executed": "elsewhere"}}, b="executed = 'results/executed'")
+    (path,) = run_study("quick", "out")
+    assert printed(path) == "elsewhere"

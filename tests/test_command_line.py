@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from flexlib.__main__ import main
 from flexlib.config import Protocol
 from flexlib.sweep import load_records
+from flexlib.tuning import TRY_COLUMNS, load_tuned
 
 SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
 
@@ -163,3 +165,69 @@ def test_an_experiments_options_are_checked(tmp_path, capsys, arguments, argumen
     assert stop.value.code == 2
     assert argument in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_tuning_leaves_its_records_says_where_and_can_be_begun_from(capsys, tmp_path):
+    arguments = ["tune", "--dataset", SMALL, "--splits", "2", "--out", str(tmp_path)]
+    status, out, _ = run(capsys, *arguments, "--method", "biases", "--method", "item_mean", "--tries", "2")
+    assert status == 0
+    path = tmp_path / "tuned-synthetic-users-30-items-40-ratings-300-seed-1-0.3-2tries.parquet"
+    assert out.splitlines()[-1] == f"wrote {path}"
+    table = load_tuned(path)
+    assert table["method"].tolist() == ["biases"] * 2 + ["item_mean"] * 2
+    assert table["tries"].tolist() == [2, 2, 1, 1]
+    assert table["n_test"].tolist() == [90] * 4
+    for key, own in table.groupby("method"):
+        (line,) = [line.split() for line in out.splitlines() if line.startswith(key)]
+        means = own[["validation_rmse", "rmse", "rmse_known"]].mean()
+        assert [float(word) for word in line[2:]] == pytest.approx(means.tolist(), abs=1e-5)
+    # The best of these tries come first in another search.
+    tries = load_tuned(path.with_name(f"{path.stem}-tries.parquet"), TRY_COLUMNS).query("method == 'biases'")
+    best = tries.sort_values("validation_rmse").drop_duplicates("split").sort_values("split")["suggested"].tolist()
+    more = ["--method", "biases", "--tries", "3", "--test-split-rate", "0.1", "--one-search"]
+    status, out, _ = run(capsys, *arguments, *more, "--start-from", str(path.with_name(f"{path.stem}-tries.parquet")))
+    assert status == 0
+    other = tmp_path / "tuned-synthetic-users-30-items-40-ratings-300-seed-1-0.1-3tries.parquet"
+    assert out.splitlines()[-1] == f"wrote {other}"
+    again = load_tuned(other.with_name(f"{other.stem}-tries.parquet"), TRY_COLUMNS)
+    assert again["split"].tolist() == ["seed 0"] * 3 + ["seed 1"] * 3
+    first = again[again["split"] == "seed 0"]
+    assert [json.loads(text) for text in first["suggested"][:2]] == [json.loads(text) for text in best]
+    pd.testing.assert_frame_equal(first.drop(columns="split"), again[3:].drop(columns="split").reset_index(drop=True))
+
+
+@pytest.mark.usefixtures("sigterm")
+@pytest.mark.parametrize(("arguments", "piece"), [
+    (["--method", "magic"], "'magic'"), (["--start-from", "x.parquet"], "--start-from"),
+    (["--method", "als", "--method", "biases", "--start-from", "x.parquet"], "--start-from"),
+    (["--method", "als", "--start-from", "nowhere.parquet"], "nowhere.parquet: no such file"),
+    (["--method", "als", "--test-split-rate", "1.5"], "1.5"), (["--dataset", "ml-2m"], "'ml-2m'"),
+])  # fmt: skip
+def test_mistakes_in_tuning_get_one_line_and_status_2(capsys, tmp_path, arguments, piece):
+    status, out, err = run(capsys, "tune", "--dataset", SMALL, "--out", str(tmp_path / "out"), *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert piece in err
+    assert not list(tmp_path.glob("out/*.parquet"))
+
+
+@pytest.mark.parametrize(("option", "value"), [("--tries", "0"), ("--splits", "0"), ("--average", "0"),
+                                               ("--workers", "0"), ("--test-split-rate", "0"),
+                                               ("--max-seconds-per-try", "nan")])  # fmt: skip
+def test_the_options_of_tuning_are_checked(tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        main(["tune", "--dataset", SMALL, "--out", str(tmp_path / "out"), option, value])
+    assert stop.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_networks_whose_tries_are_all_too_dear_are_no_record_and_no_mistake(capsys, tmp_path):
+    arguments = ["--method", "flexencoder", "--tries", "2", "--splits", "1", "--max-seconds-per-try", "1e-9"]
+    status, out, _ = run(capsys, "tune", "--dataset", SMALL, "--out", str(tmp_path), *arguments)
+    assert status == 0
+    (path,) = tmp_path.glob("*-tries.parquet")
+    tries = load_tuned(path, TRY_COLUMNS)
+    assert tries["validation_rmse"].isna().tolist() == [True, True]
+    assert out.splitlines()[-1].endswith(".parquet")

@@ -13,21 +13,26 @@ from flexlib.plans import STEPS
 from flexlib.plots import (
     COLOURS,
     LIST_COLOURS,
+    plot_ablation,
     plot_baselines,
     plot_claims,
     plot_correlations_with_rmse,
     plot_dependence,
     plot_importance,
     plot_list_changes,
+    plot_methods,
     plot_own_ten,
     plot_ranks,
+    plot_search,
     plot_sets,
     plot_steps,
     plot_thinned,
     plot_traits,
     plot_two_matrices,
+    plot_verdicts,
     use_style,
 )
+from flexlib.study.claims import VERDICTS
 
 mpl.use("agg")
 NAN = math.nan
@@ -447,3 +452,155 @@ def test_ranks_are_drawn_against_each_other_by_pivot_and_centring():
     assert {line.get_color() for line in below.get_lines()} == {COLOURS["holdout"]}
     assert set(legend(below)) == set(points)
     assert len(plot_ranks({"holdout": table}, {"holdout": (0.3, 0.1, 0.5)}, ("a", "b")).axes) == 1
+
+
+def inside(ax, x, y):
+    """Whether a mark at (x, y) is within the axes, away from the edge by a hundredth of the height and width."""
+    at = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))
+    return bool((at > 0.01).all() and (at < 0.99).all())
+
+
+METHODS = pd.DataFrame(
+    [("svdpp", "SVD++", 0.88, 0.87, 0.89, 0.903), ("flexencoder", "FlexEncoder, extended space", 0.9, 0.89, 0.91, NAN),
+     ("nmf", "NMF", 0.95, NAN, NAN, 0.944), ("flexencoder_set1", "FlexEncoder, set 1", 0.96, 0.94, 0.98, 0.833)],
+    columns=["method", "name", "mean", "low", "high", "published"],
+)  # fmt: skip
+OTHERS, OURS = "other methods, held-out ratings (leak-free)", "FlexEncoder, held-out ratings (leak-free)"
+
+
+def test_methods_are_drawn_lowest_first_beside_what_table_3_quotes():
+    (ax,) = plot_methods(METHODS, "Two\nlines").axes
+    assert ax.get_title(loc="left") == "Two\nlines"
+    assert ax.get_xlabel() == "RMSE (stars)"
+    assert [text.replace("\n", " ") for text in ticks(ax.yaxis)] == METHODS["name"].tolist()
+    assert ax.get_yticks().tolist() == [0, 1, 2, 3]
+    assert ax.yaxis_inverted()
+    found = marks(ax)
+    x, y, spans, _ = found[OTHERS]
+    assert (x, y) == ([0.88, 0.95], [0, 2])
+    # One split has no interval.
+    assert [[end[0] for end in span] for span in spans] == [pytest.approx([0.87, 0.89]), [0.95, 0.95]]
+    x, y, spans, colour = found[OURS]
+    assert (x, y, colour) == ([0.9, 0.96], [1, 3], COLOURS["holdout"].lower())
+    assert [[end[0] for end in span] for span in spans] == [pytest.approx([0.89, 0.91]), pytest.approx([0.94, 0.98])]
+    (crosses,) = lines(ax, "Table 3 of the paper")
+    np.testing.assert_equal(crosses.get_xydata(), [[0.903, 0], [NAN, 1], [0.944, 2], [0.833, 3]])
+    assert set(legend(ax)) == {OTHERS, OURS, "Table 3 of the paper"}
+    for x, y in [(0.833, 3), (0.87, 0), (0.98, 3), (0.903, 0)]:
+        assert inside(ax, x, y)
+
+
+def test_methods_may_be_without_a_network_or_lost():
+    (ax,) = plot_methods(METHODS[METHODS["method"] == "nmf"].reset_index(drop=True), "t").axes
+    assert marks(ax)[OTHERS][0] == [0.95]
+    lost = METHODS.assign(mean=[0.88, 0.9, 0.95, NAN])
+    assert len(ticks(plot_methods(lost, "t").axes[0].yaxis)) == 4
+
+
+def history(*values, split="seed 0"):
+    rows = {"split": split, "number": range(1, len(values) + 1), "validation_rmse": values}
+    return pd.DataFrame(rows).assign(best=np.fmin.accumulate(values))
+
+
+def test_a_search_is_a_dot_a_try_and_a_step_a_split():
+    both = pd.concat([history(0.9, 0.91, 0.88), history(NAN, 0.89, 0.905, split="seed 1")])
+    alone = history(0.8, 0.79)
+    figure = plot_search({"few": both, "many": alone}, {"few": {"biases": 0.925}})
+    above, below = figure.axes
+    for ax, title, splits in ((above, "few", 2), (below, "many", 1)):
+        assert ax.get_title(loc="left") == title
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("try", "validation\nRMSE (stars)")
+        dots = [line for line in ax.get_lines() if line.get_marker() == "."]
+        steps = [line for line in ax.get_lines() if line.get_drawstyle() == "steps-post"]
+        assert len(dots) == len(steps) == splits
+        # A split's dots have its colour.
+        assert [line.get_color() for line in dots] == [line.get_color() for line in steps]
+        for line in [*dots, *steps]:
+            assert all(inside(ax, 1, y) or math.isnan(y) for y in line.get_ydata())
+    own = [line for line in above.get_lines() if line.get_marker() == "."]
+    np.testing.assert_equal([line.get_ydata() for line in own], [[0.9, 0.91, 0.88], [NAN, 0.89, 0.905]])
+    lowest = [line for line in above.get_lines() if line.get_drawstyle() == "steps-post"]
+    np.testing.assert_equal([line.get_ydata() for line in lowest], [[0.9, 0.9, 0.88], [NAN, 0.89, 0.89]])
+    assert [line.get_xdata().tolist() for line in lowest] == [[1, 2, 3]] * 2
+    assert legend(above) == ["seed 0", "seed 1"]
+    assert below.get_legend() is None
+    (dashed,) = [line for line in above.get_lines() if line.get_linestyle() == "--"]
+    assert list(dashed.get_ydata()) == [0.925, 0.925]
+    assert [text.get_text() for text in above.texts] == ["biases"]
+    assert not below.texts
+    assert inside(above, 2, 0.925)
+
+
+@pytest.mark.parametrize("reference", [0.85, 1.2])
+def test_a_reference_far_from_a_search_is_not_written_beside_its_frame(reference):
+    """There its line cannot be seen, and room is made for its word."""
+    (ax,) = plot_search({"few": history(0.9, 0.91, 0.88)}, {"few": {"biases": reference}}).axes
+    ax.figure.canvas.draw()
+    frame = ax.get_window_extent()
+    for text in ax.texts:
+        assert frame.y0 <= ax.transData.transform((1, text.xy[1]))[1] <= frame.y1
+
+
+def test_a_try_that_went_badly_does_not_widen_the_frame():
+    (ax,) = plot_search({"few": history(0.9, 3.0, 0.88)}, {}).axes
+    assert ax.get_ylim() == pytest.approx((0.875, 0.955))
+
+
+ABLATION = pd.DataFrame(
+    [("the other pivot", 4, 0.05, 0.04, 0.06), ("no noise", 1, 0.01, NAN, NAN),
+     ("one re-feeding", 4, -0.002, -0.03, 0.0)],
+    columns=["change", "n", "changed_by", "low", "high"],
+)  # fmt: skip
+
+
+def test_changes_of_the_best_settings_are_drawn_the_worst_first():
+    (ax,) = plot_ablation(ABLATION, "A title").axes
+    assert ax.get_title(loc="left") == "A title"
+    assert ax.get_xlabel() == "change in RMSE (stars); right: worse"
+    assert ticks(ax.yaxis) == ["the other pivot (4)", "no noise (1)", "one re-feeding (4)"]
+    assert ax.yaxis_inverted()
+    ((x, y, spans, colour),) = marks(ax).values()
+    assert (x, y, colour) == ([0.05, 0.01, -0.002], [0, 1, 2], COLOURS["holdout"].lower())
+    expected = [[0.04, 0.06], [0.01, 0.01], [-0.03, 0.0]]
+    assert [[end[0] for end in span] for span in spans] == [pytest.approx(ends) for ends in expected]
+    assert any(list(line.get_xdata()) == [0, 0] for line in ax.get_lines())
+    for x, y in [(0.06, 0), (0.01, 1), (-0.03, 2)]:
+        assert inside(ax, x, y)
+
+
+def test_each_part_of_a_claim_has_one_mark_at_its_verdict():
+    reproduced, leak, _, refuted, _ = VERDICTS
+    table = pd.DataFrame(
+        [("1a", 1, "the lowest", leak), ("1b", 1, "of all", refuted), ("2", 2, "item-based", reproduced),
+         ("3", 3, "many words " * 8, leak)],
+        columns=["claim", "number", "says", "verdict"],
+    )  # fmt: skip
+    (ax,) = plot_verdicts(table, VERDICTS).axes
+    assert ax.get_title(loc="left") == "The paper's claims and what became of them"
+    used = [reproduced, leak, refuted]  # in their order, and only those that are there
+    assert [text.replace("\n", " ") for text in ticks(ax.xaxis)] == used
+    words = [text.replace("\n", " ").split(maxsplit=1) for text in ticks(ax.yaxis)]
+    assert [claim for claim, _ in words] == table["claim"].tolist()
+    assert [says.strip() for _, says in words] == [says.strip() for says in table["says"]]
+    marked, colours = {}, {}
+    for held, verdict in zip(ax.collections, used, strict=True):
+        for x, y in held.get_offsets().tolist():
+            marked[y] = used[round(x)]
+            assert inside(ax, x, y)
+        assert {used[round(x)] for x, _ in held.get_offsets().tolist()} == {verdict}
+        colours[verdict] = to_hex(held.get_facecolor()[0])
+    assert marked == dict(enumerate(table["verdict"]))
+    assert colours == {
+        reproduced: COLOURS["holdout"].lower(), leak: COLOURS["released"].lower(), refuted: COLOURS["paper"],
+    }  # fmt: skip
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    # Lines between claims, and none between the parts of one
+    assert [line.get_ydata()[0] for line in ax.get_lines()] == [1.5, 2.5]
+
+
+def test_all_five_verdicts_have_a_place_and_a_colour_of_their_own():
+    rows = [(f"{place}", place, "says", verdict) for place, verdict in enumerate(VERDICTS, 1)]
+    table = pd.DataFrame(rows, columns=["claim", "number", "says", "verdict"])
+    (ax,) = plot_verdicts(table, VERDICTS).axes
+    assert len({to_hex(held.get_facecolor()[0]) for held in ax.collections}) == 5
+    assert [held.get_offsets().tolist() for held in ax.collections] == [[[place, place]] for place in range(5)]

@@ -3,6 +3,7 @@
 import ast
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def glued_numbers(path):
     except Exception as error:  # of JSON, of nbformat's schema, of the file system
         raise FlexError(f"{path}: cannot be read as an executed notebook ({type(error).__name__})") from None
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-    glued = (output for output in outputs if "scrapbook" in output.metadata)
+    glued = (output for output in outputs if "scrapbook" in output.get("metadata", {}))
     texts = {output.metadata["scrapbook"]["name"]: next(iter(output.data.values())) for output in glued}
     return {name: math.nan if text == "nan" else ast.literal_eval(text) for name, text in texts.items()}
 
@@ -169,11 +170,26 @@ CLAIMS = (
 )  # fmt: skip
 
 
+class _UnknownError(Exception):
+    """A number that a rule needs is not known."""
+
+
+class _Known(dict):
+    """Numbers of which those that are NaN cannot be read."""
+
+    def __getitem__(self, name):
+        value = super().__getitem__(name)
+        if isinstance(value, float) and math.isnan(value):
+            raise _UnknownError(name)
+        return value
+
+
 def judge_claims(numbers, claims=CLAIMS):
     """The verdicts: claim ("2a"), number, says, verdict (of `VERDICTS`), measured (a sentence), chapter.
 
     numbers: chapter to its glued numbers. A claim about printed numbers is left open where its chapter is not of the
-    paper's data, and any claim where a chapter that it needs is not there.
+    paper's data, and any claim where a chapter that it needs is not there, or a number is NaN, as the intervals of one
+    split are.
     """
     rows = []
     for claim in claims:
@@ -182,7 +198,8 @@ def judge_claims(numbers, claims=CLAIMS):
         same = own.get("a_dataset", own.get("dataset")) == PAPERS_DATASET
         verdict, text = OPEN, ""
         if all(name in numbers for name in needed) and (same or not claim.printed):
-            verdict, text = claim.judge(own), claim.measured.format_map(own)
+            with suppress(_UnknownError):
+                verdict, text = claim.judge(_Known(own)), claim.measured.format_map(own)
         rows.append({"claim": f"{claim.number}{claim.part}", "number": claim.number, "says": claim.says,
                      "verdict": verdict, "measured": text, "chapter": claim.chapter})  # fmt: skip
     return pd.DataFrame(rows)

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from flexlib.data import Split, load_ratings
+from flexlib.config import FlexError
+from flexlib.data import load_ratings
 from flexlib.methods import PUBLISHED
 from flexlib.networks import NETWORKS
 from flexlib.statistics import holm, labelled, mean_interval
 from flexlib.train import hold_back
-from flexlib.tuning import ALL, COLUMNS, TRY_COLUMNS, load_tuned, run_tuning, score
+from flexlib.tuning import ALL, TRY_COLUMNS, load_tuned, run_tuning, score
 
 REFERENCE = "flexencoder"
 
@@ -26,7 +27,7 @@ CHANGES = {
     "no noise": {"noise_probability": 0.0},
     "weights not tied": {"decoder_constraint": False},
     "loss over observed entries only": {"loss_size_average": False},
-    "ten times as wide": {},
+    "four times as wide": {},
     "one more hidden layer": {},
     "the other pivot": {},
     "one re-feeding": {"dense_refeeding": 1},
@@ -35,12 +36,15 @@ CHANGES = {
 
 def find_tuned(tuning, folder=""):
     """The records and the tries of a `Tuning`: those in `folder`, or made now where that is empty. Raises `FlexError`
-    where the folder does not have them."""
+    where the folder, or a file in it, does not have them."""
     if not folder:
         with tempfile.TemporaryDirectory() as made:
             return run_tuning(tuning, Path(made))
-    files = {f"{tuning.name}.parquet": COLUMNS, f"{tuning.name}-tries.parquet": TRY_COLUMNS}
-    return [load_tuned(Path(folder) / name, columns) for name, columns in files.items()]
+    path = Path(folder) / f"{tuning.name}.parquet"
+    tables = [load_tuned(path), load_tuned(path.with_name(f"{tuning.name}-tries.parquet"), TRY_COLUMNS)]
+    if missing := set(tuning.methods) - set(tables[0]["method"]):
+        raise FlexError(f"{path}: does not have the methods {', '.join(sorted(missing))}")
+    return [table[table["method"].isin(tuning.methods)] for table in tables]
 
 
 def summarise_methods(records, reference=REFERENCE):
@@ -169,8 +173,8 @@ def choices(tries, top=10):
 def _changed(settings, word):
     """The settings with one of `CHANGES` made; None where they have it so already."""
     found = settings | CHANGES[word]
-    if word == "ten times as wide":
-        found["hidden_layers"] = [10 * size for size in settings["hidden_layers"]]
+    if word == "four times as wide":
+        found["hidden_layers"] = [4 * size for size in settings["hidden_layers"]]
     if word == "one more hidden layer":
         found["hidden_layers"] = [2 * settings["hidden_layers"][0], *settings["hidden_layers"]]
     if word == "the other pivot":
@@ -181,7 +185,8 @@ def _changed(settings, word):
 def ablate(tuning, records, n_weights=3):
     """What each of `CHANGES` does to the validation RMSE of the best settings, which were chosen by it: change, n
     (pairs), changed_by, low, high (95 % t-interval, paired over splits and initial weights), in stars. Early stopping
-    finds the number of epochs of each. Test ratings are not read."""
+    finds the number of epochs of each. A change that makes a network estimated to take more than the tuning's
+    `max_seconds` is left out. Test ratings are not read."""
     ratings, rows = load_ratings(tuning.dataset), []
     own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)].set_index("split")
     for name, (seed, split) in tuning.load_splits(ratings).items():
@@ -189,9 +194,11 @@ def ablate(tuning, records, n_weights=3):
         for weights in range(n_weights):
             # The weights' seed also draws what is held back, so that pairs are of the same validation ratings
             at = seed + 1000 * weights
-            rmse = {word: _validated(ratings, split, at, changed) for word in [None, *CHANGES]
-                    if (changed := _changed(settings, word) if word else settings)}  # fmt: skip
-            rows += [{"change": word, "gap": rmse[word] - rmse[None]} for word in rmse if word]
+            before = _validated(ratings, split, at, settings, np.inf)
+            for word in CHANGES:
+                if changed := _changed(settings, word):
+                    after = _validated(ratings, split, at, changed, tuning.max_seconds)
+                    rows.append({"change": word, "gap": after - before})
     table = pd.DataFrame(rows, columns=["change", "gap"]).dropna()
     found = [{"change": word, "n": len(gaps)} | labelled("changed_by", mean_interval(gaps["gap"]))
              for word, gaps in table.groupby("change", sort=False)]  # fmt: skip
@@ -207,7 +214,6 @@ def ablation_numbers(table):
     return found
 
 
-def _validated(ratings, split, seed, settings):
-    predicted, _ = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings)
-    inner = hold_back(Split(split.train, split.test), seed)
-    return score(ratings, inner, predicted)["rmse"]
+def _validated(ratings, split, seed, settings, max_seconds):
+    outcome = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings, max_seconds)
+    return score(ratings, hold_back(split, seed), outcome[0])["rmse"] if outcome else np.nan
