@@ -76,7 +76,7 @@ def published(key):
 def comparison_numbers(table, prefix=""):
     """The numbers of the chapter's prose on one data set, by name."""
     own = table.set_index("method")
-    order, others = list(own.index), own[~own.index.isin(NETWORKS)]
+    order, others = list(own.index), own[~own.index.str.startswith(REFERENCE)]
     best, network = others["mean"].idxmin(), own.index.intersection(NETWORKS)
     found = {"methods": len(own), "n": int(own["n"].max()), "tries": int(own["tries"].max())}
     found |= {"best_other": own.at[best, "name"], "lowest": own.at[order[0], "name"]}
