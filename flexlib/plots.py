@@ -622,7 +622,8 @@ def plot_cases(table, words, title, value="mean", less=""):
 
     table: of `flexlib.study.served.summarise_served`, or of `paired_gaps` for `value` "gap", `less` being what is taken
     off. words: task to its x axis. Open marks at 0 ratings, where there is a column `own`: what the methods themselves
-    say of users and films without ratings. The axis spans the means; an interval may go beyond it.
+    say of users and films without ratings; intervals are those within splits there. The axis spans the means; an
+    interval may go beyond it.
     """
     figure, axes = plt.subplots(len(words), figsize=(6.5, 1.6 + 3.7 * len(words)), squeeze=False)
     methods = [name for name in METHOD_LOOKS if name in set(table["method"])]
@@ -632,7 +633,8 @@ def plot_cases(table, words, title, value="mean", less=""):
         for place, method in enumerate(methods):
             runs, (colour, line) = own[own["method"] == method].sort_values("shown"), METHOD_LOOKS[method]
             x = shown.index.get_indexer(runs["shown"]) + 0.07 * (place - (len(methods) - 1) / 2)
-            spread = np.nan_to_num([runs[value] - runs["low"], runs["high"] - runs[value]])
+            ends = ("within_low", "within_high") if value == "mean" and task.startswith("new") else ("low", "high")
+            spread = np.nan_to_num([runs[value] - runs[ends[0]], runs[ends[1]] - runs[value]]).clip(min=0)
             ax.errorbar(x, runs[value], yerr=spread, fmt=line, color=colour, markersize=5, linewidth=1.3, capsize=2,
                         elinewidth=0.8, label=runs["name"].iloc[0] if len(runs) else None)  # fmt: skip
             if value == "mean" and task.startswith("new"):

@@ -55,12 +55,17 @@ _ERRORS = ["rmse", "rmse_own_fallback"]
 
 def summarise_served(cases):
     """Each task, case and method: name, n (splits), n_test (mean over splits); mean, low, high of the RMSE (95 %
-    t-interval over splits) and own (mean RMSE where unseen users and films get the method's own word)."""
-    rows = []
-    for (task, shown, method), own in cases.groupby(["task", "shown", "method"]):
+    t-interval over splits), within_low and within_high (the same of what is left when each split's mean over the
+    task's cases and methods is made the same, Cousineau 2005: each split has other new users and films) and own (mean
+    RMSE where unseen users and films get the method's own word)."""
+    rows, by_task = [], cases.groupby("task")["rmse"]
+    level = cases.groupby(["task", "seed"])["rmse"].transform("mean") - by_task.transform("mean")
+    for (task, shown, method), own in cases.assign(within=cases["rmse"] - level).groupby(["task", "shown", "method"]):
         known = {"task": task, "shown": shown, "case": own["case"].iloc[0], "method": method, "name": NAMES[method]}
         known |= {"n": int(own["rmse"].count()), "n_test": own["n_test"].mean()}
         known |= {"own": own["rmse_own_fallback"].mean()}
+        within = mean_interval(own["within"].dropna())
+        known |= {"within_low": within[1], "within_high": within[2]}
         rows.append(known | labelled("mean", mean_interval(own["rmse"].dropna())))
     return pd.DataFrame(rows)
 
