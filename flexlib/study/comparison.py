@@ -28,7 +28,7 @@ CHANGES = {
     "weights not tied": {"decoder_constraint": False},
     "loss over observed entries only": {"loss_size_average": False},
     "four times as wide": {},
-    "one more hidden layer": {},
+    "a second hidden layer": {},
     "the other pivot": {},
     "one re-feeding": {"dense_refeeding": 1},
 }
@@ -87,6 +87,12 @@ def comparison_numbers(table, prefix=""):
             f"{key}_beaten": int((others["mean"] < own.at[key, "mean"]).sum()),
         }
         found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
+    for key in network:
+        table_3 = own["published"].drop("flexencoder_set1", errors="ignore").dropna().index
+        found[f"{key}_beaten_in_table"] = int((own.loc[table_3, "mean"] < own.at[key, "mean"]).sum())
+    if len(table_3):
+        in_table = own.loc[table_3, "mean"].idxmin()
+        found |= {"best_in_table": own.at[in_table, "name"], "best_in_table_rmse": own.at[in_table, "mean"]}
     if "biases" in own.index:
         found |= labelled("biases", tuple(own.loc["biases", ["mean", "low", "high"]]), "biases_")
     gap = own.loc[best, ["gap", "gap_low", "gap_high", "p"]]
@@ -175,7 +181,7 @@ def _changed(settings, word):
     found = settings | CHANGES[word]
     if word == "four times as wide":
         found["hidden_layers"] = [4 * size for size in settings["hidden_layers"]]
-    if word == "one more hidden layer":
+    if word == "a second hidden layer" and len(settings["hidden_layers"]) == 1:
         found["hidden_layers"] = [2 * settings["hidden_layers"][0], *settings["hidden_layers"]]
     if word == "the other pivot":
         found["pivot_indexes"] = settings["pivot_indexes"][::-1]
@@ -183,23 +189,26 @@ def _changed(settings, word):
 
 
 def ablate(tuning, records, n_weights=3):
-    """What each of `CHANGES` does to the validation RMSE of the best settings, which were chosen by it: change, n
-    (pairs), changed_by, low, high (95 % t-interval, paired over splits and initial weights), in stars. Early stopping
-    finds the number of epochs of each. A change that makes a network estimated to take more than the tuning's
-    `max_seconds` is left out. Test ratings are not read."""
+    """What each of `CHANGES` does to the validation RMSE of the best settings: change, n (splits), changed_by, low,
+    high (95 % t-interval, paired), in stars, the mean over `n_weights` seeds in each split.
+
+    A seed draws initial weights and validation ratings, others than those that the settings were chosen by. Early
+    stopping finds the epochs of each. A change that makes a network estimated to take more than the tuning's
+    `max_seconds` is left out. Test ratings are not read.
+    """
     ratings, rows = load_ratings(tuning.dataset), []
     own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)].set_index("split")
     for name, (seed, split) in tuning.load_splits(ratings).items():
         settings = json.loads(own.at[name, "settings"])
-        for weights in range(n_weights):
-            # The weights' seed also draws what is held back, so that pairs are of the same validation ratings
+        for weights in range(1, n_weights + 1):
             at = seed + 1000 * weights
             before = _validated(ratings, split, at, settings, np.inf)
             for word in CHANGES:
                 if changed := _changed(settings, word):
                     after = _validated(ratings, split, at, changed, tuning.max_seconds)
-                    rows.append({"change": word, "gap": after - before})
-    table = pd.DataFrame(rows, columns=["change", "gap"]).dropna()
+                    rows.append({"change": word, "split": name, "gap": after - before})
+    table = pd.DataFrame(rows, columns=["change", "split", "gap"]).dropna()
+    table = table.groupby(["change", "split"], sort=False, as_index=False)["gap"].mean()
     found = [{"change": word, "n": len(gaps)} | labelled("changed_by", mean_interval(gaps["gap"]))
              for word, gaps in table.groupby("change", sort=False)]  # fmt: skip
     return pd.DataFrame(found).sort_values("changed_by", ascending=False, ignore_index=True)
