@@ -41,7 +41,8 @@ def best_rmse(released, gap, high):
 
 def lowest(beaten, released, other):
     """With every method that is not in Table 3 lower than set 1, which is no matter."""
-    return {"a_flexencoder_set1_beaten_in_table": beaten, "rmse_released": released, "a_best_in_table_rmse": other,
+    return {"a_flexencoder_set1": 0.9,
+            "a_flexencoder_set1_beaten_in_table": beaten, "rmse_released": released, "a_best_in_table_rmse": other,
             "a_flexencoder_set1_beaten": 9, "a_best_other_rmse": 0.5}  # fmt: skip
 
 
@@ -79,6 +80,7 @@ def still(place_released, released, place_holdout):
 
 SAME = {"dataset": PAPERS_DATASET}
 ITEM, MEN, LAYERS = "item_based", "mean_normalization", "layers_in_monotone_order"
+ONE = "one_hidden_layer"
 CASES = [
     ("1a", best_rmse(0.834, -0.080, -0.078), LEAK),
     ("1a", best_rmse(0.8529, -0.080, -0.078), LEAK),  # just within NEAR
@@ -97,9 +99,9 @@ CASES = [
     *[(name, of_ten(trait, *counts), verdict) for name, trait in (("2a", ITEM), ("2b", MEN), ("2c", LAYERS))
       for counts, verdict in (((9, 10, 10), REFUTED), ((10, 9, 9), REPRODUCED), ((10, 9, 8), LEAK),
                               ((10, 10, 0), LEAK), ((10, 8, 10), UNSUPPORTED))],
-    ("2d", {"a_second_hidden_layer_high": 0.0001}, REPRODUCED),
-    ("2d", {"a_second_hidden_layer_high": 0.0}, REPRODUCED),
-    ("2d", {"a_second_hidden_layer_high": -0.0001}, UNSUPPORTED),
+    ("2d", {f"{ONE}_our_ten_released": 2, f"{ONE}_our_ten_holdout": 1}, REPRODUCED),
+    ("2d", {f"{ONE}_our_ten_released": 2, f"{ONE}_our_ten_holdout": 0}, UNSUPPORTED),
+    ("2d", {f"{ONE}_our_ten_released": 0, f"{ONE}_our_ten_holdout": 3}, UNSUPPORTED),
     ("3a", {"low_n_released": 4, "low_n_holdout": 1}, REPRODUCED),
     ("3a", {"low_n_released": 1, "low_n_holdout": 0}, LEAK),
     ("3a", {"low_n_released": 0, "low_n_holdout": 3}, UNSUPPORTED),
@@ -167,7 +169,8 @@ def test_every_rule_is_tried_and_can_go_more_than_one_way():
 
 
 @pytest.mark.parametrize(("name", "lost"), [
-    ("1a", "rmse_released"), ("1a", "gap_high_released"), ("2d", "a_second_hidden_layer_high"),
+    ("1a", "rmse_released"), ("1a", "gap_high_released"), ("1b", "a_flexencoder_set1"),
+    ("2d", "one_hidden_layer_our_ten_holdout"),
     ("3b", "user_adam_holdout_p"), ("3b", "user_men_holdout"), ("4a", "strongest_r"), ("4b", "men_holdout_low"),
     ("4b", "men_holdout_high"), *(("5c", name) for name in DIVERSE),
     ("5a", "rmse_random_high"), ("5a", "rmse_refeeding_high"), ("5b", "five_star_predictions_random_low"),
@@ -373,7 +376,7 @@ def test_the_chapters_on_methods_and_on_the_best_have_what_their_claims_need(mon
     best = comparison.ablation_numbers(comparison.ablate(plan, best_records(BEST, BEST | {"epochs": 9}), 1))
     numbers = {"08_methods": methods | {"a_dataset": PAPERS_DATASET}, "09_best": best,
                "01_one_run": {"rmse_released": 0.83, "dataset": PAPERS_DATASET}}  # fmt: skip
-    table = judge_claims(numbers, tuple(BY_NAME[name] for name in ("1b", "2d", "6b")))
+    table = judge_claims(numbers, tuple(BY_NAME[name] for name in ("1b", "6b")))
     assert OPEN not in table["verdict"].tolist()
     # Of those in Table 3, three are lower than set 1's mean, and SVD++ the lowest.
     assert table["verdict"][0] == LEAK
@@ -381,6 +384,4 @@ def test_the_chapters_on_methods_and_on_the_best_have_what_their_claims_need(mon
         "on held-out ratings 3 of its 4 other methods are lower than the paper's best setting (0.959), the lowest SVD++"
         " (0.886)"
     )
-    ends = tuple(best[f"a_second_hidden_layer{end}"] for end in ("", "_low", "_high"))
-    assert table["measured"][1].endswith("{:+.4f} ({:+.4f} to {:+.4f})".format(*ends))
-    assert f"{best['no_noise_high']:+.4f})" in table["measured"][2]
+    assert f"{best['no_noise_high']:+.4f})" in table["measured"][1]

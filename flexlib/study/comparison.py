@@ -87,8 +87,8 @@ def comparison_numbers(table, prefix=""):
             f"{key}_beaten": int((others["mean"] < own.at[key, "mean"]).sum()),
         }
         found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
+    table_3 = own["published"].drop("flexencoder_set1", errors="ignore").dropna().index
     for key in network:
-        table_3 = own["published"].drop("flexencoder_set1", errors="ignore").dropna().index
         found[f"{key}_beaten_in_table"] = int((own.loc[table_3, "mean"] < own.at[key, "mean"]).sum())
     if len(table_3):
         in_table = own.loc[table_3, "mean"].idxmin()
