@@ -195,19 +195,23 @@ def save_records(table, path):
     partial.replace(path)
 
 
+def read_table(path):
+    """A Parquet file as it is. Raises `FlexError` naming the file."""
+    if not Path(path).is_file():
+        raise FlexError(f"{path}: no such file")
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
+        raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+
+
 def load_records(path):
     """Read a sweep's or a replay's records (Parquet), one row a run and protocol, and check them.
 
     Columns: `run` or `record` (the 0-based place), and those of `COLUMNS`; lists are JSON text. Raises `FlexError`
     naming the file and what is off: a column, or a row and its value.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FlexError(f"{path}: no such file")
-    try:
-        table = pd.read_parquet(path)
-    except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
-        raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+    table = read_table(path)
     table = table if "details" in table else table.assign(details="")  # which older records do not have
     keys = [key for key in ("run", "record") if key in table.columns]
     expected = [*keys[:1], *COLUMNS]

@@ -9,7 +9,6 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -18,13 +17,13 @@ import sqlalchemy
 import torch
 from tqdm import tqdm
 
-from flexlib.config import FlexError, first_line
+from flexlib.config import FlexError
 from flexlib.data import Split, load_ratings, split_ratings
 from flexlib.evaluate import errors, fallback
 from flexlib.methods import METHODS
 from flexlib.networks import NETWORKS
 from flexlib.provenance import device_name, software
-from flexlib.sweep import save_records, slug
+from flexlib.sweep import read_table, save_records, slug
 from flexlib.train import choose_device, hold_back
 
 ALL = METHODS | NETWORKS
@@ -214,13 +213,7 @@ def _results(function, jobs, first, calls, workers):
 def load_tuned(path, columns=COLUMNS):
     """Records of a `Tuning` (one row a method and split; two where networks are averaged), or, with other columns, its
     tries. Raises `FlexError` naming the file and the column that is missing."""
-    path = Path(path)
-    if not path.is_file():
-        raise FlexError(f"{path}: no such file")
-    try:
-        table = pd.read_parquet(path)
-    except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
-        raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+    table = read_table(path)
     for name in columns:
         if name not in table:
             raise FlexError(f"{path}: no column '{name}'")
