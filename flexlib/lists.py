@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from flexlib.evaluate import errors, evaluate
+from flexlib.evaluate import errors, evaluate, recommend
 from flexlib.predict import network_outputs, round_predictions
 
 LIST_LENGTH = 10
@@ -46,18 +46,56 @@ def measure_lists(model, k=LIST_LENGTH):
     }  # fmt: skip
 
 
+def measure_course(model, test):
+    """One run as the explorer shows it, of a `FittedModel` and its test RMSE after each epoch; its own PrR does not
+    matter. A mapping:
+
+    training, test: RMSE after each epoch. rmse: of the test ratings, "unrounded", "clipped" and "rounded". edges: of
+    the bins, a quarter star wide, that histogram counts scored test ratings in: "actual", and predicted "unrounded" and
+    "rounded"; what lies outside the scale counts in its first or last bin. lists: the top list of each of
+    `shown_users`, by original id: pairs of an item's original id and its predicted stars before rounding.
+    """
+    low, high, _ = model.ratings.scale
+    edges = np.arange(low - 0.125, high + 0.25, 0.25)
+    tables = _both_roundings(model)
+    values = {"actual": tables[False]["actual"]}
+    values |= {name: tables[on]["predicted"] for name, on in (("unrounded", False), ("rounded", True))}
+    plain = replace(model, config=model.config.replace(prediction_rounding=False))
+    lists = {str(user): recommend(plain, user, LIST_LENGTH) for user in shown_users(model.ratings)}
+    return {
+        "training": model.history, "test": test, "rmse": _rounding_errors(model, (low, high)), "edges": edges.tolist(),
+        "histogram": {name: np.histogram(np.clip(v, *edges[[0, -1]]), edges)[0].tolist() for name, v in values.items()},
+        "lists": {user: list(zip(table["item"].tolist(), table["predicted"].astype(float).round(4).tolist(), strict=True))
+                  for user, table in lists.items()},
+    }  # fmt: skip
+
+
+def shown_users(ratings, n=6):
+    """(n,) original ids of users, from the one with the fewest ratings to the one with the most in even steps of rank."""
+    counts = np.bincount(ratings.users, minlength=ratings.n_users)
+    ranks = np.linspace(0, ratings.n_users - 1, n).round().astype(int)
+    return ratings.user_ids[np.argsort(counts, kind="stable")[ranks]]
+
+
 def _mean(values):
     """The mean as plain number; None where there are no values, which JSON can say."""
     return float(np.mean(values)) if np.size(values) else None
 
 
-def _rounding_errors(model, scale):
+def _both_roundings(model):
+    """The scored predictions with PrR off and on: two tables."""
     tables = {}
     for rounding in (False, True):
         table = evaluate(replace(model, config=model.config.replace(prediction_rounding=rounding))).predictions
-        tables[rounding] = table.loc[table["scored"], ["actual", "predicted"]].to_numpy().T
-    actual, predicted = tables[False]
-    kinds = {"unrounded": predicted, "clipped": np.clip(predicted, *scale[:2]), "rounded": tables[True][1]}
+        tables[rounding] = table.loc[table["scored"], ["actual", "predicted"]]
+    return tables
+
+
+def _rounding_errors(model, scale):
+    tables = _both_roundings(model)
+    actual, predicted = tables[False].to_numpy().T
+    rounded = tables[True]["predicted"].to_numpy()
+    kinds = {"unrounded": predicted, "clipped": np.clip(predicted, *scale[:2]), "rounded": rounded}
     found = {name: errors(actual, values)[0] for name, values in kinds.items()}
     return {name: None if np.isnan(rmse) else rmse for name, rmse in found.items()}
 

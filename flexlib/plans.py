@@ -1,9 +1,10 @@
 """The runs that the study's chapters are made of: each experiment's `Plan`, by name."""
 
+from itertools import product
 from pathlib import Path
 
 from flexlib.baselines import row_mean_rmse
-from flexlib.config import FlexConfig, FlexError
+from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig, FlexError
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings
 from flexlib.sweep import Plan, config_of, load_records, sweep_name
@@ -34,6 +35,19 @@ BEST = 10  # of a sweep, as in Table 2
 LISTED, CENTRED = 12, 48  # settings of a sweep whose lists are measured (with re-feeding, and without), or centring
 LEARNED = 0.01  # stars below the row means' RMSE, from which on a network counts as having learned something
 CHEAP_SECONDS = 4.0  # of the estimate of such a setting
+
+# What the explorer changes, a grid at a time, in the paper's best setting; everything else stays as it is there.
+EXPLORED = "table2:1"
+GRIDS = {
+    "settings": {"activation": ACTIVATIONS[:8], "optimizer": OPTIMIZERS[:4], "pivot_indexes": PIVOTS[::-1],
+                 "mean_normalization": (True, False)},
+    "learning_rate": {"learning_rate": (0.0001, 0.001, 0.005, 0.01, 0.1), "optimizer": OPTIMIZERS[:4]},
+    "hidden_layers": {"hidden_layers": ((4,), (16,), (64,), (256,), (1024,), (64, 4), (4, 64), (256, 64, 4),
+                                        (4, 64, 256), (64, 64, 64), (256, 128, 64, 32, 16), (16, 32, 64, 128, 256))},
+    "dropout": dict.fromkeys(("drop_probability", "noise_probability"), (0.0, 0.2, 0.4, 0.6, 0.8)),
+    "refeeding": {"dense_refeeding": (0, 1, 2, 3), "dense_refeeding_rounding": (False, True),
+                  "prediction_rounding": (False, True)},
+}  # fmt: skip
 
 
 def ladder():
@@ -73,6 +87,24 @@ def choose_best(records, protocol, n=BEST):
     return own.nsmallest(n, "rmse_first_half")
 
 
+def grid_cells(grid):
+    """The cells of one of `GRIDS`, the last parameter running fastest: tuples of values to the cell's `FlexConfig`."""
+    base, levels = FlexConfig.preset(EXPLORED), GRIDS[grid]
+    return {cell: base.replace(**dict(zip(levels, cell, strict=True))) for cell in product(*levels.values())}
+
+
+def explore(dataset, n_seeds=3, grids=tuple(GRIDS), **options):
+    """Every cell of the explorer's grids, with and without the leak."""
+    configs = dict.fromkeys(config for grid in grids for config in grid_cells(grid).values())
+    return Plan.repeat("explore", dataset, ("released", "holdout"), configs, n_seeds, **options)
+
+
+def courses(dataset, n_seeds=1, presets=tuple(PRESETS), **options):
+    """One run of each preset under three protocols, from its learning curve to its recommended lists."""
+    configs = [FlexConfig.preset(name) for name in presets]
+    return Plan.repeat("courses", dataset, PROTOCOLS, configs, n_seeds, detail="course", **options)
+
+
 def rounding(dataset, n_seeds=3, records=None, **options):
     """The recommended lists of a sweep's settings, those with re-feeding with and without its rounding (DeFR)."""
     ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
@@ -81,7 +113,7 @@ def rounding(dataset, n_seeds=3, records=None, **options):
         for config in choose_usable(records, ratings, refeeding):
             switches = (False, True) if refeeding else (False,)
             configs += [config.replace(dense_refeeding_rounding=on) for on in switches]
-    return Plan.repeat("rounding", dataset, ("holdout",), configs, n_seeds, lists=True, **options)
+    return Plan.repeat("rounding", dataset, ("holdout",), configs, n_seeds, detail="lists", **options)
 
 
 def choose_usable(records, ratings, refeeding, n=LISTED):
@@ -120,6 +152,7 @@ def centring(dataset, n_seeds=3, records=None, **options):
 # Each takes the data set and the number of seeds; `records`, of a sweep, where it chooses from them.
 EXPERIMENTS = {
     "table2": table2, "accuracy": accuracy, "best": own_best, "rounding": rounding, "centring": centring,
+    "explore": explore, "courses": courses,
 }  # fmt: skip
 _OF_A_SWEEP = ("best", "rounding", "centring")
 

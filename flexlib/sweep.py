@@ -15,7 +15,7 @@ from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings
 from flexlib.evaluate import errors, evaluate
-from flexlib.lists import measure_lists
+from flexlib.lists import measure_course, measure_lists
 from flexlib.provenance import device_name, software
 from flexlib.sampling import run_seed, sample_config
 from flexlib.train import fit
@@ -24,7 +24,7 @@ STATUSES = ("ok", "diverged", "skipped", "failed")
 _PARAMETERS = FlexConfig().to_dict()
 
 # The columns of a table of records and what they hold. A run that is not "ok" has no RMSE. details: JSON of
-# `measure_lists` where the plan asks for it, else "".
+# `measure_lists` or `measure_course` where the plan asks for it, else "".
 _MEASURED = {
     "protocol": "text", "status": "text", "rmse": "number", "mae": "number", "rmse_first_half": "number",
     "rmse_second_half": "number", "rmse_of_diverged": "number", "n_scored": "whole", "n_unseen": "whole",
@@ -52,7 +52,7 @@ class Plan:
 
     key: what the records call k, "run" or "record". identity: what, with the data, tells its ledger from others of its
     name. configs: a mapping for each run (`FlexConfig.to_dict`). seeds: of each run of a repetition; empty where they
-    follow from `seed`. lists: whether recommended lists are measured too.
+    follow from `seed`. detail: what `details` holds, "lists" or "course"; by default nothing.
     max_seconds: of a run's estimate, above which it is skipped. columns, scale: of a file, as in `load_ratings`.
     """
 
@@ -67,7 +67,7 @@ class Plan:
     columns: dict = field(default_factory=dict)
     scale: tuple | None = None
     seeds: tuple = ()
-    lists: bool = False
+    detail: str = ""
 
     @classmethod
     def sweep(cls, dataset, protocols, runs, seed, space="paper", **options):
@@ -139,9 +139,12 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     """Train and score run k under a protocol (a name): its record, a mapping of plain values by `COLUMNS`."""
     record = blank_record(plan, ratings, k, protocol, estimate)
     try:
-        model = fit(ratings, FlexConfig.from_dict(plan.configs[k]), protocol, record["seed"], device=device)
-        scores = evaluate(model)
-        lists = json.dumps(measure_lists(model)) if plan.lists and model.status == "ok" else ""
+        config, watched = FlexConfig.from_dict(plan.configs[k]), []
+        watch = (lambda model: watched.append(evaluate(model).rmse)) if plan.detail == "course" else None
+        model = fit(ratings, config, protocol, record["seed"], device=device, on_epoch=watch)
+        scores, details = evaluate(model), None
+        if plan.detail and model.status == "ok":
+            details = measure_lists(model) if plan.detail == "lists" else measure_course(model, watched)
     except (RuntimeError, MemoryError) as error:  # too large for the machine, for one
         return record | {"status": "failed", "error": f"{type(error).__name__}: {first_line(error)}"}
     table = scores.predictions[scores.predictions["scored"]]
@@ -156,8 +159,8 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     if record["status"] == "diverged":
         record |= {"rmse_of_diverged": record["rmse"], "mae": None}
         record |= dict.fromkeys(["rmse", "rmse_first_half", "rmse_second_half"])
-    elif lists:
-        record["details"] = lists
+    elif details:
+        record["details"] = json.dumps(details)
     return record
 
 

@@ -250,12 +250,12 @@ def test_experiments_by_name_and_those_that_are_none(refused, tmp_path):
 
 
 def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, refused):
-    before = run_plan(repeated(1, lists=True), tmp_path, device="cpu")
+    before = run_plan(repeated(1, detail="lists"), tmp_path, device="cpu")
     assert before[["run", "seed", "status"]].to_numpy().tolist() == [[0, 0, "ok"], [1, 0, "ok"]]
     path = tmp_path / f"{repeated(1).name}.parquet"
     marked = before.assign(seconds=[101.0, 102.0])  # which no run here takes
     save_records(marked, path)
-    after = run_plan(repeated(2, lists=True), tmp_path, device="cpu")
+    after = run_plan(repeated(2, detail="lists"), tmp_path, device="cpu")
     pd.testing.assert_frame_equal(after[:2], marked, check_exact=True)
     assert after[["run", "seed", "status"]].to_numpy().tolist()[2:] == [[2, 1, "ok"], [3, 1, "ok"]]
     assert (after["seconds"][2:] < 100).all()
@@ -263,11 +263,11 @@ def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, re
     pd.testing.assert_frame_equal(loaded, after, check_exact=True)
     for details in loaded["details"]:
         assert set(json.loads(details)) == {"rmse", "five_stars", "lists", "same_lists"}
-    refused(lambda: run_plan(repeated(1, lists=True), tmp_path, device="cpu"), path.name, "run 2", "not asked for")
+    refused(lambda: run_plan(repeated(1, detail="lists"), tmp_path, device="cpu"), path.name, "run 2", "not asked for")
 
 
 def test_details_are_the_measures_of_lists_where_they_are_asked_for():
-    record = run_one(repeated(2, lists=True), RATINGS, 2, "holdout", 0.0, "cpu")
+    record = run_one(repeated(2, detail="lists"), RATINGS, 2, "holdout", 0.0, "cpu")
     measured = measure_lists(fit(RATINGS, TWO[0], "holdout", 1, device="cpu"))
     assert json.loads(record["details"]) == measured
     assert math.isfinite(measured["lists"]["unrounded"]["distance"])
@@ -277,7 +277,7 @@ def test_details_are_the_measures_of_lists_where_they_are_asked_for():
 
 def test_a_diverged_run_has_no_lists():
     wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
-    record = run_one(repeated(1, [wild], lists=True), RATINGS, 0, "holdout", 0.0, "cpu")
+    record = run_one(repeated(1, [wild], detail="lists"), RATINGS, 0, "holdout", 0.0, "cpu")
     assert (record["status"], record["details"]) == ("diverged", "")
 
 

@@ -52,7 +52,7 @@ def details(setting, seed):
 
 
 def measured(status=lambda setting, seed: "ok", found=details, n_seeds=2, configs=CONFIGS):
-    plan = Plan.repeat("rounding", SMALL, ["holdout"], configs, n_seeds, lists=True)
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], configs, n_seeds, detail="lists")
 
     def end(k, _):
         setting, seed = k % len(configs), k // len(configs)
@@ -87,7 +87,7 @@ def test_each_measure_of_each_list_is_a_row_that_knows_where_it_is_from():
 
 def test_the_table_is_that_of_lists_that_are_really_measured():
     config = FlexConfig(hidden_layers=[4], epochs=1, dense_refeeding=0)
-    plan = Plan.repeat("rounding", SMALL, ["holdout"], [config], 1, lists=True)
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], [config], 1, detail="lists")
     lists = measure_lists(fit(load_ratings(SMALL), config, "holdout", 0, device="cpu"))
     table = list_table(records_of(plan, lambda *_: {"rmse": 0.9, "details": json.dumps(lists)}))
     assert set(table["kind"]) == {*KINDS, "clipped"} == {*lists["lists"], "clipped"}
