@@ -65,13 +65,13 @@ def measure_course(model, test):
     return {
         "training": model.history, "test": test, "rmse": _rounding_errors(model, (low, high)), "edges": edges.tolist(),
         "histogram": {name: np.histogram(np.clip(v, *edges[[0, -1]]), edges)[0].tolist() for name, v in values.items()},
-        "lists": {user: list(zip(table["item"].tolist(), table["predicted"].astype(float).round(4).tolist(), strict=True))
+        "lists": {user: list(zip(table["item"].tolist(), table["predicted"].astype(float).round(4), strict=True))
                   for user, table in lists.items()},
     }  # fmt: skip
 
 
 def shown_users(ratings, n=6):
-    """(n,) original ids of users, from the one with the fewest ratings to the one with the most in even steps of rank."""
+    """(n,) original ids of users, in even steps of rank from the fewest ratings to the most."""
     counts = np.bincount(ratings.users, minlength=ratings.n_users)
     ranks = np.linspace(0, ratings.n_users - 1, n).round().astype(int)
     return ratings.user_ids[np.argsort(counts, kind="stable")[ranks]]

@@ -135,7 +135,7 @@ def test_our_own_ten_best_are_run_again_under_both_protocols():
     plan = experiment("best", SMALL, n_seeds=2, records=records)
     chosen = [choose_best(records, protocol) for protocol in ("released", "holdout")]
     assert list(plan.configs[:20]) == [config_of(row).to_dict() for table in chosen for _, row in table.iterrows()]
-    assert (plan.protocols, len(plan.configs), plan.lists) == (("released", "holdout"), 40, False)
+    assert (plan.protocols, len(plan.configs), plan.detail) == (("released", "holdout"), 40, "")
 
 
 def row_mean_rmse_by_loops():
@@ -202,7 +202,7 @@ def test_lists_are_measured_of_re_fed_settings_with_and_without_the_rounding_of_
         off(configs["re-fed"]), off(configs["re-fed"]).replace(dense_refeeding_rounding=True),
         off(configs["re-fed thrice"]), off(configs["re-fed thrice"]).replace(dense_refeeding_rounding=True),
     ]  # fmt: skip
-    assert (plan.protocols, plan.lists, plan.seeds) == (("holdout",), True, (0,) * 6 + (1,) * 6)
+    assert (plan.protocols, plan.detail, plan.seeds) == (("holdout",), "lists", (0,) * 6 + (1,) * 6)
 
 
 TWO = [FlexConfig(epochs=1, hidden_layers=[4]), FlexConfig(epochs=1, hidden_layers=[3], dense_refeeding=0)]
