@@ -53,7 +53,7 @@ def measure_course(model, test):
     training, test: RMSE after each epoch. rmse: of the test ratings, "unrounded", "clipped" and "rounded". edges: of
     the bins, a quarter star wide, that histogram counts scored test ratings in: "actual", and predicted "unrounded" and
     "rounded"; what lies outside the scale counts in its first or last bin. lists: the top list of each of
-    `shown_users`, by original id: pairs of an item's original id and its predicted stars before rounding.
+    `shown_users`, by original id: an item's original id, its title ("" where unknown) and predicted stars, unrounded.
     """
     low, high, _ = model.ratings.scale
     edges = np.arange(low - 0.125, high + 0.25, 0.25)
@@ -62,11 +62,12 @@ def measure_course(model, test):
     values |= {name: tables[on]["predicted"] for name, on in (("unrounded", False), ("rounded", True))}
     plain = replace(model, config=model.config.replace(prediction_rounding=False))
     lists = {str(user): recommend(plain, user, LIST_LENGTH) for user in shown_users(model.ratings)}
+    lists = {user: table.assign(title=table.get("title", ""), stars=table["predicted"].astype(float).round(3))
+             for user, table in lists.items()}  # fmt: skip
     return {
         "training": model.history, "test": test, "rmse": _rounding_errors(model, (low, high)), "edges": edges.tolist(),
         "histogram": {name: np.histogram(np.clip(v, *edges[[0, -1]]), edges)[0].tolist() for name, v in values.items()},
-        "lists": {user: list(zip(table["item"].tolist(), table["predicted"].astype(float).round(4), strict=True))
-                  for user, table in lists.items()},
+        "lists": {user: table[["item", "title", "stars"]].to_numpy().tolist() for user, table in lists.items()},
     }  # fmt: skip
 
 
