@@ -209,7 +209,8 @@ def _legend_below(ax, columns=1, down=0.14, **options):
     ax.legend(loc="upper left", bbox_to_anchor=(0, -down), ncols=columns, **options)
 
 
-def _word(protocol):
+def words_of(protocol):
+    """A protocol's words, on one line."""
     return NAMES[protocol].replace("\n", " ")
 
 
@@ -227,7 +228,7 @@ def plot_sets(summary, published, title, paper="printed in the paper", reference
         own = summary[(summary["protocol"] == protocol) & (summary["n"] > 0)]
         spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
         ax.errorbar(own["mean"], own["setting"] + 1 + 0.22 * (place - (len(protocols) - 1) / 2), xerr=spread, capsize=3,
-                    fmt=marks[protocol], markersize=5.5, color=COLOURS[protocol], label=_word(protocol))  # fmt: skip
+                    fmt=marks[protocol], markersize=5.5, color=COLOURS[protocol], label=words_of(protocol))  # fmt: skip
     if np.isfinite(published).any():
         ax.plot(published, np.arange(1, count + 1), "x", color=COLOURS["paper"], markersize=8, mew=2, label=paper)
     for word, (value, protocol) in (reference or {}).items():
@@ -254,7 +255,7 @@ def plot_own_ten(ten, dataset):
         spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
         ax.errorbar(own["mean"], own["place"] + 0.25, xerr=spread, fmt="s", color=colour, markersize=4, capsize=3,
                     alpha=0.7, label=f"new splits, n = {own['n'].max()}")  # fmt: skip
-        ax.set(title=f"chosen under: {_word(protocol)}", ylabel="place", yticks=own["place"])
+        ax.set(title=f"chosen under: {words_of(protocol)}", ylabel="place", yticks=own["place"])
         ax.invert_yaxis()
         _legend_below(ax, 3, 0.2 if ax is np.atleast_1d(axes)[-1] else 0.04, fontsize="x-small", columnspacing=1)
     np.atleast_1d(axes)[-1].set_xlabel("RMSE (stars)")
@@ -344,10 +345,10 @@ def plot_thinned(table, preset):
     """RMSE on synthetic ratings, ever fewer of them, beside the noise floor. table: of
     `flexlib.study.accuracy.thinned`."""
     looks = {
-        "released": (COLOURS["released"], "o-", f"{preset}, {_word('released')}"),
+        "released": (COLOURS["released"], "o-", f"{preset}, {words_of('released')}"),
         "item mean, all ratings": (COLOURS["released"], "o:", "item mean over all ratings (leaks)"),
         "closed": (COLOURS["closed"], "^-", f"{preset}, released with both leaks closed"),
-        "holdout": (COLOURS["holdout"], "s-", f"{preset}, {_word('holdout')}"),
+        "holdout": (COLOURS["holdout"], "s-", f"{preset}, {words_of('holdout')}"),
         "item mean, training ratings": (COLOURS["holdout"], "s:", "item mean over training ratings"),
         "oracle": ("#777777", "d--", "oracle that knows the truth"),
     }
@@ -428,9 +429,9 @@ def plot_importance(mains, dataset, n):
         y = np.arange(len(order)) + 0.3 * (place - (len(mains) - 1) / 2)
         spread = np.maximum([own["share"] - own["low"], own["high"] - own["share"]], 0)
         ax.errorbar(100 * own["share"], y, xerr=100 * spread, fmt="os"[place % 2], color=COLOURS[protocol], capsize=2,
-                    markersize=5, label=f"{_word(protocol)}, n = {n[protocol]} runs")  # fmt: skip
+                    markersize=5, label=f"{words_of(protocol)}, n = {n[protocol]} runs")  # fmt: skip
         ax.axvline(100 * own["noise"].iloc[0], color=COLOURS[protocol], linestyle=":", linewidth=1.5,
-                   label=f"{_word(protocol)}: reached by chance")  # fmt: skip
+                   label=f"{words_of(protocol)}: reached by chance")  # fmt: skip
     ax.set(title=f"What each parameter explains by itself\n{dataset}", yticks=range(len(order)), yticklabels=order,
            xlabel="share of the variance of the rank of RMSE (%), square-root scale")  # fmt: skip
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
@@ -456,7 +457,7 @@ def plot_dependence(dependence, factors, dataset):
             spread = np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0)
             x = own["level"].map(levels) + 0.12 * (place - 0.5)
             ax.errorbar(x, own["value"], yerr=spread, fmt="os"[place % 2] + "-", color=COLOURS[protocol], capsize=2,
-                        markersize=4, label=_word(protocol))  # fmt: skip
+                        markersize=4, label=words_of(protocol))  # fmt: skip
         names = [_LEVELS.get(str(level), str(level)) for level in levels]
         ax.set_title(factor, fontsize="small")
         ax.set_xticks(range(len(names)))
@@ -489,7 +490,7 @@ def plot_claims(tests, dataset):
         ax.errorbar(table["effect"], y, xerr=spread, fmt="none", color=COLOURS[protocol], capsize=3)
         for filled, rows in (("full", clear), ("none", ~clear)):
             ax.plot(table["effect"][rows], y[rows], "os"[place % 2], fillstyle=filled, color=COLOURS[protocol],
-                    markersize=6.5, label=_word(protocol) if filled == "full" else None)  # fmt: skip
+                    markersize=6.5, label=words_of(protocol) if filled == "full" else None)  # fmt: skip
     words = [fill(f"claim {row.claim}: {row.what}", 26) for row in table.itertuples()]
     ax.axvline(0.5, color="black", linewidth=1)
     ax.set(title=f"Does it go with a lower RMSE?\n{dataset}", xlim=(0, 1), yticks=range(len(words)),
@@ -546,7 +547,7 @@ def plot_ranks(matched, agreements, names):
                         color=COLOURS[protocol],
                         label=f"{pivot}, {'with' if centred else 'without'} mean normalization")  # fmt: skip
         rho, low, high = agreements[protocol]
-        ax.set(title=f"{_word(protocol)}, n = {len(table)}\nSpearman {rho:.2f} ({low:.2f} to {high:.2f})",
+        ax.set(title=f"{words_of(protocol)}, n = {len(table)}\nSpearman {rho:.2f} ({low:.2f} to {high:.2f})",
                xlabel=f"rank of RMSE on {names[0]}", ylabel=f"rank of RMSE on {names[1]}")  # fmt: skip
     _legend_below(ax, down=0.15, fontsize="x-small")
     figure.tight_layout()
@@ -673,3 +674,99 @@ def plot_verdicts(table, verdicts):
     for y in np.flatnonzero(table["number"].diff() > 0):
         ax.axhline(y - 0.5, color="#bbbbbb", linewidth=0.8)
     return figure
+
+
+_SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+_SHAPES = "osD^v"
+
+
+def plot_grid(table, title, spelled, top=0.5):
+    """Mean RMSE (bars: 95 % interval) of a grid's cells: its first parameter along, its second by colour and shape, the
+    others and the protocol by panel. What is more than `top` above the lowest is drawn at the upper edge.
+
+    table: of `flexlib.study.explored.grid_table`; spelled: a function that writes a parameter's value.
+    """
+    first, *rest = list(table.columns[: list(table.columns).index("cell")])
+    panels = rest[1:] if len(rest) > 1 else []
+    low = np.nan_to_num(table["mean"].min())
+    groups = list(table.groupby(panels, sort=False)) if panels else [((), table)]
+    levels = list(dict.fromkeys(table[first]))
+    figure, axes = plt.subplots(len(groups), 2, sharex=True, sharey=True, squeeze=False,
+                                figsize=(6.5, 2.6 + 2.2 * len(groups)))  # fmt: skip
+    for line, (values, group) in zip(axes, groups, strict=True):
+        for ax, protocol in zip(line, ("released", "holdout"), strict=True):
+            own = group[group["protocol"] == protocol]
+            for place, (value, runs) in enumerate(own.groupby(rest[0], sort=False) if rest else [("", own)]):
+                x = np.array([levels.index(level) for level in runs[first]]) + 0.1 * (place - 1.5) * bool(rest)
+                y = np.minimum(runs["mean"], low + top)
+                half = np.where(runs["mean"] <= low + top, (runs["high"] - runs["low"]) / 2, np.nan)
+                ax.errorbar(x, y, np.minimum(half, top), fmt=_SHAPES[place % 5], color=_SHADES[place % 5], markersize=5,
+                            label=spelled(rest[0], value) if rest else None)  # fmt: skip
+            words = [
+                f"{name.replace('_', ' ')} {spelled(name, value)}" for name, value in zip(panels, values, strict=True)
+            ]
+            ax.set_title("\n".join([words_of(protocol), *words]), fontsize="x-small")
+            ax.set_xticks(range(len(levels)), [spelled(first, level) for level in levels], rotation=90)
+            ax.set_ylim(low - 0.02, low + top + 0.02)
+        line[0].set_ylabel("RMSE (stars)")
+        line[0].yaxis.get_major_locator().set_params(nbins=5)
+    for ax in axes[-1]:
+        ax.set_xlabel(first.replace("_", " "))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if rest:
+        figure.legend(handles, labels, title=rest[0].replace("_", " "), loc="upper left", bbox_to_anchor=(0, 0),
+                      ncols=5, fontsize="small")  # fmt: skip
+    figure.suptitle(f"{title}; above {low + top:.2f} drawn there", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
+    return figure
+
+
+def plot_courses(courses, protocols, dataset):
+    """RMSE of test ratings after each epoch, a panel for each preset, by protocol.
+
+    courses: of `flexlib.study.explored.read_courses`.
+    """
+    figure, panels = _preset_panels(courses, f"RMSE (stars) of test ratings after each epoch, one run each\n{dataset}")
+    for preset, ax in panels.items():
+        for protocol in protocols:
+            course = courses[preset, protocol]
+            if not isinstance(course, str):
+                ax.plot(range(1, len(course["test"]) + 1), course["test"], color=COLOURS[protocol],
+                        marker="." if len(course["test"]) <= 20 else "", label=words_of(protocol))  # fmt: skip
+        ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+    named = {label: line for ax in panels.values() for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(0, 0), ncols=2)
+    return figure
+
+
+def plot_histograms(courses, protocol, dataset):
+    """The predicted test ratings of each preset under a protocol, unrounded (filled) and rounded (line).
+
+    courses: of `flexlib.study.explored.read_courses`.
+    """
+    title = f"Test ratings by predicted stars, {words_of(protocol)}\n{dataset}; "
+    figure, panels = _preset_panels(courses, f"{title}filled: unrounded, line: rounded, black: actual")
+    for preset, ax in panels.items():
+        course = courses[preset, protocol]
+        if isinstance(course, str):
+            ax.annotate(fill(course, 16), (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize="x-small")
+            continue
+        for name, options in (("unrounded", {"fill": True, "alpha": 0.5}), ("rounded", {"linewidth": 1.5})):
+            ax.stairs(course["histogram"][name], course["edges"], color=COLOURS[protocol], **options)
+        ax.stairs(course["histogram"]["actual"], course["edges"], color="black", linewidth=0.8)
+    return figure
+
+
+def _preset_panels(courses, title):
+    """A figure with a small panel for each preset of the courses: it, and the axes by preset."""
+    presets = list(dict.fromkeys(preset for preset, _ in courses))
+    lines = -(-len(presets) // 4)
+    figure, axes = plt.subplots(lines, 4, squeeze=False, figsize=(6.5, 0.8 + 1.6 * lines), layout="constrained")
+    for ax in axes.flat[len(presets) :]:
+        ax.set_visible(False)
+    panels = dict(zip(presets, axes.flat, strict=False))
+    for preset, ax in panels.items():
+        ax.set_title(preset, fontsize="x-small")
+        ax.tick_params(labelsize="xx-small")
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    return figure, panels

@@ -109,7 +109,7 @@ def open_source(name):
     Raises `FlexError` where it cannot be had, saying how to supply it by hand, and where a checksum is wrong.
     """
     spec = DATASETS[name]
-    root = _find(name) or _fetch(name, spec)
+    root = local_path(name) or _fetch(name, spec)
     try:
         with contextlib.ExitStack() as stack:
             if root.is_dir():
@@ -131,7 +131,8 @@ def data_folders():
     return ([Path(given)] if given else []) + [Path(pooch.os_cache("flexlib"))]
 
 
-def _find(name):
+def local_path(name):
+    """Where a named set is on this machine, as a folder or an archive; None where it has to be fetched."""
     candidates = (folder / file for folder in data_folders() for file in (name, f"{name}.zip"))
     return next((candidate for candidate in candidates if candidate.exists()), None)
 

@@ -4,6 +4,9 @@ python notebooks/run_study.py --profile quick --out build/quick/results
 """
 
 import argparse
+import base64
+import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 from flexlib.config import FlexError
 from flexlib.provenance import software
@@ -75,7 +79,7 @@ def run_chapter(notebook, out, parameters):
             f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
         ) from None
     executed = nbformat.read(failed, as_version=4)
-    _normalise(executed, parameters)
+    executed = _normalise(executed, parameters)
     partial = out.with_suffix(".partial")
     nbformat.write(executed, partial)
     partial.replace(out)
@@ -92,7 +96,44 @@ def _normalise(notebook, parameters):
         cell.metadata.pop("execution", None)
         cell["id"] = f"cell-{number}"
         if "outputs" in cell:  # progress bars are for the one who waits
+            for data in (output.get("data", {}) for output in cell.outputs):
+                if "image/png" in data:
+                    data["image/png"] = _compressed(data["image/png"])
             cell.outputs = [o for o in cell.outputs if not re.fullmatch(r"\s*|.*\d+%\|.*", o.get("text", "-"), re.S)]
+    return _renamed_widgets(notebook)
+
+
+def _renamed_widgets(notebook):
+    """The notebook with the random ids of its widgets replaced by places in the order of their use, and without the
+    fields that are at their default of none."""
+    for states in notebook.metadata.get("widgets", {}).values():
+        models, places = states["state"], {}
+        for model in models.values():
+            model["state"] = {name: value for name, value in model["state"].items() if value is not None}
+
+        def visit(used, models=models, places=places):
+            for model in re.findall(r"[0-9a-f]{32}", json.dumps(used, sort_keys=True)):
+                if model in models and model not in places:
+                    places[model] = f"{len(places):032x}"
+                    visit(models[model])
+
+        def renamed(text, places=places, models=models):
+            return re.sub(r"[0-9a-f]{32}", lambda at: places.get(at[0], "" if at[0] in models else at[0]), text)
+
+        visit([cell.get("outputs") for cell in notebook.cells])
+        # What no output shows: links, and leftovers, those that use others before those that are used.
+        others = {model: renamed(json.dumps(models[model])) for model in set(models) - set(places)}
+        for model in sorted(others, key=lambda model: ("IPY_MODEL_" not in others[model], others[model])):
+            visit(model)
+        notebook = nbformat.reads(renamed(nbformat.writes(notebook)), as_version=4)
+    return notebook
+
+
+def _compressed(png):
+    """A picture (base64 of a PNG) in 256 colours where that is smaller."""
+    small, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
 
 
 def main(arguments=None):

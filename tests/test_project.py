@@ -18,7 +18,9 @@ from flexlib.study.claims import glued_numbers
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+CONDA_NAMES = {
+    "torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base", "playwright": "playwright-python"
+}  # fmt: skip
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -83,9 +85,9 @@ def test_lines_of_code_are_counted_by_hand(tmp_path):
 def test_flexlib_stays_small_and_imports_one_way():
     order = "config statistics synthetic sources data means entries model backprop optimizers predict train evaluate"
     order += " baselines methods lists provenance storage cost sampling sweep networks tuning served replay ledger"
-    order += " plans anova plots"
+    order += " plans anova plots pictures"
     order += " study.one_run study.sweep_report study.repetitions study.top10 study.accuracy study.correlation"
-    order += " study.rounding study.transfer study.comparison study.served study.claims"
+    order += " study.rounding study.transfer study.comparison study.served study.claims study.explored explore"
     order = order.split()
     folder = ROOT / "flexlib"
     modules = {".".join(path.relative_to(folder).with_suffix("").parts): path for path in folder.rglob("*.py")}
@@ -93,8 +95,8 @@ def test_flexlib_stays_small_and_imports_one_way():
     for name, path in modules.items():
         for imported in re.findall(r"^ *from flexlib\.([\w.]+) import", path.read_text(), re.M):
             assert name not in order or order.index(imported) < order.index(name), (name, imported)
-    assert sum(map(lines_of_code, folder.glob("*.py"))) < 4_200
-    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_600
+    assert sum(map(lines_of_code, folder.glob("*.py"))) < 4_700
+    assert sum(map(lines_of_code, folder.glob("study/*.py"))) < 1_700
 
 
 def test_plots_do_not_import_torch():
