@@ -1,16 +1,24 @@
 # make study   every chapter on embedded data, and the book of that run      make book   the published report
 # make test    the tests                                                      make lab    JupyterLab
-# make lint    ruff, notebooks included                                       make clean  remove what was built
+# make lint    ruff, notebooks included                                       make pdf    the report as a PDF
+# make explore the explorer as an app                                         make clean  remove what was built
 PYTHON ?= python3
 PROFILE ?= quick
 DATASET ?=
+# Of the explorer: the port and the theme (light or dark), and other options of Voila's, such as --no-browser
+PORT ?= 8866
+THEME ?= light
+VOILA ?=
 BIN := .venv/bin
 READY := .venv/.ready
 BUILD_BOOK := $(BIN)/jupyter-book build --all -W -n --keep-going -q
 # The published results are written by the full profile alone.
 RESULTS := $(if $(filter full,$(PROFILE)),results,build/$(PROFILE)/results)
 
-.PHONY: study book test lint lab lock clean
+# The scripts that the book brings along, maths and widgets, so that its reader asks no other host.
+SCRIPTS := build/scripts/.ready
+
+.PHONY: study book pdf explore test lint lab lock clean
 .DELETE_ON_ERROR:
 
 $(READY): requirements.lock pyproject.toml
@@ -20,7 +28,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-study: $(READY)
+$(SCRIPTS): book/fetch_scripts.py | $(READY)
+	$(BIN)/python book/fetch_scripts.py
+	touch $@
+
+study: $(READY) $(SCRIPTS)
 	$(BIN)/python notebooks/run_study.py --profile $(PROFILE) --out $(RESULTS) $(if $(DATASET),--dataset $(DATASET))
 ifeq ($(PROFILE),full)
 	$(MAKE) book
@@ -31,9 +43,14 @@ else
 	@echo "The book of this run: $(CURDIR)/build/$(PROFILE)/_build/html/index.html"
 endif
 
-book: $(READY)
+book: $(READY) $(SCRIPTS)
 	$(BUILD_BOOK) --path-output build/published .
 	@echo "The published report: $(CURDIR)/build/published/_build/html/index.html"
+
+# Printed by a Chromium that is installed (CHROMIUM=its path, where it is not found).
+pdf: $(READY) $(SCRIPTS)
+	$(BUILD_BOOK) --builder singlehtml --path-output build/pdf .
+	$(BIN)/python book/make_pdf.py build/pdf/_build/singlehtml/index.html build/flexencoder-reproduced.pdf
 
 test: $(READY)
 	$(BIN)/pytest
@@ -41,6 +58,11 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# The explorer as an app in the browser, on this machine alone, without the parts that only a built page can show.
+explore: $(READY)
+	JUPYTER_PATH=notebooks $(BIN)/voila notebooks/explore.ipynb --template=explorer --theme=$(THEME) --port=$(PORT) \
+	  --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=book-only $(VOILA)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks

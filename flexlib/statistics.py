@@ -18,7 +18,7 @@ def mean_interval(values, confidence=CONFIDENCE):
 
 
 def labelled(name, interval, prefix=""):
-    """(value, low, high) as a mapping with the keys `name`, `prefix`low and `prefix`high."""
+    """(value, low, high) as a mapping with the keys `name`, `prefix` + "low" and `prefix` + "high"."""
     return dict(zip((name, f"{prefix}low", f"{prefix}high"), interval, strict=True))
 
 

@@ -1,0 +1,22 @@
+"""What the book needs of Sphinx beyond Jupyter Book: an extension, loaded by `_config.yml`."""
+
+from fetch_scripts import book_files
+from sphinx.errors import ExtensionError
+
+from flexbook import api, figures, glossary, metadata, records, tables
+
+
+def bring_scripts(app, config):
+    """Put the fetched scripts among the static files."""
+    files = book_files()
+    if not all(path.exists() for path in files):
+        raise ExtensionError("the book's scripts are not here: `make book` fetches them, or book/fetch_scripts.py")
+    config.html_static_path += [str(path) for path in files]
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("config-inited", bring_scripts)
+    for part in (api, figures, glossary, metadata, records, tables):
+        part.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

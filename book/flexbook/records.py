@@ -1,0 +1,123 @@
+"""The page of the records: every file of results/records as a download, Parquet as CSV, and what its columns mean."""
+
+import fnmatch
+import posixpath
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet
+import yaml
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
+
+from flexlib.config import FlexConfig
+
+FOLDER = "results/records"
+PAGE = "book/records"
+TARGET = "records"  # within the built site
+
+
+def files_of(source):
+    """The records of the book's sources, in order of their names."""
+    folder = Path(source) / FOLDER
+    return sorted([*folder.glob("*.parquet"), *folder.glob("*.json")])
+
+
+def kind_of(path, kinds):
+    """The first kind of the page's file whose pattern the file's name matches; `ValueError` where none does."""
+    for kind in kinds:
+        if fnmatch.fnmatch(path.name, kind["files"]):
+            return kind
+    raise ValueError(f"{path}: no kind of records in {PAGE}.yml is for it")
+
+
+def download_of(path):
+    """The name and the bytes that a reader gets of a file."""
+    if path.suffix != ".parquet":
+        return path.name, path.read_bytes()
+    return path.with_suffix(".csv").name, pd.read_parquet(path).to_csv(index=False).encode()
+
+
+def write_downloads(app, exception):
+    """Write the downloads beside the built pages."""
+    if exception is None and app.builder.format == "html":
+        target = Path(app.outdir) / TARGET
+        for path in files_of(app.srcdir):
+            name, data = download_of(path)
+            target.mkdir(exist_ok=True)
+            (target / name).write_bytes(data)
+
+
+class Records(SphinxDirective):
+    """The directive `records`: a table of the downloads."""
+
+    def run(self):
+        """A numbered table and a reference to it, or a sentence where there are no records."""
+        files, kinds = files_of(self.env.srcdir), self.env.flexbook_records["kinds"]
+        for path in files:
+            self.env.note_dependency(str(path))
+        if not files:
+            return _parsed(self, "The run that this book is of left no records.")
+        up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
+        rows = [
+            "{numref}`tab-records` has the files.",
+            "",
+            ":::{table} The records of the published runs.",
+            ":name: tab-records",
+            "",
+        ]
+        rows += ["| file | rows | size | what it holds |", "|---|--:|--:|---|"]
+        for path in files:
+            name, data = download_of(path)
+            n_rows = f"{pyarrow.parquet.read_metadata(path).num_rows:,}" if path.suffix == ".parquet" else ""
+            link = f'<a class="reference download" href="{up}/{escape(name)}" download>{escape(name)}</a>'
+            rows.append(
+                f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {_line(kind_of(path, kinds)['holds'])} |"
+            )
+        return _parsed(self, "\n".join([*rows, ":::"]))
+
+
+class Columns(SphinxDirective):
+    """The directive `record-columns`: the columns of one group and what they mean."""
+
+    required_arguments = 1
+
+    def run(self):
+        """A definition list."""
+        columns = self.env.flexbook_records["columns"][self.arguments[0]]
+        return _parsed(self, "\n".join(f"`{name}`\n: {_line(meaning)}\n" for name, meaning in columns.items()))
+
+
+def _line(text):
+    return " ".join(text.split())
+
+
+def _parsed(directive, text):
+    """The nodes of a text of Markdown."""
+    parent = nodes.Element()
+    directive.state.nested_parse(StringList(text.splitlines(), source=directive.get_source_info()[0]), 0, parent)
+    return parent.children
+
+
+def meanings(described):
+    """All columns that the page explains; those of a setting are explained in the glossary."""
+    return {name for group in described["columns"].values() for name in group} | set(FlexConfig().to_dict())
+
+
+def read_file(app):
+    """Read the file of kinds and columns before any page."""
+    path = Path(app.srcdir) / f"{PAGE}.yml"
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for record in files_of(app.srcdir):
+        kind_of(record, described["kinds"])
+    app.env.flexbook_records = described
+
+
+def setup(app):
+    """Called by the extension."""
+    app.add_directive("records", Records)
+    app.add_directive("record-columns", Columns)
+    app.connect("builder-inited", read_file)
+    app.connect("build-finished", write_downloads)

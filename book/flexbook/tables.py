@@ -1,0 +1,80 @@
+"""Numbers and captions for the tables that cells put out, and so references to them.
+
+A Markdown cell says, before the code cell whose first table it is about:
+
+    :::{output-table} Caption of the table
+    :name: tab-of-something
+    :::
+"""
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+
+class output_table(nodes.figure):  # noqa: N801 (docutils names nodes so)
+    """A cell's table with its caption; counted among the tables."""
+
+
+class OutputTable(SphinxDirective):
+    """The directive `output-table`."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec = {"name": directives.unchanged_required}  # noqa: RUF012 (docutils wants it so)
+
+    def run(self):
+        """Leave the caption in an `output_table`, to be filled when the whole page has been read."""
+        children, messages = self.state.inline_text(self.arguments[0], self.lineno)
+        table = output_table("", nodes.caption("", "", *children))
+        self.set_source_info(table)
+        self.add_name(table)
+        return [table, *messages]
+
+
+def fill_tables(app, doctree):
+    """Move each `output_table` around the table that it is the caption of: of those that cells put out before the next
+    ones' captions, the first for the first, and so on. Where a run has no such table, the caption stands by itself."""
+    waiting, cells = [], 0
+    for node in list(doctree.findall(lambda n: isinstance(n, nodes.container | output_table))):
+        if isinstance(node, output_table):
+            waiting = [node] if cells else [*waiting, node]
+            cells = 0
+        elif node.get("nb_element") == "cell_code":
+            cells += 1
+        elif waiting and _is_table(node):
+            table = waiting.pop(0)
+            table.parent.remove(table)
+            node.parent.replace(node, table)
+            table += node
+
+
+def _is_table(node):
+    """Whether a node is an output, in all its forms, of which one is a table."""
+    return node.get("nb_element") == "mime_bundle" and any(
+        child.get("mime_type") == "text/html" for child in node.children
+    )
+
+
+def tell_missing(app, env, node, content):
+    """Say so where the text names a figure or table that this run does not have, as on other data than the paper's."""
+    if node.get("reftype") != "numref" or not node["reftarget"].startswith(("fig-", "tab-")):
+        return None
+    what = "figure" if node["reftarget"].startswith("fig-") else "table"
+    return nodes.inline("", f"a {what} that this run does not have")
+
+
+def _visit(translator, node):
+    translator.body.append(translator.starttag(node, "figure", CLASS="output-table"))
+
+
+def _depart(translator, node):
+    translator.body.append("</figure>\n")
+
+
+def setup(app):
+    """Called by the extension."""
+    app.add_enumerable_node(output_table, "table", lambda node: node[0].astext(), html=(_visit, _depart))
+    app.add_directive("output-table", OutputTable)
+    app.connect("doctree-read", fill_tables)
+    app.connect("missing-reference", tell_missing)

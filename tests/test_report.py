@@ -1,0 +1,344 @@
+"""What the book is made with: its extension, its sources and the files around it. No browser is needed here."""
+
+import base64
+import hashlib
+import http.server
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+from pathlib import Path
+
+import fetch_scripts
+import make_pdf
+import nbformat
+import pandas as pd
+import pyarrow.parquet
+import pytest
+import yaml
+from docutils import nodes
+from flexbook import api, figures, glossary, metadata, records, tables
+from sphinx.util.docutils import new_document
+
+from flexlib.config import PRESETS
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXECUTED = sorted((ROOT / "results" / "executed").glob("*.ipynb"))
+PAGES = [ROOT / "index.md", *sorted((ROOT / "book").glob("*.md"))]
+GROUPS = glossary.read_entries(ROOT / "book" / "glossary.yml")
+
+
+def markdown_of(path):
+    """A page's text; of a notebook, its Markdown cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text(encoding="utf-8")
+    return "\n\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+
+
+def figures_of(path):
+    """The names of a notebook's figures."""
+    cells = nbformat.read(path, as_version=4).cells if path.suffix == ".ipynb" else []
+    found = [cell.metadata.get("mystnb", {}).get("figure") for cell in cells]
+    return [figure["name"] for figure in found if figure]
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A server that has an archive of one file, its address and the archive's checksum."""
+    packed = tmp_path / "served" / "thing.tgz"
+    packed.parent.mkdir()
+    with tarfile.open(packed, "w:gz") as archive:
+        entry = tarfile.TarInfo("package/dist/thing.js")
+        entry.size = len(b"content")
+        archive.addfile(entry, io.BytesIO(b"content"))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(packed.parent))
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", hashlib.sha256(packed.read_bytes()).hexdigest()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_scripts_are_fetched_once_and_checked(registry, tmp_path, monkeypatch):
+    address, checksum = registry
+    kept = {"renamed.js": "package/dist/thing.js"}
+    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing.tgz": (checksum, kept)})
+    folder = fetch_scripts.fetch(tmp_path / "scripts", address)
+    assert (folder / "renamed.js").read_bytes() == b"content"
+    assert fetch_scripts.fetch(folder, "http://127.0.0.1:9/") == folder  # nothing is asked for again
+    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing.tgz": ("0" * 64, {"other.js": "package/dist/thing.js"})})
+    with pytest.raises(ValueError, match="which the book needs: ") as caught:
+        fetch_scripts.fetch(folder, address)
+    assert "\n" not in str(caught.value)
+    assert not (folder / "other.js").exists()
+    with pytest.raises(ValueError, match=r"cannot fetch http://127.0.0.1:9/thing.tgz"):
+        fetch_scripts.fetch(folder, "http://127.0.0.1:9/")
+
+
+def test_the_glossary_has_the_papers_17_parameters_with_its_examples(papers_figures):
+    table = papers_figures.split("## Table 1")[1].split("## Table 2")[0]
+    printed = {name.metadata["abbreviation"] for name in map(glossary.FIELDS.get, GROUPS["paper"])}
+    assert len(printed) == 17
+    assert all(re.search(rf"\b{abbreviation}\b", table) for abbreviation in printed)
+    assert set(GROUPS["paper"]) == set(PRESETS["table1"])
+    said = {name: glossary.facts_of(field) for name, field in glossary.FIELDS.items()}
+    assert said["train_batch_size"].endswith("; the paper's example: `128`.")
+    assert said["hidden_layers"] == "`hidden_layers`, by default `[128]`; the paper's example: `[512, 256]`."
+    assert "at least 0 and below 1; the paper's example: `0.3`" in said["drop_probability"]
+    assert "; above 0 and below 1;" in said["test_split_rate"]
+    assert "one of `[0, 1]`, `[1, 0]`" in said["pivot_indexes"]
+    assert not [name for group in ("released", "ours") for name in GROUPS[group] if "example" in said[name]]
+
+
+def test_a_glossary_with_other_parameters_is_refused(tmp_path):
+    path = tmp_path / "glossary.yml"
+    path.write_text("paper: {learning_rate: {text: a}}", encoding="utf-8")
+    with pytest.raises(ValueError, match="mean_normalization"):
+        glossary.read_entries(path)
+
+
+def linked(*paragraphs, wrap=nodes.paragraph):
+    """(words, term) of the links made in a document with one section of these paragraphs."""
+    doctree = new_document("page")
+    section = nodes.section("", *[wrap("", text) for text in paragraphs])
+    doctree += section
+
+    class Env:
+        docname = "somewhere"
+        flexbook_spellings = glossary.spellings(GROUPS)
+        flexbook_pattern = glossary.pattern_of(flexbook_spellings)
+
+    class App:
+        env = Env
+
+    before = doctree.astext()
+    glossary.link_terms(App, doctree)
+    assert doctree.astext() == before
+    return [
+        (node.astext(), node["reftarget"])
+        for node in doctree.findall(lambda n: "reftarget" in getattr(n, "attributes", {}))
+    ]
+
+
+def test_the_first_mention_in_a_section_is_linked():
+    assert linked("With MeN on, mean normalization helps; Re-feeding\nrounding (DeFR) less so.") == [
+        ("MeN", "mean normalization"),
+        ("Re-feeding\nrounding", "dense refeeding rounding"),
+    ]
+    assert linked("The learning rate.", "A learning rate, and the pivot.") == [
+        ("learning rate", "learning rate"),
+        ("pivot", "pivot indexes"),
+    ]
+
+
+def test_what_only_looks_like_a_mention_is_left_alone():
+    assert linked("An act of men, an opt-in, deactivation, pivotal, and a batch-size-free epochal step.") == []
+    assert linked("learning rate", wrap=nodes.title) == []
+    assert linked("learning rate", wrap=lambda raw, text: nodes.paragraph("", "", nodes.literal("", text))) == []
+
+
+def test_records_have_a_kind_and_every_column_a_meaning():
+    described = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))
+    meanings = records.meanings(described)
+    files = records.files_of(ROOT)
+    assert files
+    for path in files:
+        assert records.kind_of(path, described["kinds"])["holds"]
+        if path.suffix == ".parquet":
+            assert set(pyarrow.parquet.read_schema(path).names) <= meanings, path
+    with pytest.raises(ValueError, match="no kind of records"):
+        records.kind_of(Path("notes.parquet"), described["kinds"])
+
+
+def test_a_download_holds_what_the_record_holds(tmp_path):
+    table = pd.DataFrame({"run": [0, 1], "rmse": [0.1 + 0.2, None], "hidden_layers": ["[64, 4]", '["a, ü"]']})
+    path = tmp_path / "a.parquet"
+    table.to_parquet(path)
+    name, data = records.download_of(path)
+    assert name == "a.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(data)), table)
+    (tmp_path / "a.json").write_text("{}")
+    assert records.download_of(tmp_path / "a.json") == ("a.json", b"{}")
+
+
+def test_the_front_figure_is_found_by_its_name(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell(
+            metadata={"mystnb": {"figure": {"name": name}}},
+            outputs=[nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(name.encode()).decode()})],
+        )
+        for name in ("fig-one", "fig-two")
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    assert figures.read_figure(tmp_path / "a.ipynb", "fig-two") == b"fig-two"
+    with pytest.raises(ValueError, match="no figure 'fig-three'"):
+        figures.read_figure(tmp_path / "a.ipynb", "fig-three")
+    assert figures.read_figure(ROOT / figures.CHAPTER, figures.NAME).startswith(b"\x89PNG")
+
+
+def test_captions_go_to_the_tables_after_them():
+    def cell(*types):
+        outputs = [nodes.container("", nb_element="mime_bundle") for _ in types]
+        for output, kind in zip(outputs, types, strict=True):
+            output += nodes.container("", mime_type=kind)
+        return nodes.container("", *outputs, nb_element="cell_code")
+
+    def caption(name):
+        return tables.output_table("", nodes.caption("", name), names=[name])
+
+    first, second, third, missing, last = map(caption, ("first", "second", "third", "missing", "last"))
+    doctree = new_document("page")
+    doctree += [first, cell("image/png"), cell("text/html"), second, third, cell("text/html"), cell("text/html")]
+    doctree += [missing, cell("image/png"), last, cell("text/html")]
+    tables.fill_tables(None, doctree)
+    assert [len(table.children) for table in (first, second, third, missing, last)] == [2, 2, 2, 1, 2]
+    order = [node["names"][0] for node in doctree.findall(tables.output_table)]
+    assert order == ["first", "second", "third", "missing", "last"]
+    assert first.parent.get("nb_element") == "cell_code"
+
+
+def test_every_figure_and_table_has_a_name_and_is_referred_to():
+    sources = {path: markdown_of(path) for path in [*CHAPTERS, *PAGES]}
+    named = [name for text in sources.values() for name in re.findall(r"^:name: ((?:tab|fig)-\S+)$", text, re.M)]
+    named += [name for path in CHAPTERS for name in figures_of(path)]
+    referred = {name for text in sources.values() for name in re.findall(r"\{numref\}`([^`]+)`", text)}
+    assert len(named) == len(set(named)) > 60
+    assert referred <= set(named)
+    assert set(named) - referred == set()
+
+
+@pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+def test_executed_chapters_have_the_text_of_their_sources_and_a_table_for_each_caption(path):
+    assert markdown_of(path) == markdown_of(ROOT / "notebooks" / path.name)
+    waiting = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        captions = cell.source.count("{output-table}") if cell.cell_type == "markdown" else 0
+        assert not re.search(r"```\{output-table\} .*`", cell.source)  # a fence of backquotes cannot hold any
+        if captions:
+            assert waiting == 0, cell.source
+            waiting = captions
+        for output in cell.get("outputs", []):
+            waiting -= min(waiting, "text/html" in output.get("data", {}))
+    assert waiting == 0
+
+
+@pytest.mark.parametrize("path", [p for p in CHAPTERS if p.stem[0].isdigit()], ids=lambda path: path.stem)
+def test_the_command_of_each_chapters_box_is_one_that_papermill_takes(path):
+    box = re.search(r"Run this chapter again\n(.*?)\n```$", markdown_of(path), re.S)[1]
+    command = re.sub(r"\\\n\s*", "", re.search(r"^    (\.venv/bin/papermill.*(?:\n      .*)*)", box, re.M)[1])
+    assert f"papermill notebooks/{path.name} " in command
+    (tagged,) = [c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]
+    known = set(re.findall(r"^(\w+) =", tagged.source, re.M))
+    suggested = re.findall(r"-p (\w+)", box)
+    assert set(suggested) <= known
+    assert len(set(suggested)) >= min(3, len(known))
+
+
+def test_descriptions_and_citations():
+    doctree = new_document("page")
+    doctree += [
+        nodes.paragraph("", "First."),
+        nodes.paragraph("", "", nodes.strong("", "Question."), nodes.Text(" Why?")),
+    ]
+    assert metadata.describe(doctree) == "Why?"
+    doctree.pop()
+    assert metadata.describe(doctree) == "First."
+    doctree[0][0] = nodes.Text("One sentence. " * 40)
+    assert metadata.describe(doctree) == ("One sentence. " * 21).strip()
+    tags = metadata.citation_tags(metadata.read_citation())
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert ("citation_title", cff["title"]) in tags
+    assert [content for name, content in tags if name == "citation_author"] == [a["name"] for a in cff["authors"]]
+    person = {"family-names": "Doe", "given-names": "Jo"}
+    dated = metadata.citation_tags({"title": "T", "authors": [person], "date-released": "2026-01-02"})
+    assert ("citation_author", "Doe, Jo") in dated
+    assert ("citation_publication_date", "2026/01/02") in dated
+
+
+def test_addresses_follow_from_the_repository(monkeypatch):
+    monkeypatch.delenv("GITHUB_SHA", raising=False)
+    site, options = metadata.addresses("Owner/name")
+    assert site == "https://owner.github.io/name/"
+    assert options["repository_url"] == "https://github.com/Owner/name"
+    assert metadata.addresses("owner/owner.github.io")[0] == "https://owner.github.io/"
+
+
+def test_backquotes_link_what_has_one_name():
+    objects = dict.fromkeys(["flexlib.fit", "flexlib.a.run", "flexlib.b.run", "flexlib.a.evaluate", "flexlib.evaluate"])
+    assert api.find("fit", objects) == "flexlib.fit"
+    assert api.find("a.run", objects) == "flexlib.a.run"
+    assert api.find("run", objects) is None
+    assert api.find("evaluate", objects) == "flexlib.evaluate"
+    assert api.find("it", objects) is None
+
+
+def test_the_api_page_has_every_module_but_the_chapters_and_the_command_line():
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    modules = {f"flexlib.{path.stem}" for path in (ROOT / "flexlib").glob("[!_]*.py")}
+    assert set(re.findall(r"automodule:: (\S+)", page)) == modules
+
+
+def test_a_browser_is_looked_for_where_it_is_said_to_be(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert make_pdf.find_chromium() is None
+    assert make_pdf.main(["page.html", str(tmp_path / "out.pdf")]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "apt-get install chromium" in said
+    for name in ("google-chrome", "chromium"):
+        (tmp_path / name).touch(mode=0o755)
+        assert make_pdf.find_chromium() == str(tmp_path / name)
+    (tmp_path / "own").touch(mode=0o755)
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "own"))
+    assert make_pdf.find_chromium() == str(tmp_path / "own")
+
+
+@pytest.mark.parametrize("name", ["tests", "book"])
+def test_workflows_are_valid_and_run_what_the_makefile_has(name):
+    text = (ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")
+    workflow = yaml.load(text, Loader=yaml.BaseLoader)  # which takes "on" for a key, as GitHub does
+    assert workflow["permissions"] == {"contents": "read"}
+    assert set(workflow["on"]) >= {"push", "pull_request"}
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            if "uses" in step:
+                assert re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"])
+            else:
+                command, *wanted = step["run"].split()
+                assert command == "make"
+                assert set(wanted) <= targets
+    if name == "tests":
+        matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]
+        assert matrix == {"os": ["ubuntu-latest", "macos-latest"], "python": ["3.11", "3.12", "3.13"]}
+    else:
+        assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
+        assert workflow["jobs"]["publish"]["if"] == "github.ref == 'refs/heads/main'"
+
+
+def test_the_script_of_ci_is_valid_bash():
+    assert subprocess.run([shutil.which("bash"), "-n", ROOT / ".ci" / "run"], check=False).returncode == 0
+
+
+def test_the_books_own_scripts_are_named_in_its_configuration():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
+    fetched = {path.name for path in fetch_scripts.book_files()}
+    assert {config["mathjax_path"], *config["nb_ipywidgets_js"]} <= fetched
+    assert not fetched & fetch_scripts.FOR_TESTS
+    assert json.dumps(config).count("http") == 0
+    assert all((ROOT / path).is_file() for path in config["html_static_path"])
