@@ -1,0 +1,429 @@
+"""The published book in a real browser: Chromium without a window, over HTTP on this machine and from files."""
+
+import functools
+import http.server
+import itertools
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import pytest
+import yaml
+
+bs4 = pytest.importorskip("bs4", reason="needs beautifulsoup4: pip install --editable .[study]")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable .[study]")
+from make_pdf import MISSING, find_chromium, launch  # noqa: E402 (needs playwright)
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+EXPLORER = "results/executed/explore"
+# What Sphinx adds to the pages of the table of contents.
+ADDED = ["search", "genindex", "py-modindex"]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+LATE, SETTLED = 200, 400  # milliseconds: for what a page does after loading; for the theme to look what scrolls
+HEAVIEST = 1_500_000  # bytes of a page with its pictures
+
+
+def pages_of(toc):
+    """The pages that a table of contents lists, whatever its levels."""
+    if isinstance(toc, list):
+        return [page for entry in toc for page in pages_of(entry)]
+    if not isinstance(toc, dict):
+        return []
+    own = [toc[key] for key in ("root", "file") if key in toc]
+    return own + [page for value in toc.values() for page in pages_of(value)]
+
+
+PAGES = [*pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))), *ADDED]
+every_page = pytest.mark.parametrize("page", PAGES)
+over_http_and_from_files = pytest.mark.parametrize("how", ["http", "file"])
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of the published book, built as `make book` does."""
+    fetched = subprocess.run([sys.executable, ROOT / "book" / "fetch_scripts.py"], capture_output=True, text=True)
+    if fetched.returncode:
+        pytest.skip(fetched.stderr.strip())
+    out = tmp_path_factory.mktemp("book")
+    (options,) = re.findall(r"^BUILD_BOOK := \S+jupyter-book (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [program, *options.split(), "--path-output", out, "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "_build" / "html"
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def addresses(built):
+    """The beginning of a page's address, over HTTP and as a file."""
+    handler = functools.partial(QuietHandler, directory=built)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield {"http": f"http://127.0.0.1:{server.server_port}/", "file": f"{built.as_uri()}/"}
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if find_chromium() is None:
+        pytest.skip(MISSING)
+    with playwright.sync_playwright() as started:
+        opened = launch(started)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """A function that opens an empty page of a browser that has never been anywhere."""
+    contexts = []
+
+    def open_page(**options):
+        contexts.append(browser.new_context(viewport=DESKTOP, **options))
+        return contexts[-1].new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def parsed(built):
+    """Every page of the built book, read without a browser."""
+    return {
+        path.relative_to(built).with_suffix("").as_posix(): bs4.BeautifulSoup(path.read_bytes(), "html.parser")
+        for path in sorted(built.rglob("*.html"))
+        if "_static" not in path.relative_to(built).parts
+    }
+
+
+def go(page, address):
+    """Open an address, with time for what a page does after it has loaded."""
+    page.goto(address)
+    page.wait_for_timeout(LATE)
+
+
+def test_the_book_has_the_pages_that_are_tested(parsed):
+    assert sorted(parsed) == sorted(PAGES)
+    assert len(PAGES) == len(set(PAGES)) > len(CHAPTERS)
+
+
+def watch(page, own):
+    """A list that fills with what goes wrong in a page, and with what it asks of anybody but `own`."""
+    faults = []
+    page.on("console", lambda message: message.type == "error" and faults.append(message.text))
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("response", lambda answer: answer.status >= 400 and faults.append(f"{answer.status}: {answer.url}"))
+    local = (own, "data:", "blob:")
+    page.on("request", lambda asked: asked.url.startswith(local) or faults.append(f"foreign: {asked.url}"))
+    return faults
+
+
+@every_page
+@over_http_and_from_files
+def test_a_page_loads_without_a_fault_and_asks_no_other_host(page, how, new_page, addresses):
+    opened = new_page()
+    faults = watch(opened, addresses[how])
+    go(opened, f"{addresses[how]}{page}.html")
+    assert opened.locator("main h1").last.is_visible()
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("<script>console.error('x')</script>", "x"),
+        ("<script>throw 'x'</script>", "error: x"),
+        ("<img src='none.png'>", "none.png"),
+        ("<img src='http://127.0.0.2:9/x.png'>", "foreign: http://127.0.0.2:9/x.png"),
+    ],
+)
+@over_http_and_from_files
+def test_faults_are_seen(body, fault, how, new_page, addresses, built):
+    name = "test_faults_are_seen.html"
+    (built / name).write_text(f"<link rel='icon' href='data:,'>{body}")
+    try:
+        opened = new_page()
+        faults = watch(opened, addresses[how])
+        go(opened, addresses[how] + name)
+    finally:
+        (built / name).unlink()
+    assert any(fault in seen for seen in faults), faults
+
+
+def text_of(soup):
+    return (soup.find("article") or soup).get_text(" ")
+
+
+@over_http_and_from_files
+def test_search_finds_a_word(how, new_page, addresses, parsed):
+    """Type a word that a single page has, and find that page."""
+    words = {page: set(re.findall(r"\b[a-z]{8,}\b", text_of(soup))) for page, soup in parsed.items()}
+    wanted = "results/executed/06_rounding"
+    others = " ".join(text_of(soup) for page, soup in parsed.items() if page != wanted).lower()
+    word = min(word for word in words[wanted] if word[:6] not in others)
+    opened = new_page()
+    faults = watch(opened, addresses[how])
+    go(opened, f"{addresses[how]}index.html")
+    opened.keyboard.press("Control+k")
+    opened.keyboard.type(word)
+    opened.keyboard.press("Enter")
+    found = opened.locator("#search-results li a")
+    found.first.wait_for(timeout=10_000)
+    opened.wait_for_load_state("networkidle")
+    assert urldefrag(found.first.evaluate("link => link.href")).url.split("?")[0] == f"{addresses[how]}{wanted}.html"
+    assert faults == []
+
+
+def links_of(soup):
+    """Every address that a page's HTML gives: links, pictures, scripts, styles, downloads."""
+    for element in soup.find_all(True):
+        for name in ("href", "src", "poster", "data"):
+            if element.get(name):
+                yield element[name]
+        for candidate in element.get("srcset", "").split(","):
+            if candidate.strip():
+                yield candidate.split()[0]
+
+
+def broken_links(parsed, folder):
+    """(page, link) of every link within the book that leads nowhere."""
+    anchors = {
+        page: {element[name] for element in soup.find_all(True) for name in ("id", "name") if element.get(name)}
+        for page, soup in parsed.items()
+    }
+    broken = []
+    for page, soup in parsed.items():
+        for link in set(links_of(soup)):
+            if urlsplit(link).scheme or link.startswith("//"):
+                continue
+            address, anchor = urldefrag(urljoin(f"/{page}.html", link))
+            path = unquote(urlsplit(address).path).lstrip("/") or "index.html"
+            target = path.removesuffix(".html")
+            if not (folder / path).is_file() or (
+                anchor and target in anchors and unquote(anchor) not in anchors[target]
+            ):
+                broken.append((page, link))
+    return broken
+
+
+def test_links_and_anchors_of_all_pages_resolve(parsed, built):
+    assert broken_links(parsed, built) == []
+    assert sum(len(set(links_of(soup))) for soup in parsed.values()) > 100
+
+
+@pytest.mark.parametrize(
+    "link", ["none.html", "book/methods.html#none", "#none", "_static/none.js", "records/none.csv"]
+)
+def test_a_broken_link_is_seen(link, parsed, built):
+    added = bs4.BeautifulSoup(f"<p><a href='{link}'>x</a></p>", "html.parser")
+    assert ("index", link) in broken_links({**parsed, "index": added}, built)
+
+
+def own_pictures(soup):
+    """The pictures and other media of a page, by their addresses."""
+    media = soup.find_all(["img", "source", "video", "audio", "object", "embed"])
+    return {element.get("src") or element.get("data") for element in media} - {None}
+
+
+@every_page
+def test_a_page_is_light(page, parsed, built):
+    pictures = [built / Path(page).parent / unquote(source) for source in own_pictures(parsed[page])]
+    weight = sum(path.stat().st_size for path in [built / f"{page}.html", *pictures])
+    assert weight <= HEAVIEST, f"{weight:,} bytes"
+
+
+@every_page
+def test_pictures_have_an_alternative_text(page, parsed):
+    without = [picture.get("src") for picture in parsed[page].find_all("img") if not picture.get("alt", "").strip()]
+    assert without == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_says_how_to_run_it_again(chapter, parsed):
+    boxes = parsed[f"results/executed/{chapter}"].select(".admonition.tip")
+    (box,) = (box for box in boxes if "again" in box.select_one(".admonition-title").get_text())
+    command, *_ = (code.get_text() for code in box.select("pre"))
+    assert f"papermill notebooks/{chapter}.ipynb" in command
+    assert re.search(r"-p \w+ \S+", command)
+
+
+AUDIT = """async only => {
+    const options = {runOnly: only, resultTypes: ["violations"]}
+    const found = await axe.run(document, options)
+    return found.violations.flatMap(rule => rule.nodes.map(
+        node => [rule.impact, rule.id, node.target.join(" "), node.html.slice(0, 200)].join(" | ")))
+}"""
+
+
+def audit(page, rules=None):
+    """What axe finds in a page as it is, and the serious part of it; rules: the only ones to try."""
+    found = page.evaluate(AUDIT, {"type": "rule", "values": rules} if rules else {"type": "tag", "values": TAGS})
+    return found, [fault for fault in found if fault.startswith(("serious", "critical"))]
+
+
+def fold(page, is_open):
+    """Show or hide the code of all cells."""
+    page.evaluate("is => document.querySelectorAll('details').forEach(details => { details.open = is })", is_open)
+
+
+def prepare_audit(page):
+    """Load axe and show everything; without transitions, as a colour on its way to another may be too pale."""
+    page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+    fold(page, True)
+    page.evaluate((ROOT / "build" / "scripts" / "axe.min.js").read_text(encoding="utf-8"))
+
+
+@every_page
+def test_a_page_is_accessible(page, new_page, addresses):
+    """Neither in light nor in dark mode, neither on a desktop nor on a phone, does axe find a serious fault; and on a
+    phone nothing makes the page itself scroll sidewards."""
+    opened, serious = new_page(color_scheme="light"), []
+    opened.goto(f"{addresses['http']}{page}.html")
+    prepare_audit(opened)
+    for size, scheme in itertools.product((DESKTOP, PHONE), ("light", "dark")):
+        opened.set_viewport_size(size)
+        opened.emulate_media(color_scheme=scheme)
+        opened.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+        fold(opened, (size, scheme) != (PHONE, "dark"))  # the code's colours have been looked at by then
+        if scheme == "light":
+            opened.wait_for_timeout(SETTLED)
+        found, faults = audit(opened, ["color-contrast"] if scheme == "dark" else None)
+        print(size["width"], scheme, *found, sep="\n  ")
+        serious += [(size["width"], scheme, fault) for fault in faults]
+        assert opened.evaluate("() => document.scrollingElement.scrollWidth - innerWidth") <= 1
+    assert serious == []
+
+
+@pytest.mark.parametrize(
+    ("html", "fault"),
+    [
+        ("<img src='data:,'>", "image-alt"),
+        ("<p style='color: #999; background: #fff'>Pale words</p>", "color-contrast"),
+        ("<select><option>1</option></select>", "select-name"),
+        ("<div role='slider' tabindex='0' aria-valuenow='1'></div>", "aria-input-field-name"),
+    ],
+)
+def test_an_inaccessible_page_is_seen(html, fault, new_page, addresses):
+    opened = new_page()
+    go(opened, f"{addresses['http']}genindex.html")
+    opened.locator("article").evaluate("(article, html) => article.insertAdjacentHTML('beforeend', html)", html)
+    prepare_audit(opened)
+    assert fault in [seen.split(" | ")[1] for seen in audit(opened)[1]]
+
+
+CONTROLS = ".explorer :is(select, input, textarea, button, [role=slider], [role=textbox], [contenteditable=true])"
+SHOWN = """explorer => [...explorer.querySelectorAll(".explorer-picture .widget-html-content")]
+    .filter(picture => picture.checkVisibility()).map(picture => picture.innerHTML)"""
+
+
+@pytest.fixture
+def explorer(request, new_page, addresses):
+    """The explorer's page with all its widgets there; served as the test asks."""
+    opened = new_page()
+    go(opened, f"{addresses[getattr(request, 'param', 'http')]}{EXPLORER}.html")
+    opened.wait_for_function("() => document.querySelector('.explorer [role=slider], .explorer select')")
+    return opened
+
+
+either_way = pytest.mark.parametrize("explorer", ["http", "file"], indirect=True)
+
+
+def picture_of(whole):
+    """The one picture that an explorer shows."""
+    (shown,) = whole.evaluate(SHOWN)
+    assert shown.strip()
+    return shown
+
+
+def with_slider(page):
+    """An explorer that has a slider, and the slider's handle; at its lower end, so that it can be moved up."""
+    whole = page.locator(".explorer:has([role=slider])").first
+    handle = whole.locator("[role=slider]").first
+    handle.scroll_into_view_if_needed()
+    handle.focus()
+    page.keyboard.press("Home")
+    return whole, handle
+
+
+@either_way
+def test_a_slider_moved_by_keyboard_changes_the_picture(explorer):
+    whole, handle = with_slider(explorer)
+    seen, said = [picture_of(whole)], [handle.get_attribute("aria-valuetext")]
+    for key in ("ArrowRight", "End"):
+        explorer.keyboard.press(key)
+        seen.append(picture_of(whole))
+        said.append(handle.get_attribute("aria-valuetext"))
+    assert len(set(seen)) == len(set(said)) == 3
+    explorer.keyboard.press("Home")
+    assert (picture_of(whole), handle.get_attribute("aria-valuetext")) == (seen[0], said[0])
+
+
+@either_way
+def test_a_slider_moved_by_mouse_changes_the_picture(explorer):
+    whole, handle = with_slider(explorer)
+    before = picture_of(whole)
+    box, track = handle.bounding_box(), whole.locator(".noUi-base").first.bounding_box()
+    explorer.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    explorer.mouse.down()
+    explorer.mouse.move(track["x"] + 0.6 * track["width"], box["y"], steps=5)
+    explorer.mouse.up()
+    dragged = picture_of(whole)
+    explorer.mouse.click(track["x"] + track["width"] - 1, track["y"] + track["height"] / 2)
+    assert len({before, dragged, picture_of(whole)}) == 3
+
+
+def test_every_control_of_the_explorer_changes_its_picture(explorer):
+    """And at first a picture is of what its controls say."""
+    for whole in explorer.locator(".explorer").all():
+        for choice in whole.locator("select").all():
+            before, first = picture_of(whole), choice.input_value()
+            values = choice.evaluate("choice => [...choice.options].map(option => option.value)")
+            choice.select_option(value=next(value for value in values if value != first))
+            assert picture_of(whole) != before
+            choice.select_option(value=first)
+            assert picture_of(whole) == before
+        for handle in whole.locator("[role=slider]").all():
+            before, at = picture_of(whole), handle.get_attribute("aria-valuenow")
+            handle.press("ArrowRight" if at == handle.get_attribute("aria-valuemin") else "ArrowLeft")
+            assert picture_of(whole) != before
+
+
+def test_the_explorers_controls_have_names_and_are_reached_by_tab(explorer):
+    wholes = explorer.locator(".explorer").all()
+    assert len(wholes) > 1
+    for whole in wholes:
+        lines = re.findall(r"- (slider|combobox|textbox|spinbutton|button)(.*)", whole.aria_snapshot())
+        assert lines
+        assert all(re.match(r' "[^"]{3,}"', rest) for _, rest in lines), lines
+    n_controls = explorer.evaluate(f"() => (window.controls = [...document.querySelectorAll('{CONTROLS}')]).length")
+    reached = []
+    for _ in range(20 * n_controls):
+        explorer.keyboard.press("Tab")
+        at = explorer.evaluate("() => window.controls.indexOf(document.activeElement)")
+        reached += [at] if at >= 0 else []
+        if len(reached) == n_controls:
+            break
+    assert reached == list(range(n_controls))
+
+
+def test_without_scripts_the_explorer_has_figures_instead(new_page, addresses):
+    opened = new_page(java_script_enabled=False)
+    go(opened, f"{addresses['http']}{EXPLORER}.html")
+    sections = opened.locator("section section:has(script[type='application/vnd.jupyter.widget-view+json'])").all()
+    assert len(sections) > 1
+    for section in sections:
+        assert section.locator("img, table").first.is_visible(), section.locator("h2").inner_text()
