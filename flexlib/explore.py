@@ -5,6 +5,7 @@ itself. The second has a control for every parameter and needs Jupyter or Voila.
 """
 
 import dataclasses
+import shlex
 import threading
 import time
 from html import escape
@@ -117,7 +118,7 @@ def histogram_explorer(courses):
 def list_explorer(courses):
     """What a preset recommends to a user."""
     presets, first = _presets(courses)
-    users = [(f"user {user}", user) for user in users_of(courses)]
+    users = [(f"user {user}", user) for user in users_of(courses)] or [("none", "")]
     options = {"preset": presets, "user": users}
     return linked_pictures(options, lambda *values: list_picture(courses, *values), [first, users[0][1]])
 
@@ -197,8 +198,7 @@ class Explorer:
 
     def tell(self, text, wrong=False):
         """Show a line about what goes on; a screen reader says it."""
-        mark = "&#9888; " if wrong else ""
-        self.outputs["message"].value = f'<p role="{"alert" if wrong else "status"}">{mark}{escape(text)}</p>'
+        self.outputs["message"].value = _alert(text) if wrong else f'<p role="status">{escape(text)}</p>'
 
     def config(self):
         """The `FlexConfig` that the controls say. Raises `FlexError` in words for one that cannot be."""
@@ -249,6 +249,8 @@ class Explorer:
         """Train under three protocols, in a thread; a run that goes on gives way. Bad settings are refused in words."""
         try:
             config = self.config()
+            if self.ratings is None:
+                raise FlexError("there are no ratings yet: load a data set first")
             seconds = len(PROTOCOLS) * estimate_cost(config, self.ratings).seconds
             if seconds > LONGEST:
                 words = f"this would take about {seconds / 60:,.0f} minutes, and more than {LONGEST // 60} are refused"
@@ -290,25 +292,26 @@ class Explorer:
             for protocol in PROTOCOLS:
                 curves[protocol] = []
                 self.models[protocol] = fit(self.ratings, config, protocol, seed, device=self.device, on_epoch=watch)
-                self._show(curves)
+                self._show(curves, seed)
             self.tell(f"Trained in {time.monotonic() - begun:.1f} s.")
         except _StoppedError:
-            self._show(curves)
+            self._show(curves, seed)
             self.tell(f"Stopped after {done} of {total} epochs.")
         except (FlexError, RuntimeError, MemoryError) as error:
             self.tell(first_line(error) or type(error).__name__, wrong=True)
         self.buttons["Stop"].disabled, self.progress.value = True, total
 
-    def _show(self, curves):
+    def _show(self, curves, seed):
         scores = {protocol: evaluate(model) for protocol, model in self.models.items()}
         rows, places = [], []
         for protocol, found in scores.items():
-            number = f"{found.rmse:.3f}" if np.isfinite(found.rmse) else f"none: {self.models[protocol].status}"
-            mae = f"{found.mae:.3f}" if np.isfinite(found.mae) else ""
-            rows.append((words_of(protocol), number, mae, f"{found.n_scored:,}"))
-            places.append(self._place(protocol, found.rmse))
+            # A diverged run may still have an RMSE, where rounding makes stars of its outputs.
+            ended = self.models[protocol].status == "ok" and np.isfinite(found.rmse)
+            rmse, mae = (f"{found.rmse:.3f}", f"{found.mae:.3f}") if ended else ("none: diverged", "")
+            rows.append((words_of(protocol), rmse, mae, f"{found.n_scored:,}"))
+            places.append(self._place(protocol, found.rmse) if ended else "")
         heads = ["protocol", "RMSE (stars)", "MAE (stars)", "test ratings scored"]
-        self.outputs["scores"].value = pictures.table(heads, rows, f"{self.ratings.name}, seed {self.seed.value}")
+        self.outputs["scores"].value = pictures.table(heads, rows, f"{self.ratings.name}, seed {seed}")
         series = [{"colour": COLOURS[protocol], "dashed": not part, "values": [point[part] for point in points]}
                   for protocol, points in curves.items() for part in (1, 0)]  # fmt: skip
         entries = [(COLOURS[protocol], words_of(protocol)) for protocol in curves]
@@ -321,7 +324,7 @@ class Explorer:
 
     def _place(self, protocol, rmse):
         """Where an RMSE falls among the sweep's, as HTML; "" where the sweep has nothing to compare with."""
-        if self.sweep is None or not np.isfinite(rmse):
+        if self.sweep is None:
             return ""
         own = self.sweep[(self.sweep["protocol"] == protocol) & (self.sweep["status"] == "ok")]
         own = own.loc[own["dataset"] == self.ratings.name, "rmse"]
@@ -343,10 +346,14 @@ class Explorer:
                     titles = table.get("title", [""] * len(table))
                     lists[protocol] = list(zip(table["item"], titles, table["predicted"], strict=True))
         except FlexError as error:
-            self.outputs["list"].value = pictures.say(str(error))
+            self.outputs["list"].value = _alert(error)
             return
         caption = f"Recommended to user {self.user.value.strip()}"
         self.outputs["list"].value = recommended_table(lists, caption) if lists else ""
+
+
+def _alert(text):
+    return f'<p role="alert">&#9888; {escape(str(text))}</p>'
 
 
 def _row(*parts):
@@ -395,6 +402,7 @@ def remarks(config, ratings):
 def _command(model):
     """The shell's command for the same run, and where it was made, as HTML."""
     changed = {name: value for name, value in model.config.to_dict().items() if value != FlexConfig().to_dict()[name]}
-    settings = " ".join(f"{name}={value}" for name, value in changed.items()).replace(", ", ",")
-    text = f"flexlib train --dataset {model.ratings.name} --seed {model.seed} --protocol holdout --set {settings}"
+    settings = [f"{name}={value}".replace(" ", "") for name, value in changed.items()]
+    words = ["flexlib", "train", "--dataset", model.ratings.name, "--seed", str(model.seed), "--protocol", "holdout"]
+    text = shlex.join([*words, *(["--set", *settings] if settings else [])])
     return f"<p>The same from a shell:</p><pre style='white-space:pre-wrap'>{escape(text)}</pre>"

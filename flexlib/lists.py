@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from flexlib.config import FlexError
 from flexlib.evaluate import errors, evaluate, recommend
 from flexlib.predict import network_outputs, round_predictions
 
@@ -53,7 +54,8 @@ def measure_course(model, test):
     training, test: RMSE after each epoch. rmse: of the test ratings, "unrounded", "clipped" and "rounded". edges: of
     the bins, a quarter star wide, that histogram counts scored test ratings in: "actual", and predicted "unrounded" and
     "rounded"; what lies outside the scale counts in its first or last bin. lists: the top list of each of
-    `shown_users`, by original id: an item's original id, its title ("" where unknown) and predicted stars, unrounded.
+    `shown_users`, by original id: an item's original id, its title ("" where unknown) and predicted stars, unrounded;
+    for a user without such a list why, in place of an item, and None for the stars.
     """
     low, high, _ = model.ratings.scale
     edges = np.arange(low - 0.125, high + 0.25, 0.25)
@@ -61,14 +63,20 @@ def measure_course(model, test):
     values = {"actual": tables[False]["actual"]}
     values |= {name: tables[on]["predicted"] for name, on in (("unrounded", False), ("rounded", True))}
     plain = replace(model, config=model.config.replace(prediction_rounding=False))
-    lists = {str(user): recommend(plain, user, LIST_LENGTH) for user in shown_users(model.ratings)}
-    lists = {user: table.assign(title=table.get("title", ""), stars=table["predicted"].astype(float).round(3))
-             for user, table in lists.items()}  # fmt: skip
     return {
         "training": model.history, "test": test, "rmse": _rounding_errors(model, (low, high)), "edges": edges.tolist(),
         "histogram": {name: np.histogram(np.clip(v, *edges[[0, -1]]), edges)[0].tolist() for name, v in values.items()},
-        "lists": {user: table[["item", "title", "stars"]].to_numpy().tolist() for user, table in lists.items()},
+        "lists": {str(user): _told_list(plain, user) for user in shown_users(model.ratings)},
     }  # fmt: skip
+
+
+def _told_list(model, user):
+    try:
+        table = recommend(model, user, LIST_LENGTH)
+    except FlexError as error:  # such as one who has rated everything
+        return [[str(error), "", None]]
+    table = table.assign(title=table.get("title", ""), stars=table["predicted"].astype(float).round(3))
+    return table[["item", "title", "stars"]].to_numpy().tolist()
 
 
 def shown_users(ratings, n=6):

@@ -29,13 +29,12 @@ def _along(span, first, last):
     return lambda value: round(float(np.interp(value, [low, high], [first, last])), 1)
 
 
-def _ticks(span, n=5):
-    return [tick for tick in MaxNLocator(n).tick_values(*span) if span[0] <= tick <= span[1]]
+def _ticks(span, whole=False):
+    return [tick for tick in MaxNLocator(5, integer=whole).tick_values(*span) if span[0] <= tick <= span[1]]
 
 
 def _x_axis(x, span, y, label, whole=False):
-    ticks = [tick for tick in _ticks(span) if not whole or tick == round(tick)]
-    texts = [_text(x(tick), y + 14, f"{tick:g}", "middle") for tick in ticks]
+    texts = [_text(x(tick), y + 14, f"{tick:g}", "middle") for tick in _ticks(span, whole)]
     return [_path(f"M{LEFT} {y}H{RIGHT}"), *texts, _text(LEFT, y + 30, label)]
 
 
@@ -43,7 +42,7 @@ def strips(rows, span, title):
     """A line of text over a strip of values for each row, on one axis of RMSE.
 
     rows: mappings with text (str), colour, values (of the runs, as dots), mean (a diamond, or None) and others (faint
-    marks to compare with). span: (low, high) in stars; what is above is drawn as an arrow at the edge.
+    marks to compare with). span: (low, high) in stars; what is outside is drawn as an arrow at the edge.
     """
     x, parts = _along(span, LEFT, RIGHT), []
     for place, row in enumerate(rows):
@@ -55,11 +54,15 @@ def strips(rows, span, title):
         for value in row["values"]:
             at, how = x(value), f"fill='{row['colour']}' fill-opacity='.6'"
             dot = f"<circle cx='{at:g}' cy='{y + 15}' r='4' {how}/>"
-            parts.append(_path(f"M{at - 7:g} {y + 9}l8 6l-8 6z", how) if value > span[1] else dot)
+            above = _path(f"M{at - 7:g} {y + 9}l8 6l-8 6z", how)
+            below = _path(f"M{at + 7:g} {y + 9}l-8 6l8 6z", how)
+            parts.append(above if value > span[1] else below if value < span[0] else dot)
         if row.get("mean") is not None and row["mean"] <= span[1]:
             parts.append(_path(f"M{x(row['mean']):g} {y + 7}l6 8l-6 8l-6 -8z", "class='line'"))
     bottom = 16 + 44 * len(rows) - 14
-    return _svg(bottom + 36, title, parts + _x_axis(x, span, bottom, f"RMSE (stars); an arrow: above {span[1]:g}"))
+    below = f" or below {span[0]:g}" if any(value < span[0] for row in rows for value in row["values"]) else ""
+    label = f"RMSE (stars); an arrow: above {span[1]:g}{below}"
+    return _svg(bottom + 36, title, parts + _x_axis(x, span, bottom, label))
 
 
 def curves(series, title, height=210):

@@ -9,7 +9,7 @@
   }
 
   function nameAll() {
-    document.querySelectorAll(".jupyter-widgets").forEach(function (widget) {
+    document.querySelectorAll(".jupyter-widgets, .widget-inline-hbox").forEach(function (widget) {
       var label = widget.querySelector(":scope > .widget-label");
       var name = label && label.textContent.trim();
       if (!name) return;

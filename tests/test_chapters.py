@@ -1,11 +1,25 @@
-"""The wrapper around papermill: what it refuses, and that a result is replaced by a whole one only."""
+"""The wrapper around papermill: what it refuses, that a result is replaced by a whole one only, and that the same run
+again gives the same bytes, pictures and widgets included."""
 
+import base64
+import io
+import json
+import random
+import re
+import uuid
+
+import ipywidgets
 import nbformat
+import numpy as np
 import pytest
 import run_study as runner
 import yaml
 from nbformat import v4
+from PIL import Image
 from run_study import main, run_chapter, run_study
+
+from flexlib.explore import linked_pictures
+from flexlib.pictures import say
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -104,3 +118,160 @@ def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
     made_study(tmp_path, monkeypatch, {"b": {"executed": "elsewhere"}}, b="executed = 'results/executed'")
     (path,) = run_study("quick", "out")
     assert printed(path) == "elsewhere"
+
+
+OPTIONS = {"rate": [("0.1", 0.1), ("0.5", 0.5)], "name": [("one", "a"), ("other", "b"), ("third", "c")]}
+WIDGETS = f"""from flexlib.explore import linked_pictures
+linked_pictures({OPTIONS}, lambda *values: f"<p>{{values}}</p>", [0.5, "a"])"""
+VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+
+
+def models_of(notebook):
+    return notebook.metadata["widgets"][STATE]["state"]
+
+
+def views(notebook):
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output["data"][VIEW]["model_id"] for output in outputs if VIEW in output.get("data", {})]
+
+
+def is_consistent(notebook):
+    """Whether every model that a view or another model refers to is there, under an id like any other."""
+    models = models_of(notebook)
+    used = set(re.findall(r"IPY_MODEL_(\w*)", json.dumps(models))) | set(views(notebook))
+    return bool(used) and used <= set(models) and all(re.fullmatch("[0-9a-f]{32}", model) for model in models)
+
+
+def tree(notebook, model):
+    """What a model is made of, without any ids: its fields, and those of the models they refer to."""
+    text = json.dumps(models_of(notebook)[model], sort_keys=True)
+    return re.sub(r'"IPY_MODEL_(\w+)"', lambda at: tree(notebook, at[1]), text)
+
+
+def test_a_chapter_with_widgets_is_the_same_bytes_again(tmp_path):
+    source = notebook(tmp_path / "a.ipynb", WIDGETS)
+    first, second = (run_chapter(source, tmp_path / f"{place}.ipynb", {}) for place in ("one", "other"))
+    assert first.read_bytes() == second.read_bytes()
+    executed = nbformat.read(first, as_version=4)
+    nbformat.validate(executed)
+    assert is_consistent(executed)
+    kinds = [model["model_name"] for model in models_of(executed).values()]
+    assert kinds.count("SelectionSliderModel") == kinds.count("DropdownModel") == 1
+    assert kinds.count("StackModel") == kinds.count("LinkModel") == 1 + 2
+    assert kinds.count("HTMLModel") >= 6
+    (view,) = views(executed)
+    shown = tree(executed, view)
+    assert "<p>(0.1, 'c')</p>" in shown
+    # Links hold a control's place and a stack's, by reference.
+    for model in models_of(executed).values():
+        if model["model_name"] == "LinkModel":
+            ends = [model["state"][end] for end in ("source", "target")]
+            named = [(models_of(executed)[end[0].removeprefix("IPY_MODEL_")]["model_name"], end[1]) for end in ends]
+            assert named[0][0] in ("SelectionSliderModel", "DropdownModel")
+            assert (named[0][1], named[1]) == ("index", ("StackModel", "selected_index"))
+
+
+@pytest.fixture
+def drawn():
+    """A notebook as papermill leaves it: widgets with random ids, in the order of their making, one tree shown."""
+    ipywidgets.HTML("not shown")
+    shown = linked_pictures(OPTIONS, lambda *values: say(str(values)), [0.5, "a"])
+    state = ipywidgets.Widget.get_manager_state()
+    cell = v4.new_code_cell("shown", outputs=[v4.new_output("display_data", {VIEW: {"model_id": shown.model_id}})])
+    cell["id"] = "cell-0"
+    made = v4.new_notebook(cells=[cell], metadata={"widgets": {STATE: json.loads(json.dumps(state))}})
+    ipywidgets.Widget.close_all()
+    return made
+
+
+def test_renaming_depends_on_no_id_and_no_order(drawn):
+    expected = runner._renamed_widgets(nbformat.from_dict(json.loads(json.dumps(drawn))))
+    assert is_consistent(drawn)
+    assert is_consistent(expected)
+    assert len(models_of(expected)) == len(models_of(drawn))
+    rng = random.Random(0)
+    for _ in range(3):
+        other = {model: uuid.UUID(int=rng.getrandbits(128)).hex for model in models_of(drawn)}
+        text = re.sub("[0-9a-f]{32}", lambda at, other=other: other.get(at[0], at[0]), json.dumps(drawn))
+        again = nbformat.from_dict(json.loads(text))
+        models = models_of(again)
+        places = rng.sample(list(models), len(models))
+        again.metadata["widgets"][STATE]["state"] = nbformat.from_dict({place: models[place] for place in places})
+        assert nbformat.writes(runner._renamed_widgets(again)) == nbformat.writes(expected)
+
+
+def test_renaming_changes_nothing_but_ids_and_what_is_none(drawn):
+    (view,) = views(drawn)
+    for model in models_of(drawn).values():
+        model["state"] = {name: value for name, value in model["state"].items() if value is not None}
+    before = tree(drawn, view)
+    digest = "a" * 64  # a checksum, which is longer than an id but holds what looks like one
+    drawn.cells[0].outputs.append(v4.new_output("stream", text=f"{digest} {uuid.UUID(int=7).hex}"))
+    renamed = runner._renamed_widgets(drawn)
+    (place,) = views(renamed)
+    assert tree(renamed, place) == before
+    assert renamed.cells[0].outputs[1].text == f"{digest} {uuid.UUID(int=7).hex}"
+
+
+def test_a_notebook_without_widgets_is_not_renamed():
+    made = v4.new_notebook(cells=[v4.new_code_cell("x")])
+    text = nbformat.writes(made)
+    assert nbformat.writes(runner._renamed_widgets(made)) == text
+
+
+def png(pixels, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", **options)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def pixels_of(text):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")).astype(int)
+
+
+def a_plot():
+    """Smooth lines and areas of a few colours on white, opaque, as the chapters' figures are."""
+    y, x = np.mgrid[0:300, 0:400]
+    wave = np.clip(3 - np.abs(y - 150 - 90 * np.sin(x / 40)), 0, 1)[..., None]
+    plot = 255 - wave * (255 - np.array([0, 114, 178]))
+    plot[220:, 300:] = [213, 94, 0]
+    return np.dstack([plot, np.full((300, 400), 255)]).astype(np.uint8)
+
+
+def test_a_compressed_picture_looks_the_same_and_is_smaller():
+    plot = a_plot()
+    before = png(plot)
+    after = runner._compressed(before)
+    assert len(after) < len(before)
+    assert pixels_of(after).shape == plot[..., :3].shape
+    gap = np.abs(pixels_of(after) - plot[..., :3].astype(int))
+    assert gap.max() <= 16
+    assert gap.mean() < 0.5
+    assert (pixels_of(after)[0, 0] == 255).all()
+    assert runner._compressed(after) == after  # so that the same again is the same bytes
+
+
+def test_a_picture_that_would_only_grow_stays_as_it_is():
+    few = np.zeros((40, 40), np.uint8)
+    before = png(few, optimize=True)
+    assert runner._compressed(before) == before
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    for pixels in (few, noise):
+        before = png(pixels)
+        after = runner._compressed(before)
+        assert len(after) <= len(before)
+        assert pixels_of(after).shape[:2] == pixels.shape[:2]
+
+
+def test_pictures_of_a_chapter_are_compressed_and_progress_bars_left_out(monkeypatch):
+    plot = png(a_plot())
+    outputs = [v4.new_output("display_data", {"image/png": plot, "text/plain": "a figure"}),
+               v4.new_output("stream", text="runs:  50%|#####     | 1/2", name="stderr"),
+               v4.new_output("stream", text="a result\n")]  # fmt: skip
+    cell = v4.new_code_cell("x", outputs=outputs, metadata={"papermill": {"duration": 1}, "execution": {"a": "b"}})
+    made = runner._normalise(v4.new_notebook(cells=[cell], metadata={"papermill": {"start": 0}}), {"x": 1})
+    (figure, text) = made.cells[0].outputs
+    assert figure.data["image/png"] == runner._compressed(plot)
+    assert text.text == "a result\n"
+    assert (made.cells[0].metadata, made.cells[0]["id"]) == ({}, "cell-0")
+    assert set(made.metadata) == {"flexlib"}

@@ -15,8 +15,8 @@ from scipy import stats
 
 from flexlib.config import FlexConfig, FlexError
 from flexlib.data import load_ratings
-from flexlib.evaluate import evaluate, recommend
-from flexlib.lists import list_measures, measure_lists, predict_all, top_lists
+from flexlib.evaluate import evaluate, learning_curve, recommend
+from flexlib.lists import list_measures, measure_course, measure_lists, predict_all, shown_users, top_lists
 from flexlib.train import fit
 
 SMALL = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")
@@ -337,3 +337,98 @@ def test_where_there_is_nothing_to_recommend_there_is_nothing_to_measure():
     assert measures["five_stars"] == {"unrounded": None, "rounded": None}
     assert measures["lists"]["unrounded"]["novelty"] is None
     assert json.loads(json.dumps(measures, allow_nan=False)) == measures
+
+
+def course_of(rows="user-based", protocol="holdout", ratings=SMALL, **changes):
+    """A run and what is measured of it, with the test RMSE watched as a plan does."""
+    test, config = [], FlexConfig.from_dict(CONFIG | ROWS[rows] | changes)
+    model = fit(ratings, config, protocol, 0, device="cpu", on_epoch=lambda m: test.append(evaluate(m).rmse))
+    return model, measure_course(model, test)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("protocol", ["released", "described", "holdout"])
+def test_a_course_has_the_curves_of_the_run(rows, protocol):
+    model, course = course_of(rows, protocol)
+    curve = learning_curve(SMALL, model.config, protocol, 0, device="cpu")
+    assert course["training"] == curve["training"].tolist()
+    assert course["test"] == curve["test"].tolist()
+    assert course["rmse"] == measure_lists(model)["rmse"]
+    assert course["rmse"]["unrounded"] == course["test"][-1]
+    assert json.loads(json.dumps(course, allow_nan=False)) == course
+
+
+def counted(values, low, high):
+    """How many values are nearest to each quarter star of a scale, half-way goes up; what is outside counts at its
+    ends."""
+    counts = [0] * round((high - low) / 0.25 + 1)
+    for value in values:
+        place = math.floor((value - low) / 0.25 + 0.5)
+        counts[min(max(place, 0), len(counts) - 1)] += 1
+    return counts
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("protocol", ["released", "described", "holdout"])
+@pytest.mark.parametrize("stretch", [1, 5], ids=["trained", "stretched over both of the scale's ends"])
+def test_a_courses_histogram_counts_the_scored_test_ratings(rows, protocol, stretch):
+    model = fitted(rows, protocol, output_activation=False)
+    with torch.no_grad():
+        for weights in model.network.parameters():
+            weights.mul_(stretch)
+    course = measure_course(model, [])
+    assert course["edges"] == pytest.approx([0.375 + 0.25 * k for k in range(20)])
+    tables = {"unrounded": evaluate(model).predictions}
+    rounded = dataclasses.replace(model, config=model.config.replace(prediction_rounding=True))
+    tables["rounded"] = evaluate(rounded).predictions
+    for kind, table in tables.items():
+        scored = [row for row in table.to_dict("records") if row["scored"]]
+        values = [float(row["predicted"]) for row in scored]
+        assert course["histogram"][kind] == counted(values, 0.5, 5.0)
+        assert course["histogram"]["actual"] == counted([row["actual"] for row in scored], 0.5, 5.0)
+        if kind == "unrounded" and stretch > 1:  # else it could not show that what is outside counts
+            assert min(values) < 0.375
+            assert max(values) > 5.125
+        assert sum(course["histogram"][kind]) == len(scored) == evaluate(model).n_scored
+
+
+def test_a_histogram_covers_the_datas_own_scale():
+    course = measure_course(fitted(ratings=dataclasses.replace(SMALL, scale=(1.0, 4.0, 1.0))), [])
+    assert (course["edges"][0], course["edges"][-1], len(course["edges"])) == (0.875, 4.125, 14)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("rounding", [False, True])
+def test_a_courses_lists_are_those_that_recommend_gives_without_rounding(rows, rounding):
+    model, course = course_of(rows, prediction_rounding=rounding)
+    plain = fitted(rows)
+    assert list(course["lists"]) == [str(user) for user in shown_users(SMALL)]
+    for user, own in course["lists"].items():
+        table = recommend(plain, user, 10)
+        expected = [[row.item, row.title, pytest.approx(row.predicted, abs=5.1e-4)] for row in table.itertuples()]
+        assert own == expected
+    assert measure_course(dataclasses.replace(model, ratings=dataclasses.replace(SMALL, titles=None)), [])["lists"] == {
+        user: [[item, "", stars] for item, _, stars in own] for user, own in course["lists"].items()
+    }
+
+
+def test_a_user_without_a_list_is_told_why():
+    rng = np.random.default_rng(5)
+    triples = [(user, item, rng.integers(6, 11) / 2) for user in range(8) for item in range(9)
+               if user == 3 or rng.random() < 0.5]  # fmt: skip
+    _, course = course_of(ratings=make_ratings(triples))
+    assert course["lists"]["103"] == [["user '103' has rated every item that the model knows", "", None]]
+    others = [own for user, own in course["lists"].items() if user != "103"]
+    assert len(others) == 5
+    assert all(stars > 0 for own in others for _, _, stars in own)
+
+
+def test_shown_users_go_from_the_fewest_ratings_to_the_most():
+    counts = {0: 5, 1: 1, 2: 9, 3: 1, 4: 7, 5: 2, 6: 3, 7: 8, 8: 4, 9: 6, 10: 10}
+    triples = [(user, item, 3.0) for user, count in counts.items() for item in range(count)]
+    ratings = make_ratings(triples)
+    # Ranks 0, 2, 4, 6, 8 and 10 of 11 users; of the two with one rating, the lower id comes first.
+    assert shown_users(ratings).tolist() == [101, 105, 108, 109, 107, 110]
+    assert shown_users(ratings, 2).tolist() == [101, 110]
+    few = make_ratings([(0, 0, 3.0), (0, 1, 2.0), (1, 0, 4.0)])
+    assert set(shown_users(few).tolist()) == {100, 101}

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flexlib.config import PROTOCOLS, FlexConfig, Protocol
+from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings, split_ratings
 from flexlib.evaluate import evaluate
 from flexlib.ledger import run_plan
-from flexlib.lists import measure_lists
+from flexlib.lists import measure_course, measure_lists
 from flexlib.plans import ALONE, STEPS, accuracy, choose_best, choose_usable, experiment, ladder
 from flexlib.sampling import run_seed
 from flexlib.sweep import Plan, blank_record, config_of, load_records, run_one, save_records, sweep_name, to_table
@@ -301,3 +301,35 @@ def test_an_experiment_that_chooses_from_a_sweep_wants_its_folder_and_settings_t
     none = to_table([], "run")
     refused(lambda: experiment("best", SMALL, records=none), "best", "no setting")
     refused(lambda: experiment("rounding", SMALL, records=none), "rounding", "no setting")
+
+
+def test_courses_are_one_run_of_each_preset_under_three_protocols():
+    plan = experiment("courses", SMALL)
+    assert list(plan.configs) == [FlexConfig.preset(name).to_dict() for name in PRESETS]
+    assert (plan.protocols, plan.detail, set(plan.seeds)) == (("released", "described", "holdout"), "course", {0})
+    names = {experiment(name, SMALL).name for name in ("courses", "explore", "table2")}
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("protocol", ["released", "holdout"])
+def test_a_run_of_a_course_records_what_is_measured_of_it_and_is_no_other_run(protocol):
+    test = []
+    plan = repeated(2, [CONFIG], detail="course")
+    record = run_one(plan, RATINGS, 1, protocol, 0.0, "cpu")
+    model = fit(RATINGS, CONFIG, protocol, 1, device="cpu", on_epoch=lambda m: test.append(evaluate(m).rmse))
+    details = json.loads(record["details"])
+    assert details == measure_course(model, test)
+    assert details["test"] == test
+    assert details["test"][-1] == record["rmse"]
+    bare = run_one(repeated(2, [CONFIG]), RATINGS, 1, protocol, 0.0, "cpu")
+    timed = {"details": "", "seconds": 0}
+    assert record | timed == bare | timed
+
+
+def test_a_diverged_run_has_no_course_and_one_without_epochs_has_an_empty_one():
+    wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
+    plan = repeated(1, [wild, FlexConfig(epochs=0, hidden_layers=[4])], detail="course")
+    record = run_one(plan, RATINGS, 0, "holdout", 0.0, "cpu")
+    assert (record["status"], record["details"]) == ("diverged", "")
+    still = json.loads(run_one(plan, RATINGS, 1, "holdout", 0.0, "cpu")["details"])
+    assert (still["training"], still["test"]) == ([], [])

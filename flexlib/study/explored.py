@@ -14,7 +14,7 @@ from flexlib.statistics import labelled, mean_interval
 from flexlib.sweep import config_of
 
 COMPARED = ("released", "holdout")
-SPAN = 0.5  # stars that the axis of a grid's pictures covers, from the lowest mean
+SPAN = 0.5  # stars that the axis of a grid's pictures covers, from the lowest run
 NO_RUN = "no run was made"
 _STATUS = {"skipped": "left out for the cost", "diverged": "diverged", "failed": "failed"}
 
@@ -52,8 +52,7 @@ def grid_table(records, grid):
 
 def grid_span(table):
     """(low, high) of the axis, in stars, that all pictures of a grid share."""
-    low = table["mean"].min()
-    low = 0.0 if np.isnan(low) else np.floor(low * 20) / 20
+    low = np.floor(20 * min((min(values) for values in table["values"] if values), default=0)) / 20
     return float(low), float(low + SPAN)
 
 
@@ -96,7 +95,7 @@ def read_courses(records):
     names, found = {FlexConfig.preset(name): name for name in PRESETS}, {}
     for _, record in records[records["seed"] == records["seed"].min()].iterrows():
         ended = json.loads(record["details"]) if record["details"] else _STATUS[record["status"]]
-        found[names[config_of(record)], record["protocol"]] = ended
+        found[names.get(config_of(record)), record["protocol"]] = ended
     presets = [name for name in PRESETS if (name, "holdout") in found]
     return {(name, protocol): found.get((name, protocol), NO_RUN) for name in presets for protocol in PROTOCOLS}
 

@@ -1,0 +1,47 @@
+"""The explorer's HTML as a tree that may hold only what the explorer draws with, and what is drawn in it."""
+
+import re
+import xml.etree.ElementTree as ET
+
+TAGS = set("whole p b span svg text path circle polyline table caption thead tbody tr th td pre".split())
+ATTRIBUTES = set(
+    """class style role scope aria-hidden aria-label viewBox x y text-anchor d fill fill-opacity stroke
+stroke-width stroke-dasharray points cx cy r""".split()
+)
+
+
+def parsed(html):
+    """The tree; an element or an attribute that the explorer does not use got in by a text that was not escaped."""
+    tree = ET.fromstring(f"<whole>{html}</whole>")
+    for element in tree.iter():
+        assert element.tag in TAGS, html
+        assert set(element.attrib) <= ATTRIBUTES, html
+    return tree
+
+
+def words(tree):
+    return "".join(tree.itertext())
+
+
+def rows(tree):
+    """The texts of a table's cells, row by row, without its heads."""
+    return [[cell.text or "" for cell in row] for row in tree.findall(".//tbody/tr")]
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def steps(path):
+    """A path's letters with the numbers behind them."""
+    return [(letter, numbers(rest)) for letter, rest in re.findall(r"([A-Za-z])([^A-Za-z]*)", path.get("d"))]
+
+
+def scale(svg, anchor):
+    """(value at 0, value per pixel) of an axis, as its tick labels tell: "middle" along, "end" upwards."""
+    at, lower = {"middle": ("x", 0), "end": ("y", 4)}[anchor]  # a text's line is so much below what it labels
+    ticks = [text for text in svg.iter("text") if text.get("text-anchor") == anchor]
+    marks = sorted((float(tick.get(at)) - lower, float(tick.text.replace(",", ""))) for tick in ticks)
+    (first, low), (last, high) = marks[0], marks[-1]
+    slope = (high - low) / (last - first)
+    return low - slope * first, slope

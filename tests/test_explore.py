@@ -1,0 +1,637 @@
+"""The explorer's widgets: controls linked to pictures as a page without a kernel has them, and the live ones."""
+
+import csv
+import dataclasses
+import itertools
+import shlex
+from types import SimpleNamespace
+
+import ipywidgets
+import numpy as np
+import pytest
+import requests
+from conftest import SMALL, records_of
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from markup import parsed, rows, words
+from test_explored import HOSTILE, TEXTS, course_records, random_records
+
+from flexlib import explore, pictures, sources
+from flexlib.__main__ import _parser
+from flexlib.config import PRESETS, FlexConfig
+from flexlib.cost import estimate_cost
+from flexlib.data import load_ratings
+from flexlib.evaluate import evaluate, learning_curve, recommend
+from flexlib.explore import Explorer, linked_pictures
+from flexlib.plans import EXPLORED, GRIDS, PROTOCOLS, grid_cells
+from flexlib.plans import explore as explore_plan
+from flexlib.plots import COLOURS, words_of
+from flexlib.study import explored
+from flexlib.sweep import Plan
+from flexlib.train import fit
+
+RATINGS = load_ratings(SMALL)
+TINY = {"hidden_layers": "4", "epochs": 2}
+WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
+WORDS = [words_of(protocol) for protocol in PROTOCOLS]
+
+
+@pytest.fixture(autouse=True)
+def no_widgets_left():
+    yield
+    ipywidgets.Widget.close_all()
+
+
+# Without a kernel
+
+
+@pytest.fixture
+def links(monkeypatch):
+    """The links that are made, which a page's script follows: pairs of (widget, trait)."""
+    made, link = [], ipywidgets.jslink
+
+    def record(source, target):
+        made.append((source, target))
+        return link(source, target)
+
+    monkeypatch.setattr(explore.widgets, "jslink", record)
+    return made
+
+
+def set_to(whole, links, places):
+    """Set each control to the value at a place, and what is linked to it as a page's script would."""
+    *controls, shown = whole.children
+    for control, place in zip(controls, places, strict=True):
+        control.index = place
+    for (source, trait), (target, other) in links:
+        setattr(target, other, getattr(source, trait))
+    return visible(shown)
+
+
+def visible(shown):
+    while isinstance(shown, ipywidgets.Stack):
+        shown = shown.children[shown.selected_index]
+    return shown.value
+
+
+OPTIONS = {
+    "rate": [("0.1", 0.1), ("0.5", 0.5), ("1", 1)], "name": [("one", "a"), ("other", "b")],
+    "switch": [("off", False), ("on", True)], "sizes": [("8", (8,)), ("8 4", (8, 4))],
+}  # fmt: skip
+
+
+def test_what_is_seen_is_the_picture_of_what_the_controls_are_set_to(links):
+    whole = linked_pictures(OPTIONS, lambda *values: pictures.say(repr(values)), [0.5, "b", False, (8, 4)])
+    *controls, shown = whole.children
+    assert [type(control) for control in controls] == [ipywidgets.SelectionSlider, *[ipywidgets.Dropdown] * 3]
+    assert [control.description for control in controls] == list(OPTIONS)
+    # At first, before any link has acted
+    assert tuple(control.value for control in controls) == (0.5, "b", False, (8, 4))
+    assert visible(shown) == pictures.say(repr((0.5, "b", False, (8, 4))))
+    assert len(links) == 1 + 3 + 3 * 2 + 3 * 2 * 2
+    seen = set()
+    for places in itertools.product(*(range(len(values)) for values in OPTIONS.values())):
+        expected = tuple(values[place][1] for values, place in zip(OPTIONS.values(), places, strict=True))
+        seen.add(set_to(whole, links, places))
+        assert visible(shown) == pictures.say(repr(expected))
+        assert tuple(control.value for control in controls) == expected
+    assert len(seen) == 3 * 2 * 2 * 2
+
+
+@pytest.mark.parametrize(("grid", "sliders"), [
+    ("settings", 0), ("learning_rate", 1), ("hidden_layers", 0), ("dropout", 2), ("refeeding", 1),
+])  # fmt: skip
+def test_a_grids_controls_show_the_picture_of_every_cell(grid, sliders, links):
+    cells = list(grid_cells(grid).values())
+    records = records_of(explore_plan(SMALL, 1, grids=[grid]), lambda k, protocol: 0.8 + k / 500)
+    table, random = explored.grid_table(records, grid), random_records() if grid == "settings" else None
+    whole = explore.grid_explorer(table, grid, random)
+    *controls, shown = whole.children
+    assert sum(isinstance(control, ipywidgets.SelectionSlider) for control in controls) == sliders
+    assert sum(isinstance(control, ipywidgets.Dropdown) for control in controls) == len(GRIDS[grid]) - sliders
+    base = FlexConfig.preset(EXPLORED)
+    first = tuple(getattr(base, name) for name in GRIDS[grid])
+    assert visible(shown) == explored.cell_picture(table, first, random)
+    places = list(itertools.product(*(range(len(values)) for values in GRIDS[grid].values())))
+    for place in places[:: 1 + len(places) // 20]:
+        cell = tuple(values[k] for values, k in zip(GRIDS[grid].values(), place, strict=True))
+        assert set_to(whole, links, place) == explored.cell_picture(table, cell, random)
+        text = f"{0.8 + cells.index(base.replace(**dict(zip(GRIDS[grid], cell, strict=True)))) / 500:.3f}, n = 1"
+        assert visible(shown).count(f": {text}<") == 2
+    for name, control in zip(GRIDS[grid], controls, strict=True):
+        short = next(row["abbreviation"] for row in base.describe() if row["parameter"] == name)
+        assert control.description == f"{name.replace('_', ' ')} ({short})"
+
+
+def test_the_presets_curves_histograms_and_lists(links):
+    courses = explored.read_courses(course_records())
+    presets = ["table2:1", "table2:7", "deeprec", "cfn"]
+    made = {
+        explore.curve_explorer: lambda preset: explored.curve_picture(courses, preset),
+        explore.histogram_explorer: lambda preset, on: explored.histogram_picture(courses, preset, on),
+        explore.list_explorer: lambda preset, user: explored.list_picture(courses, preset, user),
+    }
+    others = {explore.curve_explorer: [], explore.histogram_explorer: [[False, True]],
+              explore.list_explorer: [["5", "9"]]}  # fmt: skip
+    for make, picture in made.items():
+        links.clear()
+        whole = make(courses)
+        values = [presets, *others[make]]
+        assert visible(whole.children[-1]) == picture("table2:1", *(other[0] for other in others[make]))
+        for places in itertools.product(*(range(len(options)) for options in values)):
+            chosen = [options[place] for options, place in zip(values, places, strict=True)]
+            assert set_to(whole, links, places) == picture(*chosen)
+
+
+def test_courses_of_which_none_ended_well_are_told_so():
+    records = course_records().assign(status="skipped", details="", rmse=np.nan)
+    courses = explored.read_courses(records)
+    for make in (explore.curve_explorer, explore.histogram_explorer, explore.list_explorer):
+        assert "left out for the cost" in visible(make(courses).children[-1])
+
+
+# Live
+
+
+@pytest.fixture
+def make():
+    """A maker of live explorers with a small network, whose training is waited for at the end."""
+    made = []
+
+    def make_one(dataset=SMALL, **options):
+        explorer = Explorer(dataset, **{"device": "cpu", "preset": "default"} | options)
+        made.append(explorer)
+        change(explorer, TINY)
+        return explorer
+
+    yield make_one
+    for explorer in made:
+        explorer.on_change.value = False
+        explorer.stop()
+        explorer.wait()
+        assert not explorer._thread or not explorer._thread.is_alive()
+
+
+def change(explorer, values):
+    for name, value in values.items():
+        explorer.controls[name].value = value
+
+
+def train(explorer):
+    explorer.train()
+    explorer.wait()
+
+
+def told(explorer, output="message"):
+    """What is said, and how a screen reader is to take it."""
+    tree = parsed(explorer.outputs[output].value)
+    (role,) = {part.get("role") for part in tree.iter("p")}
+    return words(tree).removeprefix("\N{WARNING SIGN} "), role
+
+
+def all_parsed(explorer):
+    return {name: parsed(output.value) for name, output in explorer.outputs.items()}
+
+
+def test_training_gives_what_fit_and_evaluate_give(make):
+    explorer = make()
+    explorer.seed.value = 3
+    explorer.user.value = str(RATINGS.user_ids[7])
+    train(explorer)
+    text, role = told(explorer)
+    assert (text.split()[0], role) == ("Trained", "status")
+    config = FlexConfig(hidden_layers=(4,), epochs=2)
+    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in PROTOCOLS}
+    scores = {name: evaluate(model) for name, model in models.items()}
+    found = all_parsed(explorer)
+    assert found["scores"].find(".//caption").text == f"{SMALL}, seed 3"
+    assert rows(found["scores"]) == [
+        [words_of(name), f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
+    ]
+    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(PROTOCOLS, config)
+    lists = [recommend(models[name], RATINGS.user_ids[7], 10) for name in ("released", "holdout")]
+    texts = [[f"{row.title} ({row.predicted:.2f})" for row in own.itertuples()] for own in lists]
+    assert rows(found["list"]) == [[str(k), *pair] for k, pair in enumerate(zip(*texts, strict=True), 1)]
+    assert explorer.progress.value == explorer.progress.max == 6
+    assert explorer.buttons["Stop"].disabled
+
+
+def test_the_curves_are_those_of_the_runs(make, monkeypatch):
+    drawn, picture = [], pictures.curves
+
+    def record(series, *rest):
+        drawn.append([dict(one) for one in series])
+        return picture(series, *rest)
+
+    monkeypatch.setattr(explore.pictures, "curves", record)
+    explorer = make()
+    train(explorer)
+    assert len(drawn) == 3  # again when a protocol is done
+    expected = []
+    for protocol in PROTOCOLS:
+        table = learning_curve(RATINGS, explorer.config(), protocol, 0, device="cpu")
+        for part, dashed in (("test", False), ("training", True)):
+            expected.append({"colour": COLOURS[protocol], "dashed": dashed, "values": table[part].tolist()})
+    assert drawn[-1] == expected
+
+
+def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
+    explorer = make()
+    change(explorer, {"epochs": 50})
+
+    def stop(event):
+        if event["new"] == 3:
+            explorer.buttons["Stop"].click()
+
+    explorer.progress.observe(stop, "value")
+    train(explorer)
+    assert told(explorer) == ("Stopped after 3 of 150 epochs.", "status")
+    assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, True)
+    all_parsed(explorer)
+    explorer.progress.unobserve(stop, "value")
+    change(explorer, {"epochs": 1})
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+    assert list(explorer.models) == list(PROTOCOLS)
+    before = explorer.outputs["scores"].value
+    train(explorer)
+    assert explorer.outputs["scores"].value == before
+    explorer.stop()  # where nothing goes on
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+
+
+def test_what_a_stop_leaves_is_shown(make):
+    explorer = make()
+    explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 3 else None, "value")
+    train(explorer)  # six epochs, of which the third is the first of the second protocol
+    assert told(explorer)[0] == "Stopped after 3 of 6 epochs."
+    rmse = evaluate(fit(RATINGS, explorer.config(), "released", 0, device="cpu")).rmse
+    assert [row[:2] for row in rows(parsed(explorer.outputs["scores"].value))] == [[WORDS[0], f"{rmse:.3f}"]]
+
+
+def test_a_new_run_takes_the_place_of_one_that_goes_on(make):
+    explorer = make()
+    change(explorer, {"epochs": 100})
+    explorer.train()
+    first = explorer._thread
+    change(explorer, {"epochs": 1})
+    train(explorer)
+    assert not first.is_alive()
+    assert {model.config.epochs for model in explorer.models.values()} == {1}
+    assert told(explorer)[0].startswith("Trained in ")
+
+
+def test_the_seed_that_is_told_is_the_one_that_was_trained_with(make):
+    explorer = make()
+    explorer.progress.observe(lambda event: setattr(explorer.seed, "value", 99), "value")
+    train(explorer)
+    assert parsed(explorer.outputs["scores"].value).find(".//caption").text.endswith(", seed 0")
+    assert "--seed 0 " in explorer.outputs["origin"].value
+
+
+def test_presets_set_all_controls(make):
+    explorer = make()
+    assert set(explorer.controls) == {field.name for field in dataclasses.fields(FlexConfig)}
+    for name in [*list(PRESETS)[::-1], "table1"]:
+        explorer.preset.value = name
+        assert explorer.config() == FlexConfig.preset(name), name
+    assert make(preset="cfn").preset.value == "cfn"
+
+
+def test_each_parameter_has_a_control_with_its_abbreviation_and_its_meaning(make):
+    explorer = make()
+    shown = explorer.view.children
+    pairs = [row.children for row in shown if isinstance(row, ipywidgets.HBox)]
+    helps = {id(row[0]): words(parsed(row[1].value)) for row in pairs if isinstance(row[-1], ipywidgets.HTML)}
+    table = {row["parameter"]: row for row in FlexConfig().describe()}
+    assert len(helps) == len(table) == 21
+    for name, row in table.items():
+        control = explorer.controls[name]
+        assert control.description == f"{name.replace('_', ' ')} ({row['abbreviation']})"
+        text = helps[id(control)]
+        assert row["meaning"][1:] in text
+        assert ("Table 1's example: " in text) == (name in PRESETS["table1"])
+    assert "Table 1's example: [512, 256]." in helps[id(explorer.controls["hidden_layers"])]
+    assert "Table 1's example: users as rows [0, 1]." in helps[id(explorer.controls["pivot_indexes"])]
+
+
+@pytest.mark.parametrize(("text", "sizes"), [
+    ("64 4", (64, 4)), ("64, 4", (64, 4)), ("[64, 4]", (64, 4)), (" 7 ", (7,)), ("512,256,8", (512, 256, 8)),
+])  # fmt: skip
+def test_layers_may_be_written_in_several_ways(make, text, sizes):
+    explorer = make()
+    change(explorer, {"hidden_layers": text})
+    assert explorer.config().hidden_layers == sizes
+
+
+@pytest.mark.parametrize(("values", "pieces"), [
+    ({"hidden_layers": "64 four"}, ["hidden_layers (HLs)", "whole numbers"]),
+    ({"hidden_layers": "<b>"}, ["hidden_layers (HLs)", "<b>"]),
+    ({"hidden_layers": ""}, ["hidden_layers (HLs)", "[64, 4]"]),
+    ({"hidden_layers": "64 0"}, ["hidden_layers (HLs)", "from 1"]),
+    ({"learning_rate": 0.0}, ["learning_rate (LR)", "at least"]),
+    ({"learning_rate": float("nan")}, ["learning_rate (LR)", "finite"]),
+    ({"test_split_rate": 0.0}, ["test_split_rate (TSR)", "at least"]),
+    ({"test_split_rate": 1.0}, ["test_split_rate (TSR)", "below 1"]),
+    ({"drop_probability": 1.0}, ["drop_probability (DrP)", "below 1"]),
+    ({"train_batch_size": 0}, ["train_batch_size (TBS)", "at least 1"]),
+    ({"patience": -1}, ["patience (Pat)", "at least 0"]),
+    ({"hidden_layers": "20000 20000", "epochs": 100, "train_batch_size": 1}, ["minutes", "more than 10 are refused"]),
+])  # fmt: skip
+def test_bad_settings_are_refused_in_words_and_nothing_is_lost(make, values, pieces):
+    explorer = make()
+    train(explorer)
+    models, scores = dict(explorer.models), explorer.outputs["scores"].value
+    thread = explorer._thread
+    change(explorer, values)
+    train(explorer)
+    text, role = told(explorer)
+    assert role == "alert"
+    for piece in pieces:
+        assert piece in text
+    assert explorer._thread is thread
+    assert (explorer.models, explorer.outputs["scores"].value) == (models, scores)
+    assert explorer.buttons["Stop"].disabled
+
+
+def test_what_training_itself_refuses_is_told(make):
+    """A share that leaves no rating for training is known only then."""
+    explorer = make()
+    change(explorer, {"test_split_rate": 0.99999})
+    train(explorer)
+    text, role = told(explorer)
+    assert (role, "leaves none" in text, explorer.buttons["Stop"].disabled) == ("alert", True, True)
+
+
+@pytest.mark.parametrize("dataset", ["nosuch", "nosuch.csv", "", "<b>.parquet", "synthetic:users=<i>"])
+def test_a_data_set_that_is_not_there_leaves_the_one_before(make, dataset):
+    explorer = make()
+    train(explorer)
+    ratings, scores = explorer.ratings, explorer.outputs["scores"].value
+    explorer.dataset.value = dataset
+    explorer.buttons["Load"].click()
+    text, role = told(explorer)
+    assert (role, dataset in text) == ("alert", True)
+    assert explorer.ratings is ratings
+    assert explorer.outputs["scores"].value == scores
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+
+
+def test_without_any_ratings_training_is_refused(make):
+    explorer = make("nosuch.csv")
+    assert told(explorer)[1] == "alert"
+    assert explorer.ratings is None
+    train(explorer)
+    assert told(explorer) == ("there are no ratings yet: load a data set first", "alert")
+    explorer.load(SMALL)
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+
+
+def test_another_data_set_takes_the_place_of_the_results(make):
+    explorer = make()
+    train(explorer)
+    other = "synthetic:users=30,items=40,ratings=300,seed=2"
+    explorer.load(other)
+    assert told(explorer) == (f"{other}: 300 ratings of 40 items by 30 users. Train to begin.", "status")
+    assert [explorer.outputs[name].value for name in ("scores", "curve", "place", "list", "origin")] == [""] * 5
+    assert explorer.user.value == str(explorer.ratings.user_ids[0])
+    train(explorer)
+    assert parsed(explorer.outputs["scores"].value).find(".//caption").text == f"{other}, seed 0"
+
+
+@pytest.mark.parametrize("user", ["<b>nobody</b>", "", "1.0"])
+def test_an_unknown_user_is_told_so(make, user):
+    explorer = make()
+    train(explorer)
+    explorer.user.value = "zz"
+    explorer.user.value = user
+    text, role = told(explorer, "list")
+    assert (role, f"'{user}'" in text) == ("alert", True)
+    explorer.user.value = f" {RATINGS.user_ids[3]} "
+    assert parsed(explorer.outputs["list"].value).find(".//caption").text.endswith(f"user {RATINGS.user_ids[3]}")
+
+
+@pytest.mark.parametrize("rounding", [False, True])
+def test_a_run_that_diverged_is_told_as_such(make, rounding):
+    """With rounding as in the released code, too, which makes stars of what is no number."""
+    sweep = records_of(Plan.sweep(SMALL, ["released", "holdout"], 4, 0), lambda *_: 1.0)
+    explorer = make(sweep=sweep)
+    change(explorer, WILD | {"prediction_rounding": rounding})
+    train(explorer)
+    assert {model.status for model in explorer.models.values()} == {"diverged"}
+    assert np.isfinite(evaluate(explorer.models["released"]).rmse) == rounding
+    assert [row[:3] for row in rows(parsed(explorer.outputs["scores"].value))] == [
+        [word, "none: diverged", ""] for word in WORDS
+    ]
+    assert (explorer.outputs["list"].value, explorer.outputs["place"].value) == ("", "")
+    all_parsed(explorer)
+
+
+def test_no_epochs_are_a_run_too(make):
+    explorer = make()
+    change(explorer, {"epochs": 0})
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+    assert "No epoch has ended yet." in explorer.outputs["curve"].value
+    assert len(rows(parsed(explorer.outputs["scores"].value))) == 3
+
+
+def test_training_on_change(make, monkeypatch):
+    explorer, begun = make(), []
+    work = Explorer._work
+    monkeypatch.setattr(Explorer, "_work", lambda self, config, seed: (begun.append(config), work(self, config, seed)))
+    change(explorer, {"epochs": 1})
+    assert not begun
+    explorer.on_change.value = True
+    assert not begun  # nothing has changed yet
+    change(explorer, {"epochs": 2})
+    explorer.wait()
+    change(explorer, {"optimizer": "sgd"})
+    explorer.wait()
+    explorer.seed.value = 5
+    explorer.wait()
+    assert [(config.epochs, config.optimizer) for config in begun] == [(2, "adam"), (2, "sgd"), (2, "sgd")]
+    assert {model.seed for model in explorer.models.values()} == {5}
+    explorer.preset.value = "table2:9"  # one run of all that it changes
+    explorer.wait()
+    assert begun[3:] == [FlexConfig.preset("table2:9")]
+    change(explorer, {"hidden_layers": "none"})
+    explorer.wait()
+    assert len(begun) == 4
+    assert "hidden_layers" in words(parsed(explorer.outputs["remarks"].value))
+
+
+@pytest.mark.parametrize(("values", "remark"), [
+    ({"dense_refeeding_rounding": True, "dense_refeeding": 0}, "DeFR has no effect while DeF is 0."),
+    ({"centring": "biases", "mean_normalization": False}, "Cen has no effect while MeN is off."),
+    ({"patience": 2}, "Pat cannot end training before Ep does."),
+])  # fmt: skip
+def test_settings_without_an_effect_are_remarked_on_and_have_none(make, values, remark):
+    explorer = make()
+    assert remark not in explorer.outputs["remarks"].value
+    change(explorer, values)
+    assert remark in words(parsed(explorer.outputs["remarks"].value))
+    first = next(iter(values))
+    without = explorer.config().replace(**{first: getattr(FlexConfig(), first)})
+    if first != "patience":  # which also holds ratings back
+        models = [fit(RATINGS, config, "holdout", 0, device="cpu") for config in (explorer.config(), without)]
+        assert len({evaluate(model).rmse for model in models}) == 1
+    change(explorer, {first: getattr(without, first)})
+    assert remark not in explorer.outputs["remarks"].value
+
+
+def test_the_time_that_is_remarked_is_the_estimate_of_three_runs():
+    config = FlexConfig(hidden_layers=(512,), epochs=100, dense_refeeding=3, train_batch_size=1)
+    seconds = 3 * estimate_cost(config, RATINGS).seconds
+    assert seconds > 10
+    assert explore.remarks(config, RATINGS)[0] == f"About {round(seconds)} s for the three protocols."
+
+
+def test_the_place_in_the_sweep_is_counted(make):
+    def outcome(k, protocol):
+        return "diverged" if k % 5 == 0 else 0.9 + 0.02 * k + 0.01 * (protocol == "holdout")
+
+    sweep = records_of(Plan.sweep(SMALL, ["released", "holdout"], 30, 0), outcome)
+    explorer = make(sweep=sweep)
+    train(explorer)
+    tree = parsed(explorer.outputs["place"].value)
+    texts = [part.text for part in tree.findall("p")]
+    assert len(texts) == len(tree.findall("svg")) == 2  # the sweep has no run as the paper's text says
+    for protocol, text in zip(("released", "holdout"), texts, strict=True):
+        rmse = evaluate(explorer.models[protocol]).rmse
+        values = [outcome(k, protocol) for k in range(30) if k % 5]
+        higher = sum(value > rmse for value in values)
+        assert 0 < higher < 24
+        assert text == (
+            f"{words_of(protocol)}: of the 24 random settings of the sweep that ended well, {higher} have a higher RMSE"
+            f" than this run's {rmse:.3f}"
+        )
+    explorer.load("synthetic:users=60,items=90,ratings=1500,seed=2")
+    train(explorer)
+    assert explorer.outputs["place"].value == ""
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 1.0], [0.5, 9.0]], ids=str)
+def test_few_or_equal_runs_of_a_sweep_can_be_drawn(make, values):
+    sweep = records_of(Plan.sweep(SMALL, ["holdout"], len(values), 0), lambda k, _: values[k])
+    explorer = make(sweep=sweep)
+    train(explorer)
+    assert f"of the {len(values)} random settings" in words(parsed(explorer.outputs["place"].value))
+
+
+def test_a_set_that_is_not_here_is_fetched_on_a_click_only(make, monkeypatch, tmp_path):
+    asked = []
+
+    def refuse(name, **_):
+        asked.append(name)
+        raise requests.ConnectionError("no network here")
+
+    monkeypatch.setattr(sources, "data_folders", lambda: [tmp_path, tmp_path])
+    monkeypatch.setattr(sources.pooch, "create", lambda **_: SimpleNamespace(fetch=refuse))
+    explorer = make("ml-100k")
+    text, role = told(explorer)
+    assert (text, role) == ("ml-100k is not on this machine: these are synthetic data. Load fetches it.", "status")
+    assert explorer.ratings.name == explore.SMALL
+    assert explorer.dataset.value == "ml-100k"
+    train(explorer)
+    assert told(explorer)[0].startswith("Trained in ")
+    assert not asked
+    explorer.buttons["Load"].click()
+    assert asked == ["ml-100k.zip"]
+    text, role = told(explorer)
+    assert (role, "no network here" in text) == ("alert", True)
+    assert explorer.ratings.name == explore.SMALL
+
+
+def command(html):
+    """The arguments of the command that is shown, as the shell and then flexlib's parser read them."""
+    program, *arguments = shlex.split(parsed(html).find("pre").text)
+    assert program == "flexlib"
+    return _parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_says_the_same_configuration(preset):
+    config = FlexConfig.preset(preset)
+    args = command(explore._command(SimpleNamespace(config=config, seed=4, ratings=RATINGS)))
+    assert FlexConfig.load(args.config).override(args.set) == config
+    assert (args.dataset, args.seed, args.protocol) == (SMALL, 4, "holdout")
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(TEXTS, st.floats(1e-12, 1e12), st.lists(st.integers(1, 10**6), min_size=1, max_size=5), st.floats(1e-9, 0.999))
+def test_the_command_can_hold_any_path_and_number(path, rate, layers, share):
+    config = FlexConfig(learning_rate=rate, hidden_layers=layers, test_split_rate=share, noise_probability=share)
+    name = f"{path}.csv"
+    assume(not name.startswith("-"))  # which no option can have as its value
+    model = SimpleNamespace(config=config, seed=0, ratings=SimpleNamespace(name=name))
+    args = command(explore._command(model))
+    assert (args.dataset, FlexConfig.load(args.config).override(args.set)) == (name, config)
+
+
+def test_the_command_of_a_run_gives_its_rmse(make):
+    explorer = make()
+    train(explorer)
+    args = command(explorer.outputs["origin"].value)
+    config = FlexConfig.load(args.config).override(args.set)
+    rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
+    assert rows(parsed(explorer.outputs["scores"].value))[2][1] == f"{rmse:.3f}"
+
+
+@pytest.fixture
+def hostile_file(tmp_path):
+    """A CSV file whose name and ids are what would be HTML."""
+    path = tmp_path / "<b>&\"'films.csv"
+    rng = np.random.default_rng(0)
+    users = [f"u{k}{text}" for k, text in enumerate(HOSTILE)]
+    items = [f"{text} {k}" for k in range(4) for text in HOSTILE]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["user", "item", "rating"])
+        writer.writerows((user, item, rng.integers(1, 6)) for user in users for item in items if rng.random() < 0.6)
+    return path
+
+
+def test_html_in_a_users_own_file_stays_text(make, hostile_file):
+    explorer = make(str(hostile_file))
+    assert str(hostile_file) in told(explorer)[0]
+    for user in explorer.ratings.user_ids.tolist():
+        explorer.user.value = user
+        train(explorer)
+        found = all_parsed(explorer)
+        assert found["list"].find(".//caption").text == f"Recommended to user {user}"
+        for row in rows(found["list"]):
+            for text in row[1:]:
+                assert any(text.startswith(f"{item} (") for item in explorer.ratings.item_ids)
+    assert str(hostile_file) in found["scores"].find(".//caption").text
+    explorer.ratings = dataclasses.replace(explorer.ratings, titles=np.array(HOSTILE * 4, object))
+    train(explorer)
+    titles = [text for row in rows(all_parsed(explorer)["list"]) for text in row[1:]]
+    assert titles
+    assert all(any(text.startswith(f"{title} (") for title in HOSTILE) for text in titles)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(TEXTS)
+def test_whatever_is_told_is_text(text):
+    explorer = SimpleNamespace(outputs={"message": SimpleNamespace(value="")})
+    for wrong in (False, True):
+        Explorer.tell(explorer, text, wrong)
+        said, role = told(explorer)
+        assert (said, role) == (text, "alert" if wrong else "status")
+
+
+def test_what_a_page_needs_is_there():
+    html = explore.page_setup().data
+    assert html.count("<style>") == html.count("<script>") == 1
+    assert ".explorer" in html
+    assert "make explore" in explore.note_in_place().data
+
+
+def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):
+    assert explore.published_records().endswith("results/records")
+    monkeypatch.setattr(explore, "__file__", str(tmp_path / "flexlib" / "explore.py"))
+    assert explore.published_records() == ""

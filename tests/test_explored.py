@@ -1,0 +1,546 @@
+"""The explorer's recorded runs: its grids, tables and pictures, read back from what is drawn."""
+
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import SMALL, records_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markup import numbers, parsed, rows, scale, steps, words
+from scipy import stats
+
+from flexlib import pictures
+from flexlib.config import PRESETS, FlexConfig
+from flexlib.plans import EXPLORED, GRIDS, PROTOCOLS, explore, grid_cells
+from flexlib.plans import courses as courses_plan
+from flexlib.plots import COLOURS, words_of
+from flexlib.sources import data_folders
+from flexlib.study import explored
+from flexlib.sweep import Plan, to_table
+
+NAN = math.nan
+# What ids, titles and names may hold, and what would show that one of them got into a page as HTML.
+HOSTILE = ["<script>alert(1)</script>", "' onload='alert(1)", '" onload="alert(1)', "&lt;b&gt;", "a & b </p>", "<!--"]
+TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text("<>&'\"/=;#! abc", min_size=1, max_size=12))
+STARS = st.floats(0, 6, allow_subnormal=False)
+
+
+# Pictures
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(values=st.lists(STARS, max_size=12), low=st.integers(0, 40).map(lambda n: n / 20), mean=STARS)
+def test_dots_stand_at_their_values_and_arrows_where_these_are_beyond_the_axis(values, low, mean):
+    span = (low, low + 0.5)
+    row = {"text": "here", "colour": "#123456", "values": values, "mean": mean, "others": [mean]}
+    (svg,) = parsed(pictures.strips([row], span, "t"))
+    start, slope = scale(svg, "middle")
+    width, height = numbers(svg.get("viewBox"))[2:]
+    drawn = [part for part in svg.iter() if part.get("fill") == "#123456"]
+    assert len(drawn) == len(values)
+    places = []
+    for value, part in zip(values, drawn, strict=True):
+        if part.tag == "circle":
+            assert span[0] <= value <= span[1]
+            assert start + slope * float(part.get("cx")) == pytest.approx(value, abs=0.005)
+            assert float(part.get("cy")) < height
+        else:
+            (_, (left, _)), (_, (tip, *_)) = steps(part)[:2]
+            assert (value > span[1], value < span[0]) == (tip > 0, tip < 0)
+            edge = span[1] if tip > 0 else span[0]
+            assert start + slope * (left + tip) == pytest.approx(edge, abs=0.01)
+        places.append(float(part.get("cx") or steps(part)[0][1][0]))
+        assert 0 <= places[-1] <= width
+    inside = sorted((value, at) for value, at in zip(values, places, strict=True) if span[0] <= value <= span[1])
+    assert [at for _, at in inside] == sorted(at for _, at in inside)
+    assert ("or below" in words(svg)) == any(value < low for value in values)
+    diamonds = [steps(part)[0][1][0] for part in svg.iter("path") if part.get("class") == "line"]
+    assert len(diamonds) == (mean <= span[1])
+    if span[0] <= mean <= span[1]:
+        assert start + slope * diamonds[0] == pytest.approx(mean, abs=0.005)
+
+
+def test_every_row_has_its_line_of_text_its_colour_and_the_means_to_compare_with():
+    others = [0.85, 0.9, 1.25, 1.4]
+    given_rows = [{"text": f"row {k}", "colour": f"#00000{k}", "values": [0.9] * k, "mean": None, "others": others}
+                  for k in range(3)]  # fmt: skip
+    (svg,) = parsed(pictures.strips(given_rows, (0.8, 1.3), "the title"))
+    assert svg.get("aria-label") == "the title"
+    heights = []
+    for k in range(3):
+        assert len([part for part in svg.iter("circle") if part.get("fill") == f"#00000{k}"]) == k
+        (text,) = (part for part in svg.iter("text") if part.text == f"row {k}")
+        heights.append(float(text.get("y")))
+    assert heights == sorted(set(heights))
+    start, slope = scale(svg, "middle")
+    faint = [part for part in svg.iter("path") if part.get("class") == "faint" and "v12" in part.get("d")]
+    assert len(faint) == 3
+    for part in faint:  # 1.4 is beyond
+        found = [start + slope * values[0] for letter, values in steps(part) if letter == "M"]
+        assert found == pytest.approx([0.85, 0.9, 1.25], abs=0.005)
+
+
+def points(svg):
+    """(x, y) of each line of a picture of curves, by colour and whether it is dashed."""
+    found = {}
+    for line in svg.iter("polyline"):
+        pairs = [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        found[line.get("stroke"), line.get("stroke-dasharray") is not None] = pairs
+    return found
+
+
+def test_curves_go_through_their_values_and_leave_out_what_is_not_there():
+    series = [
+        {"colour": "#000001", "dashed": False, "values": [1.1, 0.85, NAN, 1.0]},
+        {"colour": "#000001", "dashed": True, "values": [1.0, 0.8, 0.7, 0.6]},
+        {"colour": "#000002", "dashed": False, "values": [None, 50.0, math.inf, 0.7]},
+        {"colour": "#000003", "dashed": False, "values": []},
+    ]
+    (svg,) = parsed(pictures.curves(series, "t"))
+    (at, per), (low, up) = scale(svg, "middle"), scale(svg, "end")
+    assert up < 0 < per  # more stars stand higher
+    drawn = {key: [(at + per * x, low + up * y) for x, y in pairs] for key, pairs in points(svg).items()}
+    top = 0.9  # about one and a half times the lowest
+    for one in series:
+        kept = [(k, v) for k, v in enumerate(one["values"], 1) if v is not None and v <= top]
+        found = drawn[one["colour"], one["dashed"]]
+        assert np.array(found).reshape(-1, 2) == pytest.approx(np.array(kept).reshape(-1, 2), abs=0.005)
+        circles = [c for c in svg.iter("circle") if c.get("fill") == one["colour"]]
+        if not one["dashed"]:
+            assert [(float(c.get("cx")), float(c.get("cy"))) for c in circles] == points(svg)[one["colour"], False]
+    labels = [text.text for text in svg.iter("text") if text.get("text-anchor") == "middle"]
+    assert labels == ["1", "2", "3", "4"]
+
+
+def test_curves_without_an_epoch_say_so():
+    for series in ([], [{"colour": "#000000", "dashed": False, "values": []}],
+                   [{"colour": "#000000", "dashed": True, "values": [NAN, None]}]):  # fmt: skip
+        tree = parsed(pictures.curves(series, "t"))
+        assert (tree.find("svg"), words(tree)) == (None, "No epoch has ended yet.")
+
+
+@pytest.mark.parametrize("values", [[0.9], [0.9, 0.9]], ids=["one epoch", "no change"])
+def test_a_curve_of_one_height_is_drawn(values):
+    (svg,) = parsed(pictures.curves([{"colour": "#000001", "dashed": False, "values": values}], "t"))
+    low, up = scale(svg, "end")
+    assert [low + up * y for _, y in points(svg)["#000001", False]] == pytest.approx([0.9] * len(values), abs=0.002)
+
+
+def heights(path, base, per):
+    """The counts that a path of steps stands for."""
+    return [(base - values[0]) / per for letter, values in steps(path)[:-1] if letter == "V"]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.integers(0, 9999), st.integers(0, 9999)), min_size=2, max_size=30), st.booleans())
+def test_steps_have_the_height_of_their_counts_and_the_width_of_their_bins(counts, outlined):
+    filled, actual = (list(column) for column in zip(*counts, strict=True))
+    edges = [0.375 + 0.25 * k for k in range(len(counts) + 1)]
+    shown = actual if outlined else None
+    mark = (edges[0] + edges[-1]) / 2
+    (svg,) = parsed(pictures.histogram(edges, filled, shown, "#000001", "t", "stars", mark=mark))
+    most = max([*filled, *(shown or []), 1])
+    labels = {text.text: float(text.get("y")) for text in svg.iter("text") if text.get("text-anchor") == "end"}
+    assert set(labels) == {f"{most:,}", "0"}
+    (area,) = (path for path in svg.iter("path") if path.get("fill") == "#000001")
+    base = steps(area)[0][1][1]
+    lines = [path for path in svg.iter("path") if path.get("class") == "line"]
+    per = (base - 10) / most
+    assert heights(area, base, per) == pytest.approx(filled, abs=0.06 / per)
+    assert len(lines) == outlined + 1
+    if outlined:
+        assert heights(lines[0], base, per) == pytest.approx(actual, abs=0.06 / per)
+    rights = [values[0] for letter, values in steps(area) if letter == "H"]
+    (left, _), width = steps(area)[0][1], (rights[-1] - steps(area)[0][1][0]) / len(counts)
+    assert rights == pytest.approx([left + width * (k + 1) for k in range(len(counts))], abs=0.11)
+    assert steps(lines[-1])[0][1][0] == pytest.approx((left + rights[-1]) / 2, abs=0.11)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(TEXTS, TEXTS, TEXTS)
+def test_texts_are_escaped_in_every_picture(one, other, third):
+    line = {"text": one, "colour": "#000001", "values": [0.9], "mean": 0.9, "others": [1.0]}
+    strips = parsed(pictures.strips([line], (0.8, 1.3), other))
+    assert strips.find(".//text").text == one
+    assert strips[0].get("aria-label") == other
+    curve = {"colour": "#000001", "dashed": False, "values": [1.0, 0.9]}
+    assert parsed(pictures.curves([curve], other))[0].get("aria-label") == other
+    bars = parsed(pictures.histogram([0, 1, 2], [1, 2], [2, 1], "#000001", one, other))
+    assert (bars[0].get("aria-label"), list(bars.iter("text"))[-1].text) == (one, other)
+    assert words(parsed(pictures.key([("#000001", one)]))).endswith(one)
+    assert words(parsed(pictures.say(other))) == other
+    table = parsed(pictures.table([one, other], [(third, one)], third))
+    assert [head.text for head in table.iter("th")] == [one, other]
+    assert rows(table) == [[third, one]]
+    assert table.find(".//caption").text == third
+
+
+# Grids
+
+
+def test_the_grids_have_a_cell_for_each_combination_and_change_nothing_else():
+    base = FlexConfig.preset(EXPLORED)
+    sizes = {"settings": 8 * 4 * 2 * 2, "learning_rate": 5 * 4, "hidden_layers": 12, "dropout": 5 * 5,
+             "refeeding": 4 * 2 * 2}  # fmt: skip
+    assert set(GRIDS) == set(sizes)
+    for grid, size in sizes.items():
+        cells = grid_cells(grid)
+        assert len(cells) == len(set(cells.values())) == size
+        for cell, config in cells.items():
+            changed = dict(zip(GRIDS[grid], cell, strict=True))
+            expected = base.to_dict() | {k: list(v) if isinstance(v, tuple) else v for k, v in changed.items()}
+            assert config.to_dict() == expected
+        # What the controls stand at first
+        assert cells[tuple(getattr(base, name) for name in GRIDS[grid])] == base
+    last = list(grid_cells("refeeding"))
+    assert last[:3] == [(0, False, False), (0, False, True), (0, True, False)]
+
+
+def test_the_explorers_runs_are_each_cell_once_with_and_without_the_leak():
+    plan = explore(SMALL, 2)
+    # The base is in all five grids, and with three other optimizers in two of them.
+    assert len(plan.configs) == 2 * (128 + 20 + 12 + 25 + 16 - 4 - 3)
+    half = [FlexConfig.from_dict(config) for config in plan.configs[: len(plan.configs) // 2]]
+    assert len(set(half)) == len(half)
+    assert set(half) == {config for grid in GRIDS for config in grid_cells(grid).values()}
+    assert (plan.protocols, plan.detail, set(plan.seeds)) == (("released", "holdout"), "", {0, 1})
+    assert len(explore(SMALL, 1, grids=["dropout"]).configs) == 25
+
+
+CELLS = list(grid_cells("refeeding"))
+CONFIGS = list(grid_cells("refeeding").values())
+
+
+def made_records():
+    """Three seeds of two grids. In the first cells of "refeeding" all is well, then runs fail in different ways."""
+    plan = explore(SMALL, 3, grids=("dropout", "refeeding"))
+    configs = [FlexConfig.from_dict(config) for config in plan.configs]
+
+    def outcome(k, protocol):
+        if configs[k] not in CONFIGS:
+            return 0.5  # which no cell of the other grid may show
+        cell, seed = CONFIGS.index(configs[k]), plan.seed_of(k)
+        told = {(4, 1): "diverged", (5, 0): "skipped", (5, 1): "diverged", (5, 2): "skipped", (6, 0): "failed",
+                (6, 1): "failed"}.get((cell, seed))  # fmt: skip
+        return told or 0.8 + 0.01 * cell + 0.003 * seed**2 + 0.1 * (protocol == "holdout")
+
+    records = records_of(plan, outcome)
+    gone = [k for k, config in enumerate(configs) if config in (CONFIGS[7], CONFIGS[8])]
+    lost = records["run"].isin(gone) & ((records["protocol"] == "released") | (records["run"] == gone[-1]))
+    return records[~lost]
+
+
+def test_a_grids_table_by_hand():
+    records = made_records()
+    table = explored.grid_table(records, "refeeding")
+    assert list(table.columns[:4]) == [*GRIDS["refeeding"], "cell"]
+    assert [(row.cell, row.protocol) for row in table.itertuples()] == [
+        (cell, protocol) for cell in CELLS for protocol in ("released", "holdout")
+    ]
+    for _, row in table.iterrows():
+        assert tuple(row[name] for name in GRIDS["refeeding"]) == row["cell"]
+        place = CELLS.index(row["cell"])
+        seeds = {4: [0, 2], 5: [], 6: [2]}.get(place, [0, 1, 2])
+        if place in (7, 8):
+            seeds = [] if row["protocol"] == "released" else [0, 1] if place == 8 else seeds
+        elif place == 0:  # which is in the other grid too, and there as here
+            assert len(row["values"]) == 3
+        values = [0.8 + 0.01 * place + 0.003 * seed**2 + 0.1 * (row["protocol"] == "holdout") for seed in seeds]
+        assert sorted(row["values"]) == pytest.approx(values)
+        assert row["n"] == len(values)
+        assert row["mean"] == pytest.approx(np.mean(values) if values else NAN, nan_ok=True)
+        low, high = (NAN, NAN)
+        if len(values) > 1:
+            low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+        assert [row["low"], row["high"]] == pytest.approx([low, high], nan_ok=True)
+    notes = dict(zip(zip(table["cell"], table["protocol"], strict=True), table["notes"], strict=True))
+    assert notes[CELLS[4], "released"] == "1 of 3 runs diverged"
+    assert set(notes[CELLS[5], "holdout"].split(", ")) == {"1 of 3 runs diverged", "2 of 3 runs left out for the cost"}
+    assert notes[CELLS[6], "holdout"] == "2 of 3 runs failed"
+    assert notes[CELLS[7], "released"] == notes[CELLS[8], "released"] == explored.NO_RUN
+    assert {notes[cell, "holdout"] for cell in CELLS[:4]} == {""}
+
+
+def test_runs_belong_to_a_cell_by_their_configuration_alone():
+    records = made_records()
+    table = explored.grid_table(records, "refeeding")
+    shuffled = records.sample(frac=1, random_state=3).assign(run=range(len(records)))
+    again = explored.grid_table(shuffled, "refeeding")
+    table["values"], again["values"] = table["values"].map(sorted), again["values"].map(sorted)
+    for frame in (table, again):
+        frame["notes"] = [set(notes.split(", ")) for notes in frame["notes"]]
+    pd.testing.assert_frame_equal(table, again)
+    none = explored.grid_table(to_table([], "run"), "refeeding")
+    assert set(none["notes"]) == {explored.NO_RUN}
+    assert set(none["n"]) == {0}
+    assert len(none) == 32
+
+
+def cell_row(table, cell, protocol):
+    (row,) = (row for row in table.to_dict("records") if (row["cell"], row["protocol"]) == (cell, protocol))
+    return row
+
+
+@pytest.mark.parametrize("place", range(10))
+def test_a_cells_picture_shows_its_runs_and_tells_its_numbers(place):
+    table, cell = explored.grid_table(made_records(), "refeeding"), CELLS[place]
+    (svg,) = parsed(explored.cell_picture(table, cell))
+    start, slope = scale(svg, "middle")
+    lines = [text.text for text in svg.iter("text") if not text.get("text-anchor")][:2]
+    diamonds = 0
+    for protocol, line in zip(("released", "holdout"), lines, strict=True):
+        row = cell_row(table, cell, protocol)
+        said = line.removeprefix(f"{words_of(protocol)}: ")
+        assert said != line
+        dots = [float(dot.get("cx")) for dot in svg.iter("circle") if dot.get("fill") == COLOURS[protocol]]
+        assert [start + slope * at for at in dots] == pytest.approx(row["values"], abs=0.004)
+        diamonds += row["n"] > 0
+        if not row["n"]:
+            assert said == row["notes"]
+            continue
+        ends = f" ({row['low']:.3f} to {row['high']:.3f})" if row["n"] > 1 else ""
+        notes = f"; {row['notes']}" if row["notes"] else ""
+        assert said == f"{row['mean']:.3f}{ends}, n = {row['n']}{notes}"
+    marks = [part for part in svg.iter("path") if part.get("class") == "line"]
+    assert len(marks) == diamonds
+    label = svg.get("aria-label")
+    assert label == (
+        f"RMSE with dense_refeeding {cell[0]}, dense_refeeding_rounding {'on' if cell[1] else 'off'}, "
+        f"prediction_rounding {'on' if cell[2] else 'off'}"
+    )
+
+
+def test_all_pictures_of_a_grid_share_an_axis_that_holds_the_lowest_run():
+    records = made_records()
+    records.loc[records["rmse"] == 0.8, "rmse"] = 0.74  # below every mean
+    table = explored.grid_table(records, "refeeding")
+    low, high = explored.grid_span(table)
+    assert (low, high) == (pytest.approx(0.7), pytest.approx(1.2))
+    spans = {scale(parsed(explored.cell_picture(table, cell))[0], "middle") for cell in CELLS}
+    assert len(spans) == 1
+    assert explored.grid_span(explored.grid_table(to_table([], "run"), "refeeding")) == (0, 0.5)
+
+
+def random_records():
+    """A sweep whose settings have values of the grid, or not."""
+    rng = np.random.default_rng(0)
+    pivots, layers = ([1, 0], [0, 1]), ([64, 4], [8])
+    configs = [FlexConfig(activation=a, optimizer=o, pivot_indexes=p, mean_normalization=m, hidden_layers=h)
+               for a, o, p, m, h in itertools.product(["tanh", "relu", "gelu"], ["sgd", "adam"], pivots,
+                                                      [True, False], layers)]  # fmt: skip
+    plan = Plan.repeat("sweep", SMALL, ("released", "holdout"), configs, 1)
+    return records_of(plan, lambda *_: "diverged" if rng.random() < 0.3 else float(rng.uniform(0.7, 1.5)))
+
+
+@pytest.mark.parametrize(("grid", "cell"), [
+    ("settings", ("relu", "sgd", (1, 0), False)), ("settings", ("tanh", "adam", (0, 1), True)),
+    ("settings", ("elu", "adam", (0, 1), True)), ("hidden_layers", ((64, 4),)), ("hidden_layers", ((16,),)),
+])  # fmt: skip
+def test_random_settings_that_share_a_cells_values_by_hand(grid, cell):
+    records = random_records()
+    table = explored.grid_table(records_of(explore(SMALL, 1, grids=[grid]), lambda *_: 0.9), grid)
+    (svg,) = parsed(explored.cell_picture(table, cell, records))
+    texts = [text.text for text in svg.iter("text") if text.text.startswith("random")]
+    for protocol, text in zip(("released", "holdout"), texts, strict=True):
+        values = []
+        for record in records.to_dict("records"):
+            shared = all(
+                (json.loads(record[name]) if isinstance(value, tuple) else record[name])
+                == (list(value) if isinstance(value, tuple) else value)
+                for name, value in zip(GRIDS[grid], cell, strict=True)
+            )
+            if shared and record["protocol"] == protocol and record["status"] == "ok":
+                values.append(record["rmse"])
+        told = f"n = {len(values)}, median {np.median(values):.3f}" if values else "no run has these"
+        assert text == f"random settings with these, {protocol}: {told}"
+        drawn = [part for part in svg.iter() if part.get("fill") == COLOURS[protocol]]
+        assert len(drawn) == 1 + len(values)
+        low, high = explored.grid_span(table)
+        assert sum(part.tag == "path" for part in drawn) == sum(not low <= value <= high for value in values)
+    assert "random" not in explored.cell_picture(table, cell)
+
+
+# Courses
+
+
+def made_course(start, titles=("A film", "Another"), ids=(7, 8)):
+    test = [start, start - 0.1, start - 0.15]
+    edges = [0.375, 0.625, 0.875, 1.125]
+    return {
+        "training": [value + 0.05 for value in test], "test": test, "edges": edges,
+        "rmse": {"unrounded": start - 0.15, "clipped": start - 0.16, "rounded": start - 0.12},
+        "histogram": {"actual": [3, 0, 9], "unrounded": [1, 10, 1], "rounded": [6, 0, 6]},
+        "lists": {"5": [[ids[0], titles[0], 4.321], [ids[1], titles[1], 4.2]], "9": [[ids[1], "", 3.9]]},
+    }  # fmt: skip
+
+
+ENDED = {"table2:1": 1.0, "table2:7": 1.2, "cfn": 0.95}
+
+
+def course_records(n_seeds=1):
+    plan = courses_plan(SMALL, n_seeds, presets=("cfn", "table2:1", "table2:7", "deeprec"))
+    named = {FlexConfig.preset(name): name for name in PRESETS}
+
+    def outcome(k, protocol):
+        preset = named[FlexConfig.from_dict(plan.configs[k])]
+        if preset == "deeprec":
+            return "skipped"
+        if (preset, protocol) == ("table2:7", "holdout"):
+            return "diverged"
+        start = ENDED[preset] + 0.1 * PROTOCOLS.index(protocol) + plan.seed_of(k)
+        return {"rmse": start - 0.15, "details": json.dumps(made_course(start))}
+
+    return records_of(plan, outcome)
+
+
+def test_courses_are_read_by_preset_and_protocol_from_the_first_seed():
+    courses = explored.read_courses(course_records(2).sample(frac=1, random_state=1))
+    order = [name for name in PRESETS if name in ("cfn", "table2:1", "table2:7", "deeprec")]
+    assert list(courses) == [(name, protocol) for name in order for protocol in PROTOCOLS]
+    for (preset, protocol), course in courses.items():
+        if preset == "deeprec":
+            assert course == "left out for the cost"
+        elif (preset, protocol) == ("table2:7", "holdout"):
+            assert course == "diverged"
+        else:
+            assert course == made_course(ENDED[preset] + 0.1 * PROTOCOLS.index(protocol))
+    assert explored.users_of(courses) == ["5", "9"]
+    assert explored.users_of({key: course for key, course in courses.items() if key[0] == "deeprec"}) == []
+
+
+def test_courses_of_other_settings_or_without_a_protocol_do_no_harm():
+    records = course_records()
+    other = records.assign(epochs=77)
+    both = pd.concat([records[records["protocol"] != "described"], other])
+    courses = explored.read_courses(both)
+    assert courses["cfn", "described"] == explored.NO_RUN
+    assert courses["cfn", "holdout"] == made_course(0.95 + 0.2)
+    assert {preset for preset, _ in courses} == {"cfn", "table2:1", "table2:7", "deeprec"}
+
+
+def test_the_curves_of_a_preset():
+    courses = explored.read_courses(course_records())
+    tree = parsed(explored.curve_picture(courses, "table2:1"))
+    svg = tree.find("svg")
+    (at, per), (low, up) = scale(svg, "middle"), scale(svg, "end")
+    drawn = points(svg)
+    assert len(drawn) == 6
+    for protocol in PROTOCOLS:
+        course = courses["table2:1", protocol]
+        for part, dashed in (("test", False), ("training", True)):
+            found = [(at + per * x, low + up * y) for x, y in drawn[COLOURS[protocol], dashed]]
+            assert found == [pytest.approx((k, v), abs=0.005) for k, v in enumerate(course[part], 1)]
+        assert f"{words_of(protocol)}: {course['test'][-1]:.3f} at the end" in words(tree)
+        assert f"{course['test'][-1]:.3f}" in svg.get("aria-label")
+    partly = parsed(explored.curve_picture(courses, "table2:7"))
+    assert f"{words_of('holdout')}: diverged" in words(partly)
+    assert set(points(partly.find("svg"))) == {(COLOURS[p], d) for p in ("released", "described") for d in (0, 1)}
+    none = parsed(explored.curve_picture(courses, "deeprec"))
+    assert none.find("svg") is None
+    assert words(none).count("left out for the cost") == 3
+
+
+@pytest.mark.parametrize("rounding", [False, True])
+def test_the_histograms_of_a_preset(rounding):
+    courses, kind = explored.read_courses(course_records()), "rounded" if rounding else "unrounded"
+    tree = parsed(explored.histogram_picture(courses, "table2:1", rounding))
+    for protocol, svg in zip(("released", "holdout"), tree.iter("svg"), strict=True):
+        course = courses["table2:1", protocol]
+        assert f"{words_of(protocol)}, {kind}: RMSE {course['rmse'][kind]:.3f}" in words(tree)
+        (area,) = (path for path in svg.iter("path") if path.get("fill") == COLOURS[protocol])
+        (line,) = (path for path in svg.iter("path") if path.get("class") == "line")
+        base = steps(area)[0][1][1]
+        per = (base - 10) / max(*course["histogram"][kind], *course["histogram"]["actual"])
+        assert heights(area, base, per) == pytest.approx(course["histogram"][kind], abs=0.02)
+        assert heights(line, base, per) == pytest.approx(course["histogram"]["actual"], abs=0.02)
+    partly = parsed(explored.histogram_picture(courses, "table2:7", rounding))
+    assert len(partly.findall("svg")) == 1
+    assert f"{words_of('holdout')}: diverged" in words(partly)
+
+
+def test_the_list_of_a_user():
+    courses = explored.read_courses(course_records())
+    tree = parsed(explored.list_picture(courses, "table2:1", "5"))
+    assert tree.find(".//caption").text == "Recommended by table2:1 to user 5"
+    assert rows(tree) == [["1", "A film (4.32)", "A film (4.32)"], ["2", "Another (4.20)", "Another (4.20)"]]
+    assert rows(parsed(explored.list_picture(courses, "cfn", "9"))) == [["1", "8 (3.90)", "8 (3.90)"]]
+    partly = rows(parsed(explored.list_picture(courses, "table2:7", "5")))
+    assert partly == [["1", "A film (4.32)", "diverged"], ["2", "Another (4.20)", ""]]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_hostile_titles_ids_and_names_stay_texts(title, item, user, preset):
+    course = made_course(1.0, (title, ""), (1, item))
+    course["lists"] = {user: course["lists"]["5"]}
+    courses = {(preset, protocol): course for protocol in PROTOCOLS}
+    table = parsed(explored.list_picture(courses, preset, user))
+    assert rows(table) == [["1", *[f"{title} (4.32)"] * 2], ["2", *[f"{item} (4.20)"] * 2]]
+    assert table.find(".//caption").text == f"Recommended by {preset} to user {user}"
+    for rounding in (False, True):
+        parsed(explored.histogram_picture(courses, preset, rounding))
+    assert preset in parsed(explored.curve_picture(courses, preset)).find("svg").get("aria-label")
+    failed = {(preset, protocol): title for protocol in PROTOCOLS}
+    for html in (explored.curve_picture(failed, preset), explored.histogram_picture(failed, preset, True)):
+        assert f": {title}" in words(parsed(html))
+    assert rows(parsed(explored.list_picture(failed, preset, user))) == [["1", title, title]]
+
+
+def test_what_the_text_shows_is_told():
+    records = made_records()
+    told = explored.explored_numbers(records, {})
+    assert told["n_seeds"] == 3
+    assert (told["refeeding_cells"], told["dropout_cells"], told["settings_cells"]) == (16, 25, 128)
+    own = explored.grid_table(records, "refeeding")
+    means = [row["mean"] for row in own.to_dict("records") if row["protocol"] == "holdout" and row["n"]]
+    assert (told["refeeding_low"], told["refeeding_high"]) == (min(means), max(means))
+    path = Path(__file__).parents[1] / "notebooks" / "explore.ipynb"
+    shown = set(re.findall(r"\{glue:text\}`([^`:]+)", path.read_text(encoding="utf-8")))
+    assert len(shown) > 5
+    assert shown <= {*told, "dataset"}
+
+
+@pytest.mark.parametrize(("name", "value", "text"), [
+    ("pivot_indexes", (0, 1), "users as rows [0, 1]"), ("pivot_indexes", (1, 0), "items as rows [1, 0]"),
+    ("hidden_layers", (64, 4), "64 4"), ("mean_normalization", True, "on"), ("mean_normalization", False, "off"),
+    ("learning_rate", 0.0001, "0.0001"), ("dense_refeeding", 0, "0"), ("optimizer", "sgd", "sgd"),
+])  # fmt: skip
+def test_values_in_words(name, value, text):
+    assert explored.spell(name, value) == text
+
+
+# The preset of Table 1's examples
+
+
+@pytest.fixture
+def papers_table_1():
+    """Table 1 of the paper: each parameter's abbreviation and example, from the text that is beside the data sets."""
+    paths = [folder.parent / "paper" / "flexencoder-paper.txt" for folder in data_folders()]
+    found = [path for path in paths if path.exists()]
+    if not found:
+        pytest.skip("needs the paper's text: paper/flexencoder-paper.txt beside the folder FLEXLIB_DATA")
+    text = found[0].read_text(encoding="utf-8", errors="replace")
+    text = text.partition("Count Parameters Meaning Example")[2].partition("\n a fix value")[0]
+    entries = re.split(r"^\d+ (\w+)\s*-", text, flags=re.M)[1:]
+    last = re.compile(r"(\[[\d, ]+\]|[\w.]+)\s*$")
+    return {name: last.search(entry)[1] for name, entry in zip(entries[::2], entries[1::2], strict=True)}
+
+
+def test_the_preset_of_table_1_has_its_examples(papers_table_1):
+    assert len(papers_table_1) == 17
+    shown = {row["abbreviation"]: row["parameter"] for row in FlexConfig().describe()}
+    examples = {shown[short]: yaml.safe_load(text.lower()) for short, text in papers_table_1.items()}
+    assert examples == PRESETS["table1"]
+    of_it = FlexConfig.preset("table1").to_dict()
+    assert {name: of_it[name] for name in examples} == examples
+
+
+def test_presets_differ_from_each_other():
+    assert len({FlexConfig.preset(name) for name in PRESETS}) == len(PRESETS)
