@@ -74,7 +74,7 @@ def linked_pictures(options, picture, chosen):
     for (label, values), first in zip(options.items(), chosen, strict=True):
         numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for _, value in values)
         kind = widgets.SelectionSlider if numbers else widgets.Dropdown
-        controls.append(kind(options=values, value=first, description=label, style=_WIDE,
+        controls.append(kind(options=values, value=first, description=label, tooltip=label, style=_WIDE,
                              layout=widgets.Layout(width="min(100%, 32rem)")))  # fmt: skip
     style = widgets.HTML().style
 
@@ -165,12 +165,13 @@ class Explorer:
         self.seed = widgets.BoundedIntText(0, min=0, max=2**31 - 1, description="seed", **wide)
         self.user = widgets.Text("", description="user", continuous_update=False, **wide)
         self.on_change = widgets.Checkbox(False, description="train whenever a setting changes", indent=False)
-        self.buttons = {name: widgets.Button(description=name) for name in ("Load", "Train", "Stop")}
+        self.buttons = {name: widgets.Button(description=name) for name in ("Load", "Reset", "Train", "Stop")}
         self.buttons["Train"].button_style, self.buttons["Stop"].disabled = "primary", True
         self.buttons["Load"].on_click(lambda _: self.load(self.dataset.value))
+        self.buttons["Reset"].on_click(lambda _: self._set_preset())
         self.buttons["Train"].on_click(lambda _: self.train())
         self.buttons["Stop"].on_click(lambda _: self.stop())
-        self.preset.observe(self._set_preset, "value")
+        self.preset.observe(lambda _: self._set_preset(), "value")
         self.user.observe(lambda _: self._show_list(), "value")
         for control in (*self.controls.values(), self.seed):
             control.observe(self._changed, "value")
@@ -188,10 +189,10 @@ class Explorer:
         out, paper = self.outputs, len(rows) - 4
         beyond = widgets.HTML("<b>Not in the paper's Table 1</b>")
         self.view = widgets.VBox([
-            _row(self.dataset, self.buttons["Load"]), _row(self.preset), *rows[:paper], beyond, *rows[paper:],
-            _row(self.seed), out["remarks"], _row(self.buttons["Train"], self.buttons["Stop"], self.on_change),
-            self.progress, out["message"], out["scores"], out["curve"], out["place"], _row(self.user), out["list"],
-            out["origin"],
+            _row(self.dataset, self.buttons["Load"]), _row(self.preset, self.buttons["Reset"]),
+            *rows[:paper], beyond, *rows[paper:], _row(self.seed), out["remarks"],
+            _row(self.buttons["Train"], self.buttons["Stop"], self.on_change), self.progress, out["message"],
+            out["scores"], out["curve"], out["place"], _row(self.user), out["list"], out["origin"],
         ])  # fmt: skip
         for name in ("explorer", "explorer-picture"):
             self.view.add_class(name)
@@ -224,8 +225,8 @@ class Explorer:
         self.tell(f"{self.ratings.name}: {many}. Train to begin.")
         self._changed()
 
-    def _set_preset(self, change):
-        settings, self._quiet = FlexConfig.preset(change["new"]), True
+    def _set_preset(self):
+        settings, self._quiet = FlexConfig.preset(self.preset.value), True
         for name, control in self.controls.items():
             value = getattr(settings, name)
             control.value = " ".join(map(str, value)) if name == "hidden_layers" else value
@@ -293,7 +294,9 @@ class Explorer:
                 curves[protocol] = []
                 self.models[protocol] = fit(self.ratings, config, protocol, seed, device=self.device, on_epoch=watch)
                 self._show(curves, seed)
-            self.tell(f"Trained in {time.monotonic() - begun:.1f} s.")
+            diverged = sum(model.status != "ok" for model in self.models.values())
+            words = f" {diverged} of the {len(PROTOCOLS)} runs diverged." if diverged else ""
+            self.tell(f"Trained in {time.monotonic() - begun:.1f} s.{words}")
         except _StoppedError:
             self._show(curves, seed)
             self.tell(f"Stopped after {done} of {total} epochs.")
@@ -363,7 +366,12 @@ def _row(*parts):
 def _control(field):
     """The control of a parameter, by the kind of its values."""
     meta, default = field.metadata, field.default
-    options = dict(description=LABELS[field.name], style=_WIDE, layout=widgets.Layout(width="min(100%, 32rem)"))
+    options = dict(
+        description=LABELS[field.name],
+        tooltip=_help(field.name),
+        style=_WIDE,
+        layout=widgets.Layout(width="min(100%, 32rem)"),
+    )
     if isinstance(default, bool):
         return widgets.Checkbox(default, indent=True, **options)
     if meta["choices"]:

@@ -48,11 +48,11 @@ def strips(rows, span, title):
     for place, row in enumerate(rows):
         y = 16 + 44 * place
         parts.append(_text(4, y, row["text"]))
-        marks = sorted({round(x(value)) for value in row.get("others", ()) if value <= span[1]})
+        marks = sorted({2 * round(x(value) / 2) for value in row.get("others", ()) if value <= span[1]})
         if marks:
             parts.append(_path("".join(f"M{mark} {y + 9}v12" for mark in marks)))
         for value in row["values"]:
-            at, how = x(value), f"fill='{row['colour']}' fill-opacity='.6'"
+            at, how = x(value), f"fill='{row['colour']}'"
             dot = f"<circle cx='{at:g}' cy='{y + 15}' r='4' {how}/>"
             above = _path(f"M{at - 7:g} {y + 9}l8 6l-8 6z", how)
             below = _path(f"M{at + 7:g} {y + 9}l-8 6l8 6z", how)

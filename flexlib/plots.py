@@ -688,7 +688,9 @@ def plot_grid(table, title, spelled, top=0.5):
     """
     first, *rest = list(table.columns[: list(table.columns).index("cell")])
     panels = rest[1:] if len(rest) > 1 else []
-    low = np.nan_to_num(table["mean"].min())
+    low, high = np.nan_to_num([table["mean"].min(), table["mean"].max()])
+    beyond = f"; above {low + top:.2f} drawn there" if high > low + top else ""
+    top = min(top, max(high - low, 0.05))
     groups = list(table.groupby(panels, sort=False)) if panels else [((), table)]
     levels = list(dict.fromkeys(table[first]))
     figure, axes = plt.subplots(len(groups), 2, sharex=True, sharey=True, squeeze=False,
@@ -716,7 +718,7 @@ def plot_grid(table, title, spelled, top=0.5):
     if rest:
         figure.legend(handles, labels, title=rest[0].replace("_", " "), loc="upper left", bbox_to_anchor=(0, 0),
                       ncols=5, fontsize="small")  # fmt: skip
-    figure.suptitle(f"{title}; above {low + top:.2f} drawn there", fontsize="medium", x=0.02, ha="left")
+    figure.suptitle(title + beyond, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 

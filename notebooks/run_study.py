@@ -130,8 +130,10 @@ def _renamed_widgets(notebook):
 
 
 def _compressed(png):
-    """A picture (base64 of a PNG) in 256 colours where that is smaller."""
+    """A picture (base64 of a PNG) in 256 colours where that is smaller; one that shows what is behind it stays."""
     small, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
+    if picture.convert("RGBA").getextrema()[3][0] < 255:
+        return png
     picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
 

@@ -26,7 +26,9 @@ class OutputTable(SphinxDirective):
     def run(self):
         """Leave the caption in an `output_table`, to be filled when the whole page has been read."""
         children, messages = self.state.inline_text(self.arguments[0], self.lineno)
-        table = output_table("", nodes.caption("", "", *children))
+        # Sphinx ends a figure's caption at the end of the figure; the table belongs behind it, not into it.
+        ends = nodes.raw("", "</figcaption>", format="html")
+        table = output_table("", nodes.caption("", "", *children), ends)
         self.set_source_info(table)
         self.add_name(table)
         return [table, *messages]
