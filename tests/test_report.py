@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, figures, glossary, metadata, records, tables
 from sphinx.util.docutils import new_document
@@ -218,6 +219,25 @@ def test_every_figure_and_table_has_a_name_and_is_referred_to():
     assert len(named) == len(set(named)) > 60
     assert referred <= set(named)
     assert set(named) - referred == set()
+
+
+def lines_of_heads(html):
+    lines = BeautifulSoup(html, "html.parser").select("thead tr")
+    return [[head.text for head in line.find_all("th")] for line in lines]
+
+
+def test_a_table_has_one_line_of_heads_and_says_what_they_are_of():
+    table = pd.DataFrame({"a": [1, 2], "b<": [3, 4]}, index=pd.Index(["x", "y"], name="set"))
+    assert lines_of_heads(table.to_html()) == [["", "a", "b<"], ["set", "", ""]]
+    tidied = tables.tidy_heads(table.to_html())
+    assert lines_of_heads(tidied) == [["set", "a", "b<"]]
+    assert (tidied.count('scope="col"'), tidied.count('scope="row"'), "b&lt;" in tidied) == (3, 2, True)
+    two = table.set_index("a", append=True)
+    assert lines_of_heads(tables.tidy_heads(two.to_html())) == [["set", "a", "b<"]]
+    under = pd.concat({"top": table}, axis=1)
+    assert lines_of_heads(tables.tidy_heads(under.to_html())) == [["", "top"], ["set", "a", "b<"]]
+    for other in (table.rename_axis(None), under.rename_axis(None), two.rename_axis([None, None])):
+        assert lines_of_heads(tables.tidy_heads(other.to_html())) == lines_of_heads(other.to_html())
 
 
 @pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)

@@ -7,6 +7,7 @@ A Markdown cell says, before the code cell whose first table it is about:
     :::
 """
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
@@ -58,6 +59,34 @@ def _is_table(node):
     )
 
 
+def tidy_tables(app, doctree):
+    """Tidy the heads of all tables that cells put out (`tidy_heads`)."""
+    for node in doctree.findall(nodes.raw):
+        if 'class="dataframe"' in node.astext():
+            node[0] = nodes.Text(tidy_heads(node.astext()))
+
+
+def tidy_heads(html):
+    """The HTML of pandas' tables with one line of heads where pandas takes a second one for the names of the index, and
+    with what each head is of, a column or a row, which screen readers say."""
+    soup = BeautifulSoup(html, "html.parser")
+    for table in soup.find_all("table", class_="dataframe"):
+        *_, first, second = [[], [], *(line.find_all("th") for line in table.select("thead tr"))]
+        named = [head for head in second if head.text.strip()]
+        if (
+            first
+            and named
+            and not any(head.text.strip() for head in first[: len(named)])
+            and named == second[: len(named)]
+        ):
+            for place, head in enumerate(named):
+                first[place].string = head.text
+            second[0].parent.decompose()
+        for head in table.find_all("th"):
+            head["scope"] = "col" if head.find_parent("thead") else "row"
+    return str(soup)
+
+
 def tell_missing(app, env, node, content):
     """Say so where the text names a figure or table that this run does not have, as on other data than the paper's."""
     if node.get("reftype") != "numref" or not node["reftarget"].startswith(("fig-", "tab-")):
@@ -79,4 +108,5 @@ def setup(app):
     app.add_enumerable_node(output_table, "table", lambda node: node[0].astext(), html=(_visit, _depart))
     app.add_directive("output-table", OutputTable)
     app.connect("doctree-read", fill_tables)
+    app.connect("doctree-read", tidy_tables)
     app.connect("missing-reference", tell_missing)
