@@ -3,9 +3,10 @@
 python book/fetch_scripts.py
 
 They come from the npm registry once, as archives of pinned versions and checksums, of which these files are kept in
-build/scripts. What is there already is not fetched again.
+build/scripts. What is there already is not fetched again, unless another version or checksum is asked for.
 """
 
+import json
 import logging
 import sys
 import tarfile
@@ -40,6 +41,7 @@ ARCHIVES = {
     ),
 }
 FOR_TESTS = {"axe.min.js"}
+ORIGINS = "origins.json"  # beside the files: each one's archive, its checksum, and the name in it
 
 
 def book_files(folder=SCRIPTS):
@@ -48,13 +50,15 @@ def book_files(folder=SCRIPTS):
 
 
 def fetch(folder=SCRIPTS, registry=REGISTRY):
-    """Put every file of `ARCHIVES` that is not in `folder` there; returns the folder.
+    """Put every file of `ARCHIVES` into `folder` that is not there, or not from that archive; returns the folder.
 
     Raises `ValueError`, in one line, where an archive cannot be had or is not the expected one.
     """
     folder = Path(folder)
+    had = _origins(folder)
     for archive, (checksum, files) in ARCHIVES.items():
-        if all((folder / name).exists() for name in files):
+        wanted = {name: [archive, checksum, member] for name, member in files.items()}
+        if all((folder / name).exists() and had.get(name) == origin for name, origin in wanted.items()):
             continue
         try:
             path = Path(pooch.retrieve(registry + archive, f"sha256:{checksum}", path=folder / "archives"))
@@ -63,11 +67,27 @@ def fetch(folder=SCRIPTS, registry=REGISTRY):
             raise ValueError(f"cannot fetch {registry}{archive}, which the book needs: {reason}") from None
         with tarfile.open(path) as opened:
             for name, member in files.items():
-                partial = folder / f"{name}.partial"
-                partial.write_bytes(opened.extractfile(member).read())
-                partial.replace(folder / name)
+                _write(folder / name, opened.extractfile(member).read())
         path.unlink()
+        had |= wanted
+        _write(folder / ORIGINS, json.dumps(had, indent=1).encode())
     return folder
+
+
+def _origins(folder):
+    """What `folder` says its files are from; {} where it says nothing that can be read."""
+    try:
+        found = json.loads((folder / ORIGINS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path, data):
+    """Write a file beside its place and rename it."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 def main():

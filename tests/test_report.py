@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import fetch_scripts
 import make_pdf
@@ -22,7 +23,8 @@ import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, figures, glossary, metadata, records, tables
-from sphinx.util.docutils import new_document
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, new_document
 
 from flexlib.config import PRESETS
 
@@ -80,6 +82,19 @@ def test_scripts_are_fetched_once_and_checked(registry, tmp_path, monkeypatch):
     folder = fetch_scripts.fetch(tmp_path / "scripts", address)
     assert (folder / "renamed.js").read_bytes() == b"content"
     assert fetch_scripts.fetch(folder, "http://127.0.0.1:9/") == folder  # nothing is asked for again
+    (folder / "renamed.js").write_bytes(b"of an older version")
+    for archives in ({"thing-2.tgz": (checksum, kept)}, {"thing.tgz": ("0" * 64, kept)}):
+        monkeypatch.setattr(fetch_scripts, "ARCHIVES", archives)
+        with pytest.raises(ValueError, match="which the book needs: "):
+            fetch_scripts.fetch(folder, address)
+    shutil.copy(tmp_path / "served" / "thing.tgz", tmp_path / "served" / "thing-2.tgz")
+    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing-2.tgz": (checksum, kept)})
+    fetch_scripts.fetch(folder, address)
+    assert (folder / "renamed.js").read_bytes() == b"content"
+    assert fetch_scripts.fetch(folder, "http://127.0.0.1:9/") == folder
+    (folder / fetch_scripts.ORIGINS).write_text("{")  # which says nothing: fetched again
+    with pytest.raises(ValueError, match=r"cannot fetch http://127.0.0.1:9/thing-2.tgz"):
+        fetch_scripts.fetch(folder, "http://127.0.0.1:9/")
     monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing.tgz": ("0" * 64, {"other.js": "package/dist/thing.js"})})
     with pytest.raises(ValueError, match="which the book needs: ") as caught:
         fetch_scripts.fetch(folder, address)
@@ -111,14 +126,14 @@ def test_a_glossary_with_other_parameters_is_refused(tmp_path):
         glossary.read_entries(path)
 
 
-def linked(*paragraphs, wrap=nodes.paragraph):
+def linked(*paragraphs, wrap=nodes.paragraph, page="somewhere"):
     """(words, term) of the links made in a document with one section of these paragraphs."""
     doctree = new_document("page")
     section = nodes.section("", *[wrap("", text) for text in paragraphs])
     doctree += section
 
     class Env:
-        docname = "somewhere"
+        docname = page
         flexbook_spellings = glossary.spellings(GROUPS)
         flexbook_pattern = glossary.pattern_of(flexbook_spellings)
 
@@ -147,6 +162,8 @@ def test_the_first_mention_in_a_section_is_linked():
 
 def test_what_only_looks_like_a_mention_is_left_alone():
     assert linked("An act of men, an opt-in, deactivation, pivotal, and a batch-size-free epochal step.") == []
+    assert linked("noise") == []
+    assert linked("learning rate", page="book/api") == linked("learning rate", page="book/glossary") == []
     assert linked("learning rate", wrap=nodes.title) == []
     assert linked("learning rate", wrap=lambda raw, text: nodes.paragraph("", "", nodes.literal("", text))) == []
 
@@ -296,13 +313,98 @@ def test_addresses_follow_from_the_repository(monkeypatch):
     assert metadata.addresses("owner/owner.github.io")[0] == "https://owner.github.io/"
 
 
-def test_backquotes_link_what_has_one_name():
-    objects = dict.fromkeys(["flexlib.fit", "flexlib.a.run", "flexlib.b.run", "flexlib.a.evaluate", "flexlib.evaluate"])
-    assert api.find("fit", objects) == "flexlib.fit"
+def test_backquotes_link_what_is_clear():
+    named = "fit evaluate a.run b.run a.evaluate a.One.run a.One.shown b.Two.shown b.Two b.key b"
+    objects = {f"flexlib.{name}": SimpleNamespace(objtype="module" if name == "b" else "") for name in named.split()}
+    assert api.find("fit", objects, "flexlib.a") == "flexlib.fit"
+    assert api.find("evaluate", objects, "flexlib.b") == "flexlib.evaluate"
+    assert api.find("run", objects, "flexlib.b") == "flexlib.b.run"
+    assert api.find("run", objects, "flexlib.a", "One") == "flexlib.a.One.run"
+    assert api.find("Two", objects, "flexlib.a", "One") == "flexlib.b.Two"
+    assert api.find("Two.shown", objects, "flexlib.a") == "flexlib.b.Two.shown"
+    assert api.find("flexlib.b", objects, "flexlib.a") == "flexlib.b"
     assert api.find("a.run", objects) == "flexlib.a.run"
-    assert api.find("run", objects) is None
-    assert api.find("evaluate", objects) == "flexlib.evaluate"
-    assert api.find("it", objects) is None
+    for unclear in ("run", "key", "b", "shown", "it"):
+        assert api.find(unclear, objects, "flexlib", "FlexConfig") is None, unclear
+    assert api.find("key", objects, "flexlib.a") is None
+
+
+SHAPES = """\
+API
+===
+
+.. py:module:: flexlib.shapes
+
+.. py:function:: area(side, *, scale=2)
+
+   Of `side` and `scale`, as `volume` and `Shape` say; not `volume(side)`.
+
+.. py:function:: volume(side)
+.. py:function:: side()
+.. py:function:: scale()
+
+.. py:class:: Shape(volume)
+
+   .. py:method:: grow(by)
+
+      By `by`; `area`, `volume`, `shrink()`.
+
+   .. py:method:: by()
+   .. py:method:: shrink()
+"""
+SMALL_BOOK = {
+    "index.rst": "Small\n=====\n\n.. toctree::\n\n   book/page\n   book/api\n   book/glossary\n   book/protocols\n",
+    "book/api.rst": SHAPES,
+    "book/glossary.md": "# G\n\n" + "\n".join(f"```{{parameters}} {group}\n```" for group in GROUPS),
+    "book/protocols.md": "# P",
+    "book/page.md": "# Page\n\n{no-term}`Centring` for another, and centring.\n\n```{record-columns} runs\n```",
+}
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    """A function that gives a page, parsed, of a small book with the syntax of the published one."""
+    folder = tmp_path_factory.mktemp("small-book")
+    (folder / "book").mkdir()
+    for name, text in SMALL_BOOK.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in ("glossary.yml", "records.yml"):
+        shutil.copy(ROOT / "book" / name, folder / "book")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    options = {
+        "extensions": ["myst_parser", "sphinx.ext.autodoc", "flexbook.api", "flexbook.glossary", "flexbook.records"],
+        "myst_enable_extensions": config["parse"]["myst_enable_extensions"],
+        "default_role": config["sphinx"]["config"]["default_role"],
+    }
+    said = io.StringIO()
+    with docutils_namespace():
+        Sphinx(folder, None, folder / "html", folder / "trees", "html", options, status=None, warning=said).build()
+    assert said.getvalue() == ""
+    return lambda page: BeautifulSoup((folder / "html" / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_a_parameter_is_not_linked_to_what_shares_its_name(small_book):
+    page = small_book("book/api")
+
+    def links(name):
+        described = page.find(id=f"flexlib.shapes.{name}").find_next_sibling("dd").p
+        return [link["href"].split("#flexlib.shapes.")[1] for link in described.find_all("a")]
+
+    assert links("area") == ["volume", "Shape"]
+    assert links("Shape.grow") == ["area", "Shape.shrink"]
+
+
+def test_words_in_another_sense_are_not_linked(small_book):
+    text = small_book("book/page").find("section").p
+    assert text.text == "Centring for another, and centring."
+    assert [link.text for link in text.find_all("a")] == ["centring"]
+
+
+def test_columns_are_a_definition_list(small_book):
+    columns = small_book("book/page").find("section").find("dl")
+    described = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["columns"]["runs"]
+    assert [term.text for term in columns.find_all("dt")] == list(described)
+    assert columns.find("dd").text.strip() == described["run"]
 
 
 def test_the_api_page_has_every_module_but_the_chapters_and_the_command_line():

@@ -1,4 +1,7 @@
-"""The glossary of the parameters, and a link to it from where running text first names one."""
+"""The glossary of the parameters, and a link to it from where running text first names one.
+
+Where a parameter's words mean something else, the role `no-term` leaves them alone: {no-term}`learning rate`.
+"""
 
 import dataclasses
 import re
@@ -10,18 +13,33 @@ from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.domains.std import make_glossary_term
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from flexlib.config import PRESETS, FlexConfig
 
 PAGE = "book/glossary"
+WITHOUT = {PAGE, "book/api"}  # docstrings speak of the parameters of much else
 EXAMPLES = PRESETS["table1"]
 FIELDS = {field.name: field for field in dataclasses.fields(FlexConfig)}
+
+
+class no_term(nodes.inline):  # noqa: N801 (docutils names nodes so)
+    """Words that are not about a parameter."""
+
+
 # Text inside these is not running text, or is a link already.
 CLOSED = (
     nodes.title, nodes.literal, nodes.literal_block, nodes.reference, addnodes.pending_xref, nodes.caption, nodes.thead,
-    nodes.term, nodes.raw, nodes.math, nodes.comment, nodes.rubric, nodes.field_name, addnodes.desc_signature,
+    nodes.term, nodes.raw, nodes.math, nodes.comment, nodes.rubric, nodes.field_name, addnodes.desc_signature, no_term,
 )  # fmt: skip
+
+
+class NoTermRole(SphinxRole):
+    """The role `no-term`."""
+
+    def run(self):
+        """The words, in a node that `link_terms` passes by."""
+        return [no_term(self.rawtext, self.text)], []
 
 
 def read_entries(path):
@@ -61,7 +79,7 @@ def pattern_of(spelled):
 
 def link_terms(app, doctree):
     """Link the first spelling of each parameter in each section's running text to the glossary."""
-    if app.env.docname == PAGE:
+    if app.env.docname in WITHOUT:
         return
     spelled = {" ".join(key.lower().split()): term for key, term in app.env.flexbook_spellings.items()}
     seen = {}
@@ -156,5 +174,6 @@ def read_file(app):
 def setup(app):
     """Called by the extension."""
     app.add_directive("parameters", Parameters)
+    app.add_role("no-term", NoTermRole())
     app.connect("builder-inited", read_file)
     app.connect("doctree-read", link_terms)
