@@ -51,7 +51,17 @@ def page_setup():
 
 def note_in_place():
     """What stands where the live explorer would, in a page without a kernel."""
-    return HTML(pictures.say("The controls are here when this notebook is opened in Jupyter, and with make explore."))
+    return HTML(
+        pictures.say("The controls are here when notebooks/explore.ipynb is opened in Jupyter, and with make explore.")
+    )
+
+
+def one_list(courses):
+    """What the list explorer shows at first, as a table that needs no script."""
+    _, preset = _presets(courses)
+    return HTML(
+        f"<div class='explorer-picture'>{list_picture(courses, preset, next(iter(users_of(courses)), ''))}</div>"
+    )
 
 
 def published_records():
@@ -88,7 +98,8 @@ def linked_pictures(options, picture, chosen):
         return shown
 
     shown = stack(())
-    shown.add_class("explorer-picture")
+    for name in ("explorer-picture", "explorer-live"):
+        shown.add_class(name)
     whole = widgets.VBox([*controls, shown], layout=layout)
     whole.add_class("explorer")
     return whole
@@ -145,14 +156,14 @@ class Explorer:
 
     def __init__(self, dataset, sweep=None, device=None, preset=EXPLORED):
         self.sweep, self.device, self.models, self.ratings = sweep, device, {}, None
-        self._stop, self._thread, self._wanted = threading.Event(), None, None
+        self._stop, self._thread, self._starting = threading.Event(), None, threading.Lock()
         self._make_controls()
         self._make_outputs()
         self._arrange()
         self.preset.value = preset
         here = dataset not in DATASETS or local_path(dataset)
         self.dataset.value = dataset
-        self.load(dataset if here else SMALL)
+        self._take(dataset if here else SMALL)
         if not here:
             self.tell(f"{dataset} is not on this machine: these are synthetic data. Load fetches it.")
 
@@ -178,8 +189,9 @@ class Explorer:
 
     def _make_outputs(self):
         self.progress = widgets.IntProgress(0, 0, 1, layout=widgets.Layout(width="min(100%, 32rem)"))
-        parts = "message remarks scores curve place list origin"
+        parts = "message wrong remarks scores curve place list origin"
         self.outputs = {name: widgets.HTML(layout=widgets.Layout(width="100%")) for name in parts.split()}
+        self.outputs["message"].add_class("explorer-live")
 
     def _arrange(self):
         rows = []
@@ -191,15 +203,18 @@ class Explorer:
         self.view = widgets.VBox([
             _row(self.dataset, self.buttons["Load"]), _row(self.preset, self.buttons["Reset"]),
             *rows[:paper], beyond, *rows[paper:], _row(self.seed), out["remarks"],
-            _row(self.buttons["Train"], self.buttons["Stop"], self.on_change), self.progress, out["message"],
-            out["scores"], out["curve"], out["place"], _row(self.user), out["list"], out["origin"],
+            _row(self.buttons["Train"], self.buttons["Stop"], self.on_change), self.progress, out["wrong"],
+            out["message"], out["scores"], out["curve"], out["place"], _row(self.user), out["list"], out["origin"],
         ])  # fmt: skip
         for name in ("explorer", "explorer-picture"):
             self.view.add_class(name)
 
     def tell(self, text, wrong=False):
-        """Show a line about what goes on; a screen reader says it."""
-        self.outputs["message"].value = _alert(text) if wrong else f'<p role="status">{escape(text)}</p>'
+        """Show a line about what goes on, or what is wrong, which stays until something is done; it is read out."""
+        if wrong:
+            self.outputs["wrong"].value = _alert(text)
+        else:
+            self.outputs["message"].value = pictures.say(text)
 
     def config(self):
         """The `FlexConfig` that the controls say. Raises `FlexError` in words for one that cannot be."""
@@ -209,21 +224,27 @@ class Explorer:
         return FlexConfig.from_dict(values | {"pivot_indexes": list(values["pivot_indexes"])})
 
     def load(self, dataset):
-        """Take another data set; what is wrong with it is told in words, and the one before stays."""
-        self.stop()
-        self.wait()
+        """Take another data set, in a thread; what is wrong with it is told in words, and the one before stays."""
         self.tell(f"Loading {dataset} ...")
+        self._start(lambda _: self._take(dataset))
+
+    def _take(self, dataset):
         try:
             self.ratings = load_ratings(dataset)
         except FlexError as error:
+            self.tell("")
             return self.tell(str(error), wrong=True)
-        self.models = {}
-        for name in ("scores", "curve", "place", "list", "origin"):
-            self.outputs[name].value = ""
+        self._forget()
         self.user.value = str(self.ratings.user_ids[0])
         many = f"{len(self.ratings):,} ratings of {self.ratings.n_items:,} items by {self.ratings.n_users:,} users"
         self.tell(f"{self.ratings.name}: {many}. Train to begin.")
         self._changed()
+
+    def _forget(self):
+        """Nothing of an earlier run stays beside the settings of the next."""
+        self.models = {}
+        for name in ("wrong", "scores", "curve", "place", "list", "origin"):
+            self.outputs[name].value = ""
 
     def _set_preset(self):
         settings, self._quiet = FlexConfig.preset(self.preset.value), True
@@ -241,7 +262,7 @@ class Explorer:
         try:
             self.outputs["remarks"].value = pictures.say(" ".join(remarks(self.config(), self.ratings)))
         except FlexError as error:
-            self.outputs["remarks"].value = pictures.say(str(error))
+            self.outputs["remarks"].value = _alert(error)
             return
         if self.on_change.value:
             self.train()
@@ -258,30 +279,52 @@ class Explorer:
                 raise FlexError(f"{words}: take fewer epochs, smaller layers or larger batches, or use flexlib train")
         except FlexError as error:
             return self.tell(str(error), wrong=True)
-        self.stop()
-        self.wait()
-        self._stop.clear()
-        self.buttons["Stop"].disabled, self.models = False, {}
-        self._thread = threading.Thread(target=self._work, args=(config, self.seed.value), daemon=True)
-        self._thread.start()
+        seed = self.seed.value  # of the click, as the settings, though what goes on may have to end first
+        self._start(lambda stop: self._work(stop, config, seed))
+
+    def _start(self, work):
+        """Do `work(stop)` in a thread, once the thread before has ended, which is asked to: the page stays awake."""
+
+        def run(before, stop):
+            if before:
+                before.join()
+            try:
+                if not stop.is_set():
+                    work(stop)
+            except Exception as error:  # which nothing else would show
+                kind = "" if isinstance(error, FlexError) else f"{type(error).__name__}: "
+                self.tell("")
+                self.tell(kind + first_line(error), wrong=True)
+            finally:
+                self.buttons["Stop"].disabled = True
+
+        with self._starting:  # which a set that has been loaded does from its own thread
+            self.stop()
+            self._stop, before = threading.Event(), self._thread
+            self._thread = threading.Thread(target=run, args=(before, self._stop), daemon=True)
+            self._thread.start()
 
     def stop(self):
         """End training after the epoch that is under way; what has been trained stays shown."""
         self._stop.set()
 
     def wait(self):
-        """Wait until no training goes on."""
-        if self._thread:
-            self._thread.join()
+        """Wait until nothing goes on."""
+        thread = None
+        while thread is not self._thread:  # what has ended may have begun another
+            with self._starting:
+                thread = self._thread
+            thread.join()
 
-    def _work(self, config, seed):
+    def _work(self, stop, config, seed):
         begun, done, total = time.monotonic(), 0, max(1, len(PROTOCOLS) * config.epochs)
         curves = {}
-        self.progress.max, self.progress.value = total, 0
+        self._forget()
+        self.buttons["Stop"].disabled, self.progress.max, self.progress.value = False, total, 0
 
         def watch(model):
             nonlocal done
-            if self._stop.is_set():
+            if stop.is_set():
                 raise _StoppedError
             done += 1
             curves[protocol].append((model.history[-1], evaluate(model).rmse))
@@ -294,15 +337,13 @@ class Explorer:
                 curves[protocol] = []
                 self.models[protocol] = fit(self.ratings, config, protocol, seed, device=self.device, on_epoch=watch)
                 self._show(curves, seed)
-            diverged = sum(model.status != "ok" for model in self.models.values())
-            words = f" {diverged} of the {len(PROTOCOLS)} runs diverged." if diverged else ""
-            self.tell(f"Trained in {time.monotonic() - begun:.1f} s.{words}")
         except _StoppedError:
             self._show(curves, seed)
-            self.tell(f"Stopped after {done} of {total} epochs.")
-        except (FlexError, RuntimeError, MemoryError) as error:
-            self.tell(first_line(error) or type(error).__name__, wrong=True)
-        self.buttons["Stop"].disabled, self.progress.value = True, total
+            return self.tell(f"Stopped after {done} of {total} epochs.")
+        diverged = sum(model.status != "ok" for model in self.models.values())
+        words = f" {diverged} of the {len(PROTOCOLS)} runs diverged." if diverged else ""
+        self.tell(f"Trained in {time.monotonic() - begun:.1f} s.{words}")
+        self.progress.value = total
 
     def _show(self, curves, seed):
         scores = {protocol: evaluate(model) for protocol, model in self.models.items()}
@@ -413,4 +454,4 @@ def _command(model):
     settings = [f"{name}={value}".replace(" ", "") for name, value in changed.items()]
     words = ["flexlib", "train", "--dataset", model.ratings.name, "--seed", str(model.seed), "--protocol", "holdout"]
     text = shlex.join([*words, *(["--set", *settings] if settings else [])])
-    return f"<p>The same from a shell:</p><pre style='white-space:pre-wrap'>{escape(text)}</pre>"
+    return f"<p>The run on held-out ratings from a shell:</p><pre>{escape(text)}</pre>"

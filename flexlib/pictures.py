@@ -11,7 +11,9 @@ WIDTH, LEFT, RIGHT = 360, 38, 352  # of a picture, in pixels at the width of a p
 
 
 def _svg(height, title, parts):
-    return f"<svg viewBox='0 0 {WIDTH} {height}' role='img' aria-label='{escape(title)}'>{''.join(parts)}</svg>"
+    """title: what a screen reader says of it; empty where the text around it says it all."""
+    how = f"role='img' aria-label='{escape(title)}'" if title else "aria-hidden='true'"
+    return f"<svg viewBox='0 0 {WIDTH} {height}' {how}>{''.join(parts)}</svg>"
 
 
 def _text(x, y, text, anchor=""):
@@ -34,57 +36,63 @@ def _ticks(span, whole=False):
 
 
 def _x_axis(x, span, y, label, whole=False):
-    texts = [_text(x(tick), y + 14, f"{tick:g}", "middle") for tick in _ticks(span, whole)]
+    texts = []
+    for tick in _ticks(span, whole):
+        text, at = f"{tick:g}", x(tick)
+        fits = at + 4 * len(text) < WIDTH
+        texts.append(_text(at if fits else WIDTH, y + 14, text, "middle" if fits else "end"))
     return [_path(f"M{LEFT} {y}H{RIGHT}"), *texts, _text(LEFT, y + 30, label)]
 
 
 def strips(rows, span, title):
-    """A line of text over a strip of values for each row, on one axis of RMSE.
+    """A line of text and a strip of values for each row, over one axis of RMSE.
 
     rows: mappings with text (str), colour, values (of the runs, as dots), mean (a diamond, or None) and others (faint
-    marks to compare with). span: (low, high) in stars; what is outside is drawn as an arrow at the edge.
+    marks to compare with). span: (low, high) in stars; a value outside is drawn as an arrow at the edge, a mean or a
+    faint mark outside not at all.
     """
-    x, parts = _along(span, LEFT, RIGHT), []
-    for place, row in enumerate(rows):
-        y = 16 + 44 * place
-        parts.append(_text(4, y, row["text"]))
+    x, drawn = _along(span, LEFT, RIGHT), []
+    for row in rows:
         marks = sorted({2 * round(x(value) / 2) for value in row.get("others", ()) if value <= span[1]})
-        if marks:
-            parts.append(_path("".join(f"M{mark} {y + 9}v12" for mark in marks)))
+        parts = [_path("".join(f"M{mark} 4v12" for mark in marks))] if marks else []
         for value in row["values"]:
             at, how = x(value), f"fill='{row['colour']}'"
-            dot = f"<circle cx='{at:g}' cy='{y + 15}' r='4' {how}/>"
-            above = _path(f"M{at - 7:g} {y + 9}l8 6l-8 6z", how)
-            below = _path(f"M{at + 7:g} {y + 9}l-8 6l8 6z", how)
+            dot = f"<circle cx='{at:g}' cy='10' r='4' {how}/>"
+            above, below = _path(f"M{at - 7:g} 4l8 6l-8 6z", how), _path(f"M{at + 7:g} 4l-8 6l8 6z", how)
             parts.append(above if value > span[1] else below if value < span[0] else dot)
         if row.get("mean") is not None and row["mean"] <= span[1]:
-            parts.append(_path(f"M{x(row['mean']):g} {y + 7}l6 8l-6 8l-6 -8z", "class='line'"))
-    bottom = 16 + 44 * len(rows) - 14
+            parts.append(_path(f"M{x(row['mean']):g} 2l6 8l-6 8l-6 -8z", "class='line'"))
+        drawn += [say(row["text"]), _svg(20, "", parts)]
     below = f" or below {span[0]:g}" if any(value < span[0] for row in rows for value in row["values"]) else ""
-    label = f"RMSE (stars); an arrow: above {span[1]:g}{below}"
-    return _svg(bottom + 36, title, parts + _x_axis(x, span, bottom, label))
+    axis = _x_axis(x, span, 2, f"RMSE (stars); an arrow: above {span[1]:g}{below}")
+    return f"<div role='group' aria-label='{escape(title)}'>{''.join(drawn)}{_svg(36, '', axis)}</div>"
 
 
 def curves(series, title, height=210):
-    """RMSE after each epoch. series: mappings with colour, dashed and values, one an epoch from 1; what is not finite,
-    or above one and a half times the lowest, is left out."""
+    """RMSE after each epoch. series: mappings with colour, dashed (training ratings) and values, one an epoch from 1.
+
+    What is not finite is left out. The axis ends a quarter above the highest end of a solid line, those aside that end
+    twice as high as the lowest; what is higher is drawn there.
+    """
     known = np.concatenate([np.asarray(one["values"], float) for one in series] or [[]])
     known = known[np.isfinite(known)]
+    ends = [one["values"][-1] for one in series if not one["dashed"] and one["values"]]
+    ends = [end for end in ends if end is not None and np.isfinite(end)] or list(known)
     if not len(known):
         return say("No epoch has ended yet.")
-    top = min(known.max(), 1.5 * known.min())
+    top = min(known.max(), 1.25 * max(end for end in ends if end <= 2 * min(ends)))
     span, epochs = (known.min() - 0.01, top + 0.01), max(len(one["values"]) for one in series)
     x, y = _along((1, max(epochs, 2)), LEFT + 6, RIGHT), _along(span, height - 40, 8)
     parts = [_text(LEFT - 4, y(tick) + 4, f"{tick:g}", "end") for tick in _ticks(span)]
     parts.append(_path("".join(f"M{LEFT} {y(tick):g}H{RIGHT}" for tick in _ticks(span))))
     for one in series:
-        points = [(x(k), y(v)) for k, v in enumerate(one["values"], 1) if v is not None and v <= top]
+        points = [(x(k), y(v)) for k, v in enumerate(one["values"], 1) if v is not None and np.isfinite(v)]
         how = f"fill='none' stroke='{one['colour']}' stroke-width='2'" + " stroke-dasharray='5 4'" * one["dashed"]
         parts.append(f"<polyline points='{' '.join(f'{a:g},{b:g}' for a, b in points)}' {how}/>")
         if not one["dashed"] and epochs <= 20:
             parts += [f"<circle cx='{a:g}' cy='{b:g}' r='2.5' fill='{one['colour']}'/>" for a, b in points]
-    axis = _x_axis(x, (1, max(epochs, 2)), height - 36, "epoch; upwards: RMSE (stars)", whole=True)
-    return _svg(height, title, parts + axis)
+    label = "epoch; upwards: RMSE (stars)" + (f", {top:.2f} or more at the edge" if known.max() > top else "")
+    return _svg(height, title, parts + _x_axis(x, (1, max(epochs, 2)), height - 36, label, whole=True))
 
 
 def histogram(edges, filled, outlined, colour, title, label, mark=None, height=150):

@@ -689,7 +689,9 @@ def plot_grid(table, title, spelled, top=0.5):
     first, *rest = list(table.columns[: list(table.columns).index("cell")])
     panels = rest[1:] if len(rest) > 1 else []
     low, high = np.nan_to_num([table["mean"].min(), table["mean"].max()])
-    beyond = f"; above {low + top:.2f} drawn there" if high > low + top else ""
+    fewest, most = table["n"].min(), table["n"].max()
+    title += f"; {'' if fewest == most else 'at most '}{most} split{'s' * (most != 1)} each"
+    title += f"; above {low + top:.2f} drawn there" if high > low + top else ""
     top = min(top, max(high - low, 0.05))
     groups = list(table.groupby(panels, sort=False)) if panels else [((), table)]
     levels = list(dict.fromkeys(table[first]))
@@ -718,7 +720,7 @@ def plot_grid(table, title, spelled, top=0.5):
     if rest:
         figure.legend(handles, labels, title=rest[0].replace("_", " "), loc="upper left", bbox_to_anchor=(0, 0),
                       ncols=5, fontsize="small")  # fmt: skip
-    figure.suptitle(title + beyond, fontsize="medium", x=0.02, ha="left")
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 
@@ -730,12 +732,14 @@ def plot_courses(courses, protocols, dataset):
     """
     figure, panels = _preset_panels(courses, f"RMSE (stars) of test ratings after each epoch, one run each\n{dataset}")
     for preset, ax in panels.items():
-        for protocol in protocols:
-            course = courses[preset, protocol]
+        found = [courses[preset, protocol] for protocol in protocols]
+        for protocol, course in zip(protocols, found, strict=True):
             if not isinstance(course, str):
                 ax.plot(range(1, len(course["test"]) + 1), course["test"], color=COLOURS[protocol],
                         marker="." if len(course["test"]) <= 20 else "", label=words_of(protocol))  # fmt: skip
         ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+        if all(isinstance(course, str) for course in found):
+            ax.annotate(fill(found[-1], 16), (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize="x-small")
     named = {label: line for ax in panels.values() for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(0, 0), ncols=2)
     return figure

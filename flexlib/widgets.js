@@ -9,6 +9,10 @@
   }
 
   function nameAll() {
+    // What changes there is said: the picture of a setting, and what goes on.
+    document.querySelectorAll(".explorer-live").forEach(function (element) {
+      set(element, "aria-live", "polite");
+    });
     document.querySelectorAll(".jupyter-widgets, .widget-inline-hbox").forEach(function (widget) {
       var label = widget.querySelector(":scope > .widget-label");
       var name = label && label.textContent.trim();

@@ -3,7 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 
-TAGS = set("whole p b span svg text path circle polyline table caption thead tbody tr th td pre".split())
+TAGS = set("whole div p b span svg text path circle polyline table caption thead tbody tr th td pre".split())
 ATTRIBUTES = set(
     """class style role scope aria-hidden aria-label viewBox x y text-anchor d fill fill-opacity stroke
 stroke-width stroke-dasharray points cx cy r""".split()
@@ -32,6 +32,23 @@ def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
+def strips(html):
+    """A picture of strips: its name, the texts of its rows, their drawings, and the axis below them.
+
+    A screen reader reads the name and the texts, which also wrap; it passes over the drawings.
+    """
+    (group,) = parsed(html)
+    *lines, axis = group
+    texts, drawings = lines[::2], lines[1::2]
+    assert (group.tag, group.get("role")) == ("div", "group")
+    assert [part.tag for part in texts] == ["p"] * len(texts)
+    for drawing in (*drawings, axis):
+        assert (drawing.tag, drawing.get("aria-hidden"), drawing.get("role")) == ("svg", "true", None)
+    assert not [text for drawing in drawings for text in drawing.iter("text")]
+    assert len({drawing.get("viewBox").split()[2] for drawing in (*drawings, axis)}) == 1  # one axis for all
+    return group.get("aria-label"), [words(part) for part in texts], drawings, axis
+
+
 def steps(path):
     """A path's letters with the numbers behind them."""
     return [(letter, numbers(rest)) for letter, rest in re.findall(r"([A-Za-z])([^A-Za-z]*)", path.get("d"))]
@@ -40,7 +57,8 @@ def steps(path):
 def scale(svg, anchor):
     """(value at 0, value per pixel) of an axis, as its tick labels tell: "middle" along, "end" upwards."""
     at, lower = {"middle": ("x", 0), "end": ("y", 4)}[anchor]  # a text's line is so much below what it labels
-    ticks = [text for text in svg.iter("text") if text.get("text-anchor") == anchor]
+    edge = svg.get("viewBox").split()[2]  # where a label of the axis along ends that has no room below its tick
+    ticks = [text for text in svg.iter("text") if text.get("text-anchor") == anchor and text.get("x") != edge]
     marks = sorted((float(tick.get(at)) - lower, float(tick.text.replace(",", ""))) for tick in ticks)
     (first, low), (last, high) = marks[0], marks[-1]
     slope = (high - low) / (last - first)

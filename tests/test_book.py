@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -386,8 +387,29 @@ def test_a_slider_moved_by_mouse_changes_the_picture(explorer):
     assert len({before, dragged, picture_of(whole)}) == 3
 
 
+def test_a_picture_has_the_numbers_of_the_runs_that_its_controls_say(explorer):
+    records = pd.read_parquet(ROOT / "results" / "records" / "explore-ml-latest-small-2016.parquet")
+    base = {"learning_rate": 0.01, "hidden_layers": "[64, 4]", "drop_probability": 0.6, "noise_probability": 0.8,
+            "dense_refeeding": 0, "dense_refeeding_rounding": False, "prediction_rounding": False}  # fmt: skip
+    whole = explorer.locator(".explorer:has(select)").first
+    words = {"[1, 0]": "items as rows [1, 0]", "[0, 1]": "users as rows [0, 1]", True: "on", False: "off"}
+    cells = [("tanh", "adagrad", "[1, 0]", True), ("elu", "sgd", "[0, 1]", False), ("relu", "adam", "[0, 1]", True)]
+    names = ["activation", "optimizer", "pivot_indexes", "mean_normalization"]
+    for place, cell in enumerate(cells):
+        if place:  # the first cell is what the controls say at first
+            for choice, value in zip(whole.locator("select").all(), cell, strict=True):
+                choice.select_option(label=str(words.get(value, value)))
+        shown = whole.get_by_role("group").last.inner_text()
+        own = records
+        for name, value in (base | dict(zip(names, cell, strict=True))).items():
+            own = own[own[name] == value]
+        for protocol, word in (("released", "released code (leaks)"), ("holdout", "held-out ratings (leak-free)")):
+            runs = own.loc[own["protocol"] == protocol, "rmse"]
+            assert len(runs) == 3
+            assert f"{word}: {runs.mean():.3f} (" in shown
+
+
 def test_every_control_of_the_explorer_changes_its_picture(explorer):
-    """And at first a picture is of what its controls say."""
     for whole in explorer.locator(".explorer").all():
         for choice in whole.locator("select").all():
             before, first = picture_of(whole), choice.input_value()
@@ -426,4 +448,5 @@ def test_without_scripts_the_explorer_has_figures_instead(new_page, addresses):
     sections = opened.locator("section section:has(script[type='application/vnd.jupyter.widget-view+json'])").all()
     assert len(sections) > 1
     for section in sections:
-        assert section.locator("img, table").first.is_visible(), section.locator("h2").inner_text()
+        instead = section.locator("img, table:not(.dataframe)")  # for there is a table of the runs' origin, too
+        assert instead.first.is_visible(), section.locator("h2").inner_text()

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import itertools
 import shlex
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
@@ -18,7 +20,7 @@ from test_explored import HOSTILE, TEXTS, course_records, random_records
 
 from flexlib import explore, pictures, sources
 from flexlib.__main__ import _parser
-from flexlib.config import PRESETS, FlexConfig
+from flexlib.config import PRESETS, FlexConfig, FlexError
 from flexlib.cost import estimate_cost
 from flexlib.data import load_ratings
 from flexlib.evaluate import evaluate, learning_curve, recommend
@@ -34,6 +36,7 @@ RATINGS = load_ratings(SMALL)
 TINY = {"hidden_layers": "4", "epochs": 2}
 WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
 WORDS = [words_of(protocol) for protocol in PROTOCOLS]
+SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 
 
 @pytest.fixture(autouse=True)
@@ -182,11 +185,35 @@ def train(explorer):
     explorer.wait()
 
 
-def told(explorer, output="message"):
-    """What is said, and how a screen reader is to take it."""
-    tree = parsed(explorer.outputs[output].value)
-    (role,) = {part.get("role") for part in tree.iter("p")}
-    return words(tree).removeprefix("\N{WARNING SIGN} "), role
+def told(explorer):
+    """The message: a plain paragraph in what the page's script makes a live region."""
+    (part,) = parsed(explorer.outputs["message"].value)
+    assert (part.tag, part.attrib) == ("p", {})
+    return part.text or ""
+
+
+def refused(explorer, output="wrong"):
+    """What is wrong, which a screen reader says at once; None where nothing is."""
+    found = list(parsed(explorer.outputs[output].value))
+    if not found or found[0].get("role") is None:
+        return None
+    (part,) = found
+    assert (part.tag, part.attrib) == ("p", {"role": "alert"})
+    text = part.text.removeprefix("\N{WARNING SIGN} ")
+    assert text != part.text
+    return text
+
+
+class Gate:
+    """A function that waits inside until it is let go, as the tests' stand-in for a slow one."""
+
+    def __init__(self, function):
+        self.function, self.inside, self.go = function, threading.Event(), threading.Event()
+
+    def __call__(self, *args, **options):
+        self.inside.set()
+        assert self.go.wait(20), "not let go: what should not have waited did"
+        return self.function(*args, **options)
 
 
 def all_parsed(explorer):
@@ -198,8 +225,8 @@ def test_training_gives_what_fit_and_evaluate_give(make):
     explorer.seed.value = 3
     explorer.user.value = str(RATINGS.user_ids[7])
     train(explorer)
-    text, role = told(explorer)
-    assert (text.split()[0], role) == ("Trained", "status")
+    assert told(explorer).startswith("Trained in ")
+    assert refused(explorer) is None
     config = FlexConfig(hidden_layers=(4,), epochs=2)
     models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in PROTOCOLS}
     scores = {name: evaluate(model) for name, model in models.items()}
@@ -245,29 +272,60 @@ def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
 
     explorer.progress.observe(stop, "value")
     train(explorer)
-    assert told(explorer) == ("Stopped after 3 of 150 epochs.", "status")
+    assert told(explorer) == "Stopped after 3 of 150 epochs."
     assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, True)
     all_parsed(explorer)
     explorer.progress.unobserve(stop, "value")
     change(explorer, {"epochs": 1})
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
     assert list(explorer.models) == list(PROTOCOLS)
     before = explorer.outputs["scores"].value
     train(explorer)
     assert explorer.outputs["scores"].value == before
     explorer.stop()  # where nothing goes on
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
 
 
 def test_what_a_stop_leaves_is_shown(make):
     explorer = make()
     explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 3 else None, "value")
     train(explorer)  # six epochs, of which the third is the first of the second protocol
-    assert told(explorer)[0] == "Stopped after 3 of 6 epochs."
+    assert told(explorer) == "Stopped after 3 of 6 epochs."
     rmse = evaluate(fit(RATINGS, explorer.config(), "released", 0, device="cpu")).rmse
     assert [row[:2] for row in rows(parsed(explorer.outputs["scores"].value))] == [[WORDS[0], f"{rmse:.3f}"]]
+
+
+def test_what_a_stop_leaves_is_of_its_own_run(make):
+    """Not the command, the scores or the lists of the run before, which had other settings."""
+    explorer = make(sweep=records_of(Plan.sweep(SMALL, ["holdout"], 3, 0), lambda *_: 1.0))
+    train(explorer)
+    before = {name: explorer.outputs[name].value for name in SHOWN}
+    assert all(before.values())
+    change(explorer, {"epochs": 3})
+    explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 1 else None, "value")
+    train(explorer)
+    assert told(explorer) == "Stopped after 1 of 9 epochs."
+    after = {name: explorer.outputs[name].value for name in SHOWN}
+    assert [after[name] for name in ("origin", "place", "list")] == [""] * 3
+    assert rows(parsed(after["scores"])) == []
+    assert after["curve"] != before["curve"]
+    assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, True)
+
+
+def test_training_forgets_what_an_earlier_run_showed_at_once(make, monkeypatch):
+    explorer = make()
+    train(explorer)
+    gate = Gate(fit)
+    monkeypatch.setattr(explore, "fit", gate)
+    explorer.train()
+    assert gate.inside.wait(20)
+    assert [explorer.outputs[name].value for name in SHOWN] == [""] * 5
+    assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, False)
+    gate.go.set()
+    explorer.wait()
+    assert explorer.outputs["scores"].value
 
 
 def test_a_new_run_takes_the_place_of_one_that_goes_on(make):
@@ -279,7 +337,46 @@ def test_a_new_run_takes_the_place_of_one_that_goes_on(make):
     train(explorer)
     assert not first.is_alive()
     assert {model.config.epochs for model in explorer.models.values()} == {1}
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
+
+
+def test_of_several_runs_that_wait_only_the_last_is_made(make, monkeypatch):
+    """What waits is stopped by what comes after it, or by Stop, and the page goes on meanwhile."""
+    explorer, begun, gate, work = make(), [], Gate(fit), Explorer._work
+    monkeypatch.setattr(Explorer, "_work", lambda self, *args: (begun.append(args[1].epochs), work(self, *args)))
+    monkeypatch.setattr(explore, "fit", gate)
+    for epochs in (4, 5, 3):
+        change(explorer, {"epochs": epochs})
+        explorer.train()
+        assert gate.inside.wait(20)
+    gate.go.set()
+    explorer.wait()
+    assert begun == [4, 3]
+    assert {model.config.epochs for model in explorer.models.values()} == {3}
+    assert told(explorer).startswith("Trained in ")
+    gate.go.clear(), gate.inside.clear()
+    explorer.train()
+    assert gate.inside.wait(20)
+    explorer.train()
+    explorer.stop()
+    gate.go.set()
+    explorer.wait()
+    assert begun == [4, 3, 3]
+    assert told(explorer) == "Stopped after 0 of 9 epochs."
+
+
+def test_a_run_that_waits_is_of_the_settings_and_the_seed_at_the_click(make, monkeypatch):
+    explorer, gate = make(), Gate(fit)
+    monkeypatch.setattr(explore, "fit", gate)
+    explorer.train()
+    assert gate.inside.wait(20)
+    explorer.seed.value = 4
+    explorer.train()
+    change(explorer, {"epochs": 1})
+    explorer.seed.value = 5
+    gate.go.set()
+    explorer.wait()
+    assert {(model.seed, model.config.epochs) for model in explorer.models.values()} == {(4, 2)}
 
 
 def test_the_seed_that_is_told_is_the_one_that_was_trained_with(make):
@@ -297,6 +394,26 @@ def test_presets_set_all_controls(make):
         explorer.preset.value = name
         assert explorer.config() == FlexConfig.preset(name), name
     assert make(preset="cfn").preset.value == "cfn"
+
+
+@pytest.mark.parametrize("preset", ["default", "cfn"])
+def test_reset_sets_all_controls_to_the_preset_again(make, preset):
+    explorer = make(preset=preset)
+    change(explorer, WILD | {"pivot_indexes": (1, 0), "prediction_rounding": True, "hidden_layers": "none"})
+    assert refused(explorer, "remarks")
+    explorer.buttons["Reset"].click()
+    assert explorer.config() == FlexConfig.preset(preset)
+    assert explorer.preset.value == preset
+    assert refused(explorer, "remarks") is None
+
+
+def test_reset_is_one_change(make, monkeypatch):
+    explorer, begun = make(), []
+    monkeypatch.setattr(explorer, "train", lambda: begun.append(explorer.config()))
+    change(explorer, {"optimizer": "sgd", "hidden_layers": "8 4"})
+    explorer.on_change.value = True
+    explorer.buttons["Reset"].click()
+    assert begun == [FlexConfig()]
 
 
 def test_each_parameter_has_a_control_with_its_abbreviation_and_its_meaning(make):
@@ -345,9 +462,11 @@ def test_bad_settings_are_refused_in_words_and_nothing_is_lost(make, values, pie
     models, scores = dict(explorer.models), explorer.outputs["scores"].value
     thread = explorer._thread
     change(explorer, values)
+    # While they are changed already; how long a run takes is no fault of theirs
+    text = refused(explorer, "remarks")
+    assert text is None if "minutes" in pieces else all(piece in text for piece in pieces)
     train(explorer)
-    text, role = told(explorer)
-    assert role == "alert"
+    text = refused(explorer)
     for piece in pieces:
         assert piece in text
     assert explorer._thread is thread
@@ -360,8 +479,72 @@ def test_what_training_itself_refuses_is_told(make):
     explorer = make()
     change(explorer, {"test_split_rate": 0.99999})
     train(explorer)
-    text, role = told(explorer)
-    assert (role, "leaves none" in text, explorer.buttons["Stop"].disabled) == ("alert", True, True)
+    with pytest.raises(FlexError) as refusal:
+        fit(RATINGS, explorer.config(), "holdout", 0, device="cpu")
+    assert refused(explorer) == str(refusal.value)
+    assert "leaves none" in refused(explorer)
+    assert explorer.buttons["Stop"].disabled
+    change(explorer, {"test_split_rate": 0.1})
+    train(explorer)
+    assert refused(explorer) is None
+
+
+@pytest.mark.parametrize("part", ["fit", "evaluate", "recommend"])
+@pytest.mark.parametrize("error", [ZeroDivisionError("<b> of\ntwo lines"), RuntimeError("out of memory"),
+                                   MemoryError("much"), KeyError("k")])  # fmt: skip
+def test_whatever_goes_wrong_while_training_is_told(make, monkeypatch, part, error):
+    explorer = make()
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(explore, part, fail)
+        train(explorer)
+        assert refused(explorer) == f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        assert told(explorer) == ""  # not that some time is left
+        assert explorer.buttons["Stop"].disabled
+    train(explorer)
+    assert refused(explorer) is None
+    assert told(explorer).startswith("Trained in ")
+
+
+def test_whatever_goes_wrong_while_loading_is_told(make, monkeypatch):
+    explorer = make()
+    ratings = explorer.ratings
+
+    def fail(_):
+        raise OSError("the disk is <gone>")
+
+    monkeypatch.setattr(explore, "load_ratings", fail)
+    explorer.load(SMALL)
+    explorer.wait()
+    assert (refused(explorer), told(explorer)) == ("OSError: the disk is <gone>", "")
+    assert explorer.ratings is ratings
+    train(explorer)
+    assert refused(explorer) is None
+
+
+def test_what_is_refused_while_a_run_goes_on_stays_until_the_next(make, monkeypatch):
+    """Through the messages of all epochs that follow; and the run goes on."""
+    explorer, gate, messages = make(), Gate(fit), []
+    explorer.outputs["message"].observe(lambda event: messages.append((event["new"], refused(explorer))), "value")
+    monkeypatch.setattr(explore, "fit", gate)
+    explorer.train()
+    assert gate.inside.wait(20)
+    change(explorer, {"hidden_layers": "four"})
+    explorer.buttons["Train"].click()
+    assert "hidden_layers (HLs)" in refused(explorer)
+    assert "hidden_layers (HLs)" in refused(explorer, "remarks")
+    gate.go.set()
+    explorer.wait()
+    assert len(messages) == 7  # six epochs and the end
+    assert all("hidden_layers (HLs)" in wrong for _, wrong in messages)
+    assert told(explorer).startswith("Trained in ")
+    assert len(explorer.models) == 3
+    change(explorer, {"hidden_layers": "4"})
+    train(explorer)
+    assert (refused(explorer), refused(explorer, "remarks")) == (None, None)
 
 
 @pytest.mark.parametrize("dataset", ["nosuch", "nosuch.csv", "", "<b>.parquet", "synthetic:users=<i>"])
@@ -371,23 +554,62 @@ def test_a_data_set_that_is_not_there_leaves_the_one_before(make, dataset):
     ratings, scores = explorer.ratings, explorer.outputs["scores"].value
     explorer.dataset.value = dataset
     explorer.buttons["Load"].click()
-    text, role = told(explorer)
-    assert (role, dataset in text) == ("alert", True)
+    explorer.wait()
+    assert dataset in refused(explorer)
+    assert told(explorer) == ""  # nothing is loading any more
     assert explorer.ratings is ratings
     assert explorer.outputs["scores"].value == scores
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
+    assert refused(explorer) is None
+
+
+def test_loading_does_not_keep_the_page_waiting(make, monkeypatch):
+    explorer, other = make(), "synthetic:users=30,items=40,ratings=300,seed=2"
+    ratings, gate = explorer.ratings, Gate(load_ratings)
+    monkeypatch.setattr(explore, "load_ratings", gate)
+    explorer.load(other)  # which Gate would not let end
+    assert gate.inside.wait(20)
+    assert told(explorer) == f"Loading {other} ..."
+    assert explorer.ratings is ratings
+    gate.go.set()
+    explorer.wait()
+    assert explorer.ratings.name == other
+
+
+def test_loading_ends_a_run_that_goes_on(make):
+    explorer = make()
+    change(explorer, {"epochs": 100})
+    explorer.train()
+    first, other = explorer._thread, "synthetic:users=30,items=40,ratings=300,seed=2"
+    explorer.load(other)
+    explorer.wait()
+    assert not first.is_alive()
+    assert explorer.ratings.name == other
+    assert [explorer.outputs[name].value for name in SHOWN] == [""] * 5
+    assert explorer.buttons["Stop"].disabled
+
+
+def test_a_data_set_is_trained_on_at_once_where_changes_are(make):
+    explorer, other = make(), "synthetic:users=30,items=40,ratings=300,seed=2"
+    explorer.on_change.value = True
+    explorer.load(other)
+    explorer.wait()  # for the run that follows, too
+    assert told(explorer).startswith("Trained in ")
+    assert {model.ratings.name for model in explorer.models.values()} == {other}
 
 
 def test_without_any_ratings_training_is_refused(make):
     explorer = make("nosuch.csv")
-    assert told(explorer)[1] == "alert"
+    assert "nosuch.csv" in refused(explorer)
     assert explorer.ratings is None
     train(explorer)
-    assert told(explorer) == ("there are no ratings yet: load a data set first", "alert")
+    assert refused(explorer) == "there are no ratings yet: load a data set first"
     explorer.load(SMALL)
+    explorer.wait()
+    assert refused(explorer) is None
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
 
 
 def test_another_data_set_takes_the_place_of_the_results(make):
@@ -395,8 +617,9 @@ def test_another_data_set_takes_the_place_of_the_results(make):
     train(explorer)
     other = "synthetic:users=30,items=40,ratings=300,seed=2"
     explorer.load(other)
-    assert told(explorer) == (f"{other}: 300 ratings of 40 items by 30 users. Train to begin.", "status")
-    assert [explorer.outputs[name].value for name in ("scores", "curve", "place", "list", "origin")] == [""] * 5
+    explorer.wait()
+    assert told(explorer) == f"{other}: 300 ratings of 40 items by 30 users. Train to begin."
+    assert [explorer.outputs[name].value for name in SHOWN] == [""] * 5
     assert explorer.user.value == str(explorer.ratings.user_ids[0])
     train(explorer)
     assert parsed(explorer.outputs["scores"].value).find(".//caption").text == f"{other}, seed 0"
@@ -408,8 +631,7 @@ def test_an_unknown_user_is_told_so(make, user):
     train(explorer)
     explorer.user.value = "zz"
     explorer.user.value = user
-    text, role = told(explorer, "list")
-    assert (role, f"'{user}'" in text) == ("alert", True)
+    assert f"'{user}'" in refused(explorer, "list")
     explorer.user.value = f" {RATINGS.user_ids[3]} "
     assert parsed(explorer.outputs["list"].value).find(".//caption").text.endswith(f"user {RATINGS.user_ids[3]}")
 
@@ -434,7 +656,7 @@ def test_no_epochs_are_a_run_too(make):
     explorer = make()
     change(explorer, {"epochs": 0})
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
     assert "No epoch has ended yet." in explorer.outputs["curve"].value
     assert len(rows(parsed(explorer.outputs["scores"].value))) == 3
 
@@ -442,7 +664,7 @@ def test_no_epochs_are_a_run_too(make):
 def test_training_on_change(make, monkeypatch):
     explorer, begun = make(), []
     work = Explorer._work
-    monkeypatch.setattr(Explorer, "_work", lambda self, config, seed: (begun.append(config), work(self, config, seed)))
+    monkeypatch.setattr(Explorer, "_work", lambda self, *args: (begun.append(args[1]), work(self, *args)))
     change(explorer, {"epochs": 1})
     assert not begun
     explorer.on_change.value = True
@@ -461,7 +683,7 @@ def test_training_on_change(make, monkeypatch):
     change(explorer, {"hidden_layers": "none"})
     explorer.wait()
     assert len(begun) == 4
-    assert "hidden_layers" in words(parsed(explorer.outputs["remarks"].value))
+    assert "hidden_layers" in refused(explorer, "remarks")
 
 
 @pytest.mark.parametrize(("values", "remark"), [
@@ -510,6 +732,7 @@ def test_the_place_in_the_sweep_is_counted(make):
             f" than this run's {rmse:.3f}"
         )
     explorer.load("synthetic:users=60,items=90,ratings=1500,seed=2")
+    explorer.wait()
     train(explorer)
     assert explorer.outputs["place"].value == ""
 
@@ -532,17 +755,16 @@ def test_a_set_that_is_not_here_is_fetched_on_a_click_only(make, monkeypatch, tm
     monkeypatch.setattr(sources, "data_folders", lambda: [tmp_path, tmp_path])
     monkeypatch.setattr(sources.pooch, "create", lambda **_: SimpleNamespace(fetch=refuse))
     explorer = make("ml-100k")
-    text, role = told(explorer)
-    assert (text, role) == ("ml-100k is not on this machine: these are synthetic data. Load fetches it.", "status")
+    assert told(explorer) == "ml-100k is not on this machine: these are synthetic data. Load fetches it."
     assert explorer.ratings.name == explore.SMALL
     assert explorer.dataset.value == "ml-100k"
     train(explorer)
-    assert told(explorer)[0].startswith("Trained in ")
+    assert told(explorer).startswith("Trained in ")
     assert not asked
     explorer.buttons["Load"].click()
+    explorer.wait()
     assert asked == ["ml-100k.zip"]
-    text, role = told(explorer)
-    assert (role, "no network here" in text) == ("alert", True)
+    assert "no network here" in refused(explorer)
     assert explorer.ratings.name == explore.SMALL
 
 
@@ -576,6 +798,7 @@ def test_the_command_of_a_run_gives_its_rmse(make):
     explorer = make()
     train(explorer)
     args = command(explorer.outputs["origin"].value)
+    assert words(parsed(explorer.outputs["origin"].value)).startswith("The run on held-out ratings from a shell:")
     config = FlexConfig.load(args.config).override(args.set)
     rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
     assert rows(parsed(explorer.outputs["scores"].value))[2][1] == f"{rmse:.3f}"
@@ -597,7 +820,7 @@ def hostile_file(tmp_path):
 
 def test_html_in_a_users_own_file_stays_text(make, hostile_file):
     explorer = make(str(hostile_file))
-    assert str(hostile_file) in told(explorer)[0]
+    assert str(hostile_file) in told(explorer)
     for user in explorer.ratings.user_ids.tolist():
         explorer.user.value = user
         train(explorer)
@@ -617,11 +840,12 @@ def test_html_in_a_users_own_file_stays_text(make, hostile_file):
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(TEXTS)
 def test_whatever_is_told_is_text(text):
-    explorer = SimpleNamespace(outputs={"message": SimpleNamespace(value="")})
-    for wrong in (False, True):
-        Explorer.tell(explorer, text, wrong)
-        said, role = told(explorer)
-        assert (said, role) == (text, "alert" if wrong else "status")
+    explorer = SimpleNamespace(outputs={name: SimpleNamespace(value="") for name in ("message", "wrong")})
+    Explorer.tell(explorer, text)
+    assert (told(explorer), refused(explorer)) == (text, None)
+    Explorer.tell(explorer, text, wrong=True)
+    Explorer.tell(explorer, "next")  # what is wrong stays beside it
+    assert (told(explorer), refused(explorer)) == ("next", text)
 
 
 def test_what_a_page_needs_is_there():
@@ -629,6 +853,28 @@ def test_what_a_page_needs_is_there():
     assert html.count("<style>") == html.count("<script>") == 1
     assert ".explorer" in html
     assert "make explore" in explore.note_in_place().data
+    assert (Path(explore.__file__).parents[1] / "notebooks" / "explore.ipynb").exists()
+    assert "notebooks/explore.ipynb" in explore.note_in_place().data
+
+
+def test_what_changes_is_in_a_region_that_the_pages_script_makes_live(make):
+    explorer = make()
+    live = [name for name, output in explorer.outputs.items() if "explorer-live" in output._dom_classes]
+    assert live == ["message"]
+    shown = linked_pictures(OPTIONS, lambda *values: pictures.say(repr(values)), [0.1, "a", True, (8,)]).children[-1]
+    assert set(shown._dom_classes) == {"explorer-picture", "explorer-live"}
+    assert '".explorer-live"' in explore.page_setup().data
+    assert '"aria-live", "polite"' in explore.page_setup().data
+
+
+def test_a_list_without_controls_is_what_the_list_explorer_shows_at_first():
+    courses = explored.read_courses(course_records())
+    (part,) = parsed(explore.one_list(courses).data)
+    assert (part.tag, part.get("class")) == ("div", "explorer-picture")
+    assert visible(explore.list_explorer(courses).children[-1]) in explore.one_list(courses).data
+    assert rows(part)[0] == ["1", "A film (4.32)", "A film (4.32)"]
+    none = explored.read_courses(course_records().assign(status="skipped", details="", rmse=np.nan))
+    assert rows(parsed(explore.one_list(none).data)) == [["1", *["left out for the cost"] * 2]]
 
 
 def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):

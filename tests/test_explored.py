@@ -13,7 +13,7 @@ import yaml
 from conftest import SMALL, records_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markup import numbers, parsed, rows, scale, steps, words
+from markup import numbers, parsed, rows, scale, steps, strips, words
 from scipy import stats
 
 from flexlib import pictures
@@ -23,7 +23,7 @@ from flexlib.plans import courses as courses_plan
 from flexlib.plots import COLOURS, words_of
 from flexlib.sources import data_folders
 from flexlib.study import explored
-from flexlib.sweep import Plan, to_table
+from flexlib.sweep import Plan, load_records, to_table
 
 NAN = math.nan
 # What ids, titles and names may hold, and what would show that one of them got into a page as HTML.
@@ -40,8 +40,8 @@ STARS = st.floats(0, 6, allow_subnormal=False)
 def test_dots_stand_at_their_values_and_arrows_where_these_are_beyond_the_axis(values, low, mean):
     span = (low, low + 0.5)
     row = {"text": "here", "colour": "#123456", "values": values, "mean": mean, "others": [mean]}
-    (svg,) = parsed(pictures.strips([row], span, "t"))
-    start, slope = scale(svg, "middle")
+    _, _, (svg,), axis = strips(pictures.strips([row], span, "t"))
+    start, slope = scale(axis, "middle")
     width, height = numbers(svg.get("viewBox"))[2:]
     drawn = [part for part in svg.iter() if part.get("fill") == "#123456"]
     assert len(drawn) == len(values)
@@ -60,7 +60,8 @@ def test_dots_stand_at_their_values_and_arrows_where_these_are_beyond_the_axis(v
         assert 0 <= places[-1] <= width
     inside = sorted((value, at) for value, at in zip(values, places, strict=True) if span[0] <= value <= span[1])
     assert [at for _, at in inside] == sorted(at for _, at in inside)
-    assert ("or below" in words(svg)) == any(value < low for value in values)
+    assert f"above {span[1]:g}" in words(axis)
+    assert (f"or below {low:g}" in words(axis)) == ("or below" in words(axis)) == any(value < low for value in values)
     diamonds = [steps(part)[0][1][0] for part in svg.iter("path") if part.get("class") == "line"]
     assert len(diamonds) == (mean <= span[1])
     if span[0] <= mean <= span[1]:
@@ -71,20 +72,25 @@ def test_every_row_has_its_line_of_text_its_colour_and_the_means_to_compare_with
     others = [0.85, 0.9, 1.25, 1.4]
     given_rows = [{"text": f"row {k}", "colour": f"#00000{k}", "values": [0.9] * k, "mean": None, "others": others}
                   for k in range(3)]  # fmt: skip
-    (svg,) = parsed(pictures.strips(given_rows, (0.8, 1.3), "the title"))
-    assert svg.get("aria-label") == "the title"
-    heights = []
-    for k in range(3):
-        assert len([part for part in svg.iter("circle") if part.get("fill") == f"#00000{k}"]) == k
-        (text,) = (part for part in svg.iter("text") if part.text == f"row {k}")
-        heights.append(float(text.get("y")))
-    assert heights == sorted(set(heights))
-    start, slope = scale(svg, "middle")
-    faint = [part for part in svg.iter("path") if part.get("class") == "faint" and "v12" in part.get("d")]
-    assert len(faint) == 3
-    for part in faint:  # 1.4 is beyond
-        found = [start + slope * values[0] for letter, values in steps(part) if letter == "M"]
-        assert found == pytest.approx([0.85, 0.9, 1.25], abs=0.005)
+    name, texts, drawings, axis = strips(pictures.strips(given_rows, (0.8, 1.3), "the title"))
+    assert (name, texts) == ("the title", ["row 0", "row 1", "row 2"])
+    start, slope = scale(axis, "middle")
+    for k, svg in enumerate(drawings):
+        assert [dot.get("fill") for dot in svg.iter("circle")] == [f"#00000{k}"] * k
+        (faint,) = (part for part in svg.iter("path") if part.get("class") == "faint")
+        found = [start + slope * values[0] for letter, values in steps(faint) if letter == "M"]
+        assert found == pytest.approx([0.85, 0.9, 1.25], abs=0.005)  # 1.4 is beyond
+    assert len(drawings) == 3
+
+
+@pytest.mark.parametrize(("low", "top"), [(0.8, 1.3), (0.75, 1.25), (0, 0.5), (10, 10.5)])
+def test_the_labels_of_an_axis_end_within_the_picture(low, top):
+    axis = strips(pictures.strips([], (low, top), "t"))[-1]
+    width = float(axis.get("viewBox").split()[2])
+    ticks = [text for text in axis.iter("text") if text.get("text-anchor")]
+    for text in ticks:  # of which a letter is less than 8 wide
+        assert float(text.get("x")) + (4 * len(text.text) if text.get("text-anchor") == "middle" else 0) <= width
+    assert float(ticks[-1].text) == pytest.approx(top, abs=0.11)
 
 
 def points(svg):
@@ -96,20 +102,35 @@ def points(svg):
     return found
 
 
+def end_of_axis(series):
+    """Where the axis of curves ends: a quarter above the highest end of a solid line, those aside that end more than
+    twice as high as the lowest of them, or at the highest value."""
+    highest = max(v for one in series for v in one["values"] if v is not None and math.isfinite(v))
+    lasts = sorted(one["values"][-1] for one in series if not one["dashed"] and one["values"])
+    while lasts[-1] > 2 * lasts[0]:
+        lasts.pop()
+    return min(highest, 1.25 * lasts[-1])
+
+
 def test_curves_go_through_their_values_and_leave_out_what_is_not_there():
     series = [
         {"colour": "#000001", "dashed": False, "values": [1.1, 0.85, NAN, 1.0]},
-        {"colour": "#000001", "dashed": True, "values": [1.0, 0.8, 0.7, 0.6]},
+        {"colour": "#000001", "dashed": True, "values": [1.3, 0.8, 0.7, 0.6]},
         {"colour": "#000002", "dashed": False, "values": [None, 50.0, math.inf, 0.7]},
         {"colour": "#000003", "dashed": False, "values": []},
+        {"colour": "#000004", "dashed": False, "values": [1.2, 1.4, 1.6, 2.1]},
+        {"colour": "#000004", "dashed": True, "values": [9.0, 1.24, 1.26, 30.0]},
     ]
     (svg,) = parsed(pictures.curves(series, "t"))
     (at, per), (low, up) = scale(svg, "middle"), scale(svg, "end")
     assert up < 0 < per  # more stars stand higher
     drawn = {key: [(at + per * x, low + up * y) for x, y in pairs] for key, pairs in points(svg).items()}
-    top = 0.9  # about one and a half times the lowest
+    top = 1.25  # a quarter above 1.0, as 2.1 is three times 0.7
+    assert top == end_of_axis(series)
+    assert words(svg).endswith("RMSE (stars), 1.25 or more at the edge")
+    assert min(y for pairs in points(svg).values() for _, y in pairs) >= 0
     for one in series:
-        kept = [(k, v) for k, v in enumerate(one["values"], 1) if v is not None and v <= top]
+        kept = [(k, min(v, top + 0.01)) for k, v in enumerate(one["values"], 1) if v is not None and math.isfinite(v)]
         found = drawn[one["colour"], one["dashed"]]
         assert np.array(found).reshape(-1, 2) == pytest.approx(np.array(kept).reshape(-1, 2), abs=0.005)
         circles = [c for c in svg.iter("circle") if c.get("fill") == one["colour"]]
@@ -117,6 +138,20 @@ def test_curves_go_through_their_values_and_leave_out_what_is_not_there():
             assert [(float(c.get("cx")), float(c.get("cy"))) for c in circles] == points(svg)[one["colour"], False]
     labels = [text.text for text in svg.iter("text") if text.get("text-anchor") == "middle"]
     assert labels == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(("ends", "top"), [
+    ((1.0, 1.9), 2.375), ((1.0, 2.0), 2.5), ((1.0, 2.1), 1.25), ((0.9, 1.0, 40.0), 1.25), ((NAN, 0.8, None), 1.0),
+    ((NAN, NAN), 3.0), ((1.0, 2.8), 1.25), ((2.9, 2.6), 3.0), ((2.3, 2.4), 3.0),
+], ids=str)  # fmt: skip
+def test_the_axis_of_curves_ends_a_quarter_above_the_end_of_what_went_well(ends, top):
+    """Here the solid lines begin at 3.0 stars; where the dashed one ends does not matter."""
+    series = [{"colour": "#000001", "dashed": False, "values": [3.0, end]} for end in ends]
+    series.append({"colour": "#000002", "dashed": True, "values": [2.5, 2.0]})
+    label = list(parsed(pictures.curves(series, "t")).iter("text"))[-1].text
+    edge = re.search(r", (\S+) or more at the edge$", label)
+    assert (float(edge[1]) if edge else 3.0) == pytest.approx(top, abs=0.0051)
+    assert ("edge" in label) == (top < 3)
 
 
 def test_curves_without_an_epoch_say_so():
@@ -167,9 +202,7 @@ def test_steps_have_the_height_of_their_counts_and_the_width_of_their_bins(count
 @given(TEXTS, TEXTS, TEXTS)
 def test_texts_are_escaped_in_every_picture(one, other, third):
     line = {"text": one, "colour": "#000001", "values": [0.9], "mean": 0.9, "others": [1.0]}
-    strips = parsed(pictures.strips([line], (0.8, 1.3), other))
-    assert strips.find(".//text").text == one
-    assert strips[0].get("aria-label") == other
+    assert strips(pictures.strips([line], (0.8, 1.3), other))[:2] == (other, [one])
     curve = {"colour": "#000001", "dashed": False, "values": [1.0, 0.9]}
     assert parsed(pictures.curves([curve], other))[0].get("aria-label") == other
     bars = parsed(pictures.histogram([0, 1, 2], [1, 2], [2, 1], "#000001", one, other))
@@ -291,30 +324,40 @@ def cell_row(table, cell, protocol):
 @pytest.mark.parametrize("place", range(10))
 def test_a_cells_picture_shows_its_runs_and_tells_its_numbers(place):
     table, cell = explored.grid_table(made_records(), "refeeding"), CELLS[place]
-    (svg,) = parsed(explored.cell_picture(table, cell))
-    start, slope = scale(svg, "middle")
-    lines = [text.text for text in svg.iter("text") if not text.get("text-anchor")][:2]
-    diamonds = 0
-    for protocol, line in zip(("released", "holdout"), lines, strict=True):
+    label, lines, drawings, axis = strips(explored.cell_picture(table, cell))
+    start, slope = scale(axis, "middle")
+    for protocol, line, svg in zip(("released", "holdout"), lines, drawings, strict=True):
         row = cell_row(table, cell, protocol)
         said = line.removeprefix(f"{words_of(protocol)}: ")
         assert said != line
-        dots = [float(dot.get("cx")) for dot in svg.iter("circle") if dot.get("fill") == COLOURS[protocol]]
+        assert {dot.get("fill") for dot in svg.iter("circle")} <= {COLOURS[protocol]}
+        dots = [float(dot.get("cx")) for dot in svg.iter("circle")]
         assert [start + slope * at for at in dots] == pytest.approx(row["values"], abs=0.004)
-        diamonds += row["n"] > 0
+        diamonds = [steps(part)[0][1][0] for part in svg.iter("path") if part.get("class") == "line"]
+        assert [start + slope * at for at in diamonds] == pytest.approx([row["mean"]] * (row["n"] > 0), abs=0.004)
         if not row["n"]:
             assert said == row["notes"]
             continue
         ends = f" ({row['low']:.3f} to {row['high']:.3f})" if row["n"] > 1 else ""
         notes = f"; {row['notes']}" if row["notes"] else ""
         assert said == f"{row['mean']:.3f}{ends}, n = {row['n']}{notes}"
-    marks = [part for part in svg.iter("path") if part.get("class") == "line"]
-    assert len(marks) == diamonds
-    label = svg.get("aria-label")
     assert label == (
-        f"RMSE with dense_refeeding {cell[0]}, dense_refeeding_rounding {'on' if cell[1] else 'off'}, "
-        f"prediction_rounding {'on' if cell[2] else 'off'}"
+        f"RMSE with dense refeeding {cell[0]}, dense refeeding rounding {'on' if cell[1] else 'off'}, "
+        f"prediction rounding {'on' if cell[2] else 'off'}"
     )
+
+
+@pytest.mark.parametrize(("values", "told"), [
+    ((0.9, 0.901, 0.905), "0.902 (0.895 to 0.909), n = 3"),
+    ((0.9, 3.0, 1.2), "1.700 (lowest 0.900, highest 3.000), n = 3"),  # 1.7 ± 2.82
+    ((0.8, 2.0), "1.400 (lowest 0.800, highest 2.000), n = 2"),
+    ((0.9,), "0.900, n = 1"),
+], ids=str)  # fmt: skip
+def test_an_interval_that_no_rmse_could_be_in_is_told_as_the_lowest_and_the_highest(values, told):
+    plan = explore(SMALL, len(values), grids=["hidden_layers"])
+    table = explored.grid_table(records_of(plan, lambda k, _: values[plan.seed_of(k)]), "hidden_layers")
+    _, texts, _, _ = strips(explored.cell_picture(table, ((64, 4),)))
+    assert texts == [f"{words_of(protocol)}: {told}" for protocol in ("released", "holdout")]
 
 
 def test_all_pictures_of_a_grid_share_an_axis_that_holds_the_lowest_run():
@@ -323,7 +366,7 @@ def test_all_pictures_of_a_grid_share_an_axis_that_holds_the_lowest_run():
     table = explored.grid_table(records, "refeeding")
     low, high = explored.grid_span(table)
     assert (low, high) == (pytest.approx(0.7), pytest.approx(1.2))
-    spans = {scale(parsed(explored.cell_picture(table, cell))[0], "middle") for cell in CELLS}
+    spans = {scale(strips(explored.cell_picture(table, cell))[-1], "middle") for cell in CELLS}
     assert len(spans) == 1
     assert explored.grid_span(explored.grid_table(to_table([], "run"), "refeeding")) == (0, 0.5)
 
@@ -336,7 +379,8 @@ def random_records():
                for a, o, p, m, h in itertools.product(["tanh", "relu", "gelu"], ["sgd", "adam"], pivots,
                                                       [True, False], layers)]  # fmt: skip
     plan = Plan.repeat("sweep", SMALL, ("released", "holdout"), configs, 1)
-    return records_of(plan, lambda *_: "diverged" if rng.random() < 0.3 else float(rng.uniform(0.7, 1.5)))
+    outcome = {0: "diverged", 1: "skipped"}
+    return records_of(plan, lambda *_: outcome.get(int(rng.integers(5))) or float(rng.uniform(0.7, 1.5)))
 
 
 @pytest.mark.parametrize(("grid", "cell"), [
@@ -346,25 +390,46 @@ def random_records():
 def test_random_settings_that_share_a_cells_values_by_hand(grid, cell):
     records = random_records()
     table = explored.grid_table(records_of(explore(SMALL, 1, grids=[grid]), lambda *_: 0.9), grid)
-    (svg,) = parsed(explored.cell_picture(table, cell, records))
-    texts = [text.text for text in svg.iter("text") if text.text.startswith("random")]
-    for protocol, text in zip(("released", "holdout"), texts, strict=True):
-        values = []
+    _, texts, drawings, _ = strips(explored.cell_picture(table, cell, records))
+    low, high = explored.grid_span(table)
+    for protocol, text, svg in zip(("released", "holdout"), texts[2:], drawings[2:], strict=True):
+        values, others = [], []
         for record in records.to_dict("records"):
             shared = all(
                 (json.loads(record[name]) if isinstance(value, tuple) else record[name])
                 == (list(value) if isinstance(value, tuple) else value)
                 for name, value in zip(GRIDS[grid], cell, strict=True)
             )
-            if shared and record["protocol"] == protocol and record["status"] == "ok":
-                values.append(record["rmse"])
-        told = f"n = {len(values)}, median {np.median(values):.3f}" if values else "no run has these"
-        assert text == f"random settings with these, {protocol}: {told}"
-        drawn = [part for part in svg.iter() if part.get("fill") == COLOURS[protocol]]
-        assert len(drawn) == 1 + len(values)
-        low, high = explored.grid_span(table)
+            if shared and record["protocol"] == protocol:
+                ended = record["status"] == "ok"
+                (values if ended else others).append(record["rmse"] if ended else record["status"])
+        told = {f"n = {len(values)}, median {np.median(values):.3f}"} if values else set()
+        notes = {"skipped": "left out for the cost", "diverged": "diverged"}
+        told |= {f"{others.count(status)} of {len(values) + len(others)} runs {notes[status]}" for status in others}
+        told = told or {"no run was made"}
+        said = text.removeprefix(f"random settings with these, {words_of(protocol)}: ")
+        assert said != text
+        assert set(re.split("; |, (?=[0-9])", said)) == told
+        assert said.startswith("n = ") == bool(values)
+        drawn = [part for part in svg.iter() if part.get("fill")]
+        assert {part.get("fill") for part in drawn} <= {COLOURS[protocol]}
+        assert len(drawn) == len(values)
         assert sum(part.tag == "path" for part in drawn) == sum(not low <= value <= high for value in values)
-    assert "random" not in explored.cell_picture(table, cell)
+    assert len(strips(explored.cell_picture(table, cell))[1]) == 2
+
+
+@pytest.mark.parametrize(("ends", "told"), [
+    ((0.9, 0.901, 1.4, "skipped", "skipped"), "n = 3, median 0.901; 2 of 5 runs left out for the cost"),
+    (("diverged", "diverged"), "2 of 2 runs diverged"), ((0.9, 1.0), "n = 2, median 0.950"), ((), "no run was made"),
+], ids=str)  # fmt: skip
+def test_what_became_of_random_settings_is_told(ends, told):
+    table = explored.grid_table(to_table([], "run"), "hidden_layers")
+    configs = [FlexConfig(hidden_layers=(64, 4), epochs=2 + k) for k in range(len(ends))] or [FlexConfig()]
+    records = records_of(Plan.repeat("sweep", SMALL, ("holdout",), configs, 1), lambda k, _: (ends or [1.0])[k])
+    records = records[: len(ends)]
+    _, texts, _, _ = strips(explored.cell_picture(table, ((64, 4),), records))
+    assert texts[-2:] == [f"random settings with these, {words_of('released')}: no run was made",
+                          f"random settings with these, {words_of('holdout')}: {told}"]  # fmt: skip
 
 
 # Courses
@@ -445,6 +510,39 @@ def test_the_curves_of_a_preset():
     none = parsed(explored.curve_picture(courses, "deeprec"))
     assert none.find("svg") is None
     assert words(none).count("left out for the cost") == 3
+
+
+def test_every_committed_run_that_ended_well_has_its_curve_with_its_end():
+    path = Path(__file__).parents[1] / "results" / "records" / "courses-ml-latest-small-2016.parquet"
+    courses = explored.read_courses(load_records(path))
+    assert {preset for preset, _ in courses} == set(PRESETS)
+    for preset in PRESETS:
+        ended = {name: courses[preset, name] for name in PROTOCOLS if not isinstance(courses[preset, name], str)}
+        tree = parsed(explored.curve_picture(courses, preset))
+        assert len(tree.findall("svg")) == bool(ended)
+        if not ended:
+            continue
+        svg = tree.find("svg")
+        (at, per), (low, up), drawn = scale(svg, "middle"), scale(svg, "end"), points(svg)
+        near = pytest.approx  # a pixel and a half, as the labels stand at whole ones
+        series = [{"dashed": part == "training", "values": course[part]}
+                  for course in ended.values() for part in ("test", "training")]  # fmt: skip
+        top = end_of_axis(series)
+        edge = re.search(r", (\S+) or more at the edge$", words(svg))
+        assert bool(edge) == any(value > top for one in series for value in one["values"])
+        assert not edge or float(edge[1]) == near(top, abs=0.0051)
+        assert set(drawn) == {(COLOURS[name], dashed) for name in ended for dashed in (False, True)}
+        for name, course in ended.items():
+            pairs = [(k, v) for k, v in enumerate(course["test"], 1) if v is not None and math.isfinite(v)]
+            found = drawn[COLOURS[name], False]
+            assert len(found) == len(pairs) > 0
+            assert [at + per * x for x, _ in found] == near([k for k, _ in pairs], abs=1.5 * per)
+            stars = [min(v, top + 0.01) for _, v in pairs]
+            assert [low + up * y for _, y in found] == near(stars, abs=-1.5 * up)
+            (told,) = re.findall(rf"{re.escape(words_of(name))}: (\S+) at the end", words(tree.find("p")))
+            if float(told) <= top:
+                assert low + up * found[-1][1] == near(float(told), abs=-1.5 * up)
+            assert course["test"][-1] <= top  # as none of these ends more than twice as high as another
 
 
 @pytest.mark.parametrize("rounding", [False, True])

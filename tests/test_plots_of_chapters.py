@@ -635,7 +635,7 @@ def test_a_grid_is_drawn_by_its_first_two_parameters_with_a_panel_for_the_others
                  (a, b, c, d) for a in values["a"] for b in values["b"] for c in values["with_c"] for d in values["d"]
              )}  # fmt: skip
     figure = plot_grid(grid_of(cells, *values), "A title\nhere", spelled)
-    assert figure._suptitle.get_text() == "A title\nhere"  # for no mean is far above the lowest
+    assert figure._suptitle.get_text() == "A title\nhere; 3 splits each"  # for no mean is far above the lowest
     highest = max(mean for _, mean, *_ in cells.values()) + 0.1
     assert highest < figure.axes[0].get_ylim()[1] < highest + 0.05
     panels = panels_by_title(figure)
@@ -679,7 +679,7 @@ def test_a_grid_of_one_parameter_or_with_gaps():
         low, high = ax.get_ylim()
         assert low < 0.8
         assert 1.3 < high < 1.4
-    assert figure._suptitle.get_text().endswith("above 1.30 drawn there")
+    assert figure._suptitle.get_text() == "A title; at most 3 splits each; above 1.30 drawn there"
     empty = grid_of({("one",): (0, NAN, NAN, NAN)}, "layers")
     assert len(plot_grid(empty, "t", spelled).axes) == 2
 
@@ -712,6 +712,8 @@ def test_courses_are_a_panel_a_preset_and_a_line_a_protocol():
                     for protocol in ("released", "described", "holdout")
                     if not isinstance(COURSES[preset, protocol], str)}  # fmt: skip
         assert {word: (list(line.get_ydata()), line.get_color()) for word, line in drawn.items()} == expected
+        # Why there is no line at all
+        assert [text.get_text().replace("\n", " ") for text in ax.texts] == (["diverged"] if not expected else [])
         for line in drawn.values():
             assert list(line.get_xdata()) == list(range(1, len(line.get_ydata()) + 1))
             assert all(inside(ax, x, y) for x, y in line.get_xydata())

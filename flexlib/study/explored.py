@@ -42,12 +42,17 @@ def grid_table(records, grid):
         for protocol in COMPARED:
             runs = found.get((config, protocol), [])
             values = [run["rmse"] for run in runs if run["status"] == "ok"]
-            others = pd.Series([run["status"] for run in runs if run["status"] != "ok"], dtype=object).value_counts()
-            notes = [f"{n} of {len(runs)} runs {_STATUS[status]}" for status, n in others.items()]
             row = dict(zip(GRIDS[grid], cell, strict=True)) | {"cell": cell, "protocol": protocol, "values": values}
-            row |= {"n": len(values), "notes": ", ".join(notes) if runs else NO_RUN}
+            row |= {"n": len(values), "notes": _notes([run["status"] for run in runs])}
             rows.append(row | labelled("mean", mean_interval(values)))
     return pd.DataFrame(rows)
+
+
+def _notes(statuses):
+    """What became of the runs that did not end well, in words."""
+    others = pd.Series([status for status in statuses if status != "ok"], dtype=object).value_counts()
+    notes = [f"{n} of {len(statuses)} runs {_STATUS[status]}" for status, n in others.items()]
+    return ", ".join(notes) if len(statuses) else NO_RUN
 
 
 def grid_span(table):
@@ -67,11 +72,13 @@ def cell_picture(table, cell, random=None):
         drawn = {"values": row["values"], "mean": row["mean"] if row["n"] else None, "others": own["mean"].dropna()}
         rows.append({"text": f"{words_of(protocol)}: {_spelled(row)}", "colour": COLOURS[protocol]} | drawn)
     for protocol in COMPARED if random is not None else ():
-        values = _alike(random, dict(zip(parameters, cell, strict=True)), protocol)
-        text = f"n = {len(values)}, median {np.median(values):.3f}" if len(values) else "no run has these"
-        text = f"random settings with these, {protocol}: {text}"
+        runs = _alike(random, dict(zip(parameters, cell, strict=True)), protocol)
+        values, notes = runs.loc[runs["status"] == "ok", "rmse"].tolist(), _notes(runs["status"].tolist())
+        texts = [f"n = {len(values)}, median {np.median(values):.3f}"] if values else []
+        text = f"random settings with these, {words_of(protocol)}: {'; '.join([*texts, *filter(None, [notes])])}"
         rows.append({"text": text, "colour": COLOURS[protocol], "values": values})
-    settings = ", ".join(f"{name} {spell(name, value)}" for name, value in zip(parameters, cell, strict=True))
+    values = zip(parameters, cell, strict=True)
+    settings = ", ".join(f"{name.replace('_', ' ')} {spell(name, value)}" for name, value in values)
     return pictures.strips(rows, span, f"RMSE with {settings}")
 
 
@@ -79,14 +86,16 @@ def _spelled(row):
     if not row["n"]:
         return row["notes"]
     interval = f" ({row['low']:.3f} to {row['high']:.3f})" if row["n"] > 1 else ""
+    if row["low"] < 0:  # which no RMSE is
+        interval = f" (lowest {min(row['values']):.3f}, highest {max(row['values']):.3f})"
     return f"{row['mean']:.3f}{interval}, n = {row['n']}" + (f"; {row['notes']}" if row["notes"] else "")
 
 
 def _alike(records, values, protocol):
-    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
+    own = records[records["protocol"] == protocol]
     for name, value in values.items():
         own = own[own[name] == (json.dumps(list(value)) if isinstance(value, tuple) else value)]
-    return own["rmse"].tolist()
+    return own
 
 
 def read_courses(records):
