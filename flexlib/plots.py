@@ -690,7 +690,7 @@ def plot_grid(table, title, spelled, top=0.5):
     panels = rest[1:] if len(rest) > 1 else []
     low, high = np.nan_to_num([table["mean"].min(), table["mean"].max()])
     fewest, most = table["n"].min(), table["n"].max()
-    title += f"; {'' if fewest == most else 'at most '}{most} split{'s' * (most != 1)} each"
+    title += f"; {'' if fewest == most else 'at most '}{most} split{'' if most == 1 else 's'} each"
     title += f"; above {low + top:.2f} drawn there" if high > low + top else ""
     top = min(top, max(high - low, 0.05))
     groups = list(table.groupby(panels, sort=False)) if panels else [((), table)]
