@@ -18,9 +18,9 @@
     document.querySelectorAll(selector).forEach(mend);
   }
 
-  // What scrolls is in reach of the keyboard; the theme sees to that elsewhere, not in captioned tables.
+  // What scrolls is in reach of the keyboard; the theme sees to that elsewhere, not in captioned tables and wide figures.
   function reach() {
-    each("figure.output-table .output", function (element) {
+    each("figure.output-table .output, figure[id^='fig-explore']", function (element) {
       element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;
     });
   }
