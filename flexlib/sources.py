@@ -121,6 +121,7 @@ def open_source(name):
             if spec.style != "netflix":
                 source.check_ratings(spec.ratings, spec.ratings_sha256)
             yield source
+    # zipfile raises NotImplementedError for a compression that it does not know, RuntimeError for an encrypted member.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise FlexError(f"{root}: not a whole zip archive ({error}); delete it and fetch it again") from None
 
