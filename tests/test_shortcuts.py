@@ -16,7 +16,7 @@ from flexlib.model import ACTIVATION_FUNCTIONS
 from flexlib.optimizers import ChunkedRMSprop
 from flexlib.train import fit
 
-# The shortcut is off in flexlib, too, where PyTorch has no MKL, as on macOS: there is nothing to compare.
+# The shortcut is off in flexlib, too, where PyTorch has no MKL, as on ARM processors: there is nothing to compare.
 needs_mkl = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="sparse products need PyTorch with MKL")
 
 
