@@ -20,7 +20,7 @@
 
   // What scrolls is in reach of the keyboard; the theme sees to that elsewhere, not in captioned tables and wide figures.
   function reach() {
-    each("figure.output-table .output, figure[id^='fig-explore']", function (element) {
+    each("figure.output-table .output, figure[id^='fig-explore'], figure#fig-claims", function (element) {
       element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;
     });
   }
