@@ -224,6 +224,28 @@ def test_a_worker_killed_before_its_first_sign_of_life_holds_nothing_up(tmp_path
     assert set(_export(work, tmp_path / "records.parquet")["status"]) == {"ok"}
 
 
+def test_a_worker_killed_between_its_record_and_its_end_has_done_its_run(undisturbed, tmp_path, monkeypatch):
+    plan = plan_of(runs=2)
+    work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3", heartbeat=1), {}, "cpu")
+    done = []
+
+    def counted(plan, ratings, *job_and_more):
+        done.append(job_and_more[:2])
+        return run_one(plan, ratings, *job_and_more)
+
+    monkeypatch.setattr(ledger, "run_one", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        work._take(work.ledger.study.ask(), work.jobs)  # and tells nobody that the trial is over
+    (left,) = work.ledger.study.get_trials()
+    assert (left.state, "record" in left.user_attrs) == (optuna.trial.TrialState.RUNNING, True)
+    work.ledger.note_death(left.user_attrs["worker"])
+    work.go_on(lambda: True)
+    assert sorted(done) == sorted(work.jobs)  # each once, its own among them
+    table = _export(work, tmp_path / "records.parquet")
+    same(table, undisturbed[undisturbed["run"] < 2].reset_index(drop=True))
+
+
 def test_one_worker_alone_gets_a_job(tmp_path):
     plan = plan_of(runs=1)
     work = _Work(plan, plan.load(), Storage(f"sqlite:///{tmp_path}/x.sqlite3"), {}, "cpu")
@@ -392,28 +414,37 @@ def postgresql():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def killed_at_work(study):
+    """Kill a worker in the middle of its run; returns its trial, or None where none is seen at it."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state != optuna.trial.TrialState.RUNNING or "worker" not in trial.user_attrs:
+            continue
+        worker = int(trial.user_attrs["worker"].rpartition(":")[2])
+        with contextlib.suppress(ProcessLookupError):  # it ended just now
+            os.kill(worker, signal.SIGSTOP)  # by the time that it is looked at again it might have ended its run
+            time.sleep(0.5)  # for what it told the database last
+            now = study.get_trials(deepcopy=False)[trial.number]
+            if now.state == optuna.trial.TrialState.RUNNING and "record" not in now.user_attrs:
+                os.kill(worker, signal.SIGKILL)
+                return now
+            os.kill(worker, signal.SIGCONT)
+    return None
+
+
 def test_machines_share_a_postgresql_and_take_up_the_run_of_a_killed_worker(undisturbed, postgresql, tmp_path):
     processes = [sweep(tmp_path / machine, "--storage", postgresql) for machine in ("one", "two")]
-    study = killed = opened = None
+    killed = opened = None
     deadline = time.monotonic() + 120
     while killed is None and time.monotonic() < deadline:
         time.sleep(0.02)
-        try:
-            if study is None:
-                opened = Storage(postgresql).open(plan_of(), "")
-                study = opened.study
-        except FlexError:  # the first sweep is still making the tables
-            continue
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state == optuna.trial.TrialState.RUNNING and "worker" in trial.user_attrs:
-                killed = trial
-                os.kill(int(trial.user_attrs["worker"].rpartition(":")[2]), signal.SIGKILL)
-                break
+        with contextlib.suppress(FlexError):  # the first sweep is still making the tables
+            opened = opened or Storage(postgresql).open(plan_of(), "")
+            killed = killed_at_work(opened.study)
     assert killed is not None
     texts = [finish(process) for process in processes]
     for machine in ("one", "two"):
         same(load_records(tmp_path / machine / f"{plan_of().name}.parquet"), undisturbed)
-    trials = study.get_trials(deepcopy=False)
+    trials = opened.study.get_trials(deepcopy=False)
     recorded = [tuple(trial.user_attrs["job"]) for trial in trials if "record" in trial.user_attrs]
     assert sorted(recorded) == sorted(set(recorded))
     assert set(recorded) == {(r["run"], r["protocol"]) for _, r in undisturbed.iterrows() if r["status"] != "skipped"}
