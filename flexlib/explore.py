@@ -374,7 +374,8 @@ class Explorer:
         own = own.loc[own["dataset"] == self.ratings.name, "rmse"]
         if own.empty:
             return ""
-        edges = np.linspace(own.min(), min(own.max(), own.min() + PLACED), 41)
+        low = min(*own, rmse) - 0.01  # so that the mark of the lowest of all is not taken for an axis
+        edges = np.linspace(low, min(max(*own, rmse), low + PLACED), 41)
         counts = np.histogram(np.minimum(own, edges[-1]), edges)[0].tolist()
         words = f"{words_of(protocol)}: of the {len(own)} random settings of the sweep that ended well, "
         words += f"{(own > rmse).sum()} have a higher RMSE than this run's {rmse:.3f}"

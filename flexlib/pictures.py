@@ -96,8 +96,8 @@ def curves(series, title, height=210):
 
 
 def histogram(edges, filled, outlined, colour, title, label, mark=None, height=150):
-    """Counts in bins: filled steps, an outline to compare them with (or None), and a mark (a value, or None) on the
-    axis. edges: one more than the bins."""
+    """Counts in bins: filled steps, an outline to compare them with (or None), and a mark (the value of "this run", or
+    None) on the axis. edges: one more than the bins."""
     x, base = _along((edges[0], edges[-1]), LEFT, RIGHT), height - 40
     most = max(*filled, *(outlined or [0]), 1)
     y = _along((0, most), base, 10)
@@ -111,7 +111,9 @@ def histogram(edges, filled, outlined, colour, title, label, mark=None, height=1
     if outlined:
         parts.append(_path(steps(outlined), "class='line'"))
     if mark is not None:
-        parts.append(_path(f"M{x(mark):g} 4V{base}", "class='line'"))
+        at = x(mark)
+        words = _text(at + 4, 9, "this run") if at < 290 else _text(at - 4, 9, "this run", "end")
+        parts += [_path(f"M{at:g} 4V{base}", "class='line'"), words]
     return _svg(height, title, parts + _x_axis(x, (edges[0], edges[-1]), height - 36, label))
 
 

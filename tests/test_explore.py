@@ -15,7 +15,7 @@ import requests
 from conftest import SMALL, records_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from markup import parsed, rows, words
+from markup import numbers, parsed, rows, scale, words
 from test_explored import HOSTILE, TEXTS, course_records, random_records
 
 from flexlib import explore, pictures, sources
@@ -722,8 +722,12 @@ def test_the_place_in_the_sweep_is_counted(make):
     tree = parsed(explorer.outputs["place"].value)
     texts = [part.text for part in tree.findall("p")]
     assert len(texts) == len(tree.findall("svg")) == 2  # the sweep has no run as the paper's text says
-    for protocol, text in zip(("released", "holdout"), texts, strict=True):
+    for protocol, text, svg in zip(("released", "holdout"), texts, tree.findall("svg"), strict=True):
         rmse = evaluate(explorer.models[protocol]).rmse
+        mark = numbers(svg.findall("path[@class='line']")[-1].get("d"))[0]
+        value, per_pixel = scale(svg, "middle")
+        assert value + per_pixel * mark == pytest.approx(rmse, abs=0.005)
+        assert mark > 40  # not on the axis
         values = [outcome(k, protocol) for k in range(30) if k % 5]
         higher = sum(value > rmse for value in values)
         assert 0 < higher < 24
