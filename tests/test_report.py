@@ -238,6 +238,17 @@ def test_every_figure_and_table_has_a_name_and_is_referred_to():
     assert set(named) - referred == set()
 
 
+def test_an_interval_stays_in_one_line():
+    table = pd.DataFrame(
+        {"rmse": ["0.868 (0.857 to 0.879)", "from (a to b)"], "gap": ["-0.020 (-0.026 to +0.014)", ""]}
+    )
+    cells = [cell.text for cell in BeautifulSoup(tables.join_intervals(table.to_html()), "html.parser")("td")]
+    joined = "0.868 (0.857\xa0to\xa00.879)", "-0.020 (-0.026\xa0to\xa0+0.014)"  # still in two lines where need be
+    assert cells == [*joined, "from (a to b)", ""]
+    wide = pd.DataFrame([["(1 to 2)"] * 4]).to_html()  # would not fit
+    assert tables.join_intervals(wide) == wide
+
+
 def lines_of_heads(html):
     lines = BeautifulSoup(html, "html.parser").select("thead tr")
     return [[head.text for head in line.find_all("th")] for line in lines]

@@ -18,9 +18,14 @@
     document.querySelectorAll(selector).forEach(mend);
   }
 
-  // What scrolls is in reach of the keyboard; the theme sees to that elsewhere, not in captioned tables and wide figures.
+  // A figure is wide if its letters would be too small on a phone: it scrolls there. What scrolls is in reach of the
+  // keyboard; the theme sees to that elsewhere, not in captioned tables and wide figures.
   function reach() {
-    each("figure.output-table .output, figure[id^='fig-explore'], figure#fig-claims", function (element) {
+    each("figure img", function (image) {
+      var figure = image.closest("figure");
+      if (image.naturalWidth > 800 || /^fig-(explore|served)/.test(figure.id)) figure.classList.add("wide");
+    });
+    each("figure.output-table .output, figure.wide", function (element) {
       element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;
     });
   }

@@ -7,6 +7,8 @@ A Markdown cell says, before the code cell whose first table it is about:
     :::
 """
 
+import re
+
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -60,10 +62,21 @@ def _is_table(node):
 
 
 def tidy_tables(app, doctree):
-    """Tidy the heads of all tables that cells put out (`tidy_heads`)."""
+    """Tidy the heads of all tables that cells put out (`tidy_heads`), and keep their intervals in one line."""
     for node in doctree.findall(nodes.raw):
         if 'class="dataframe"' in node.astext():
-            node[0] = nodes.Text(tidy_heads(node.astext()))
+            node[0] = nodes.Text(join_intervals(tidy_heads(node.astext())))
+
+
+def join_intervals(html, most=3):
+    """The HTML with intervals, such as (0.857 to 0.879), that no line's end parts; but not in rows that have more than
+    `most` of them, for which a page is too narrow."""
+
+    def join(row):
+        joined, n = re.subn(r"\([-+]?[\d.]+ to [-+]?[\d.]+\)", lambda one: one[0].replace(" ", "&nbsp;"), row[0])
+        return joined if n <= most else row[0]
+
+    return re.sub(r"<tr.*?</tr>", join, html, flags=re.DOTALL)
 
 
 def tidy_heads(html):
