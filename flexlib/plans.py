@@ -19,9 +19,8 @@ STEPS = {
     "noise": "noise on the input too", "pad_first_pass": "no zero rows in the loss", "rounding": "the data's own scale",
 }  # fmt: skip
 _LEAK_FREE = {
-    "means": "means=training", "unseen_fallback": "unseen_fallback=true", "test_input": "test_input=training",
-    "loss_entries": "loss_entries=observed", "noise": "noise=input-and-refed", "pad_first_pass": "pad_first_pass=false",
-    "rounding": "rounding=scale",
+    "means": "training", "unseen_fallback": "true", "test_input": "training", "loss_entries": "observed",
+    "noise": "input-and-refed", "pad_first_pass": "false", "rounding": "scale",
 }  # fmt: skip
 # The leaks alone: each put back into a protocol without the other.
 ALONE = {
@@ -55,7 +54,7 @@ def ladder():
     the first of them "released". The last is `holdout` but for how test ratings are masked, which it does not do."""
     names, done = {"released": "released"}, "released"
     for step in STEPS:
-        done = f"{done} {_LEAK_FREE[step]}"
+        done = f"{done} {step}={_LEAK_FREE[step]}"
         names[step] = done
     return names
 
@@ -81,7 +80,7 @@ def own_best(dataset, n_seeds=5, records=None, **options):
 
 
 def choose_best(records, protocol, n=BEST):
-    """The n runs of a protocol with the lowest RMSE on the validation half, lowest first; the other half, which was not
+    """The n runs of a protocol with the lowest RMSE on the choosing half, lowest first; the other half, which was not
     looked at, is what they are reported on."""
     own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
     return own.nsmallest(n, "rmse_first_half")
@@ -118,8 +117,8 @@ def rounding(dataset, n_seeds=3, records=None, **options):
 
 def choose_usable(records, ratings, refeeding, n=LISTED):
     """Of a sweep's settings with or without re-feeding the first n that have learned something under `holdout` and are
-    estimated at `CHEAP_SECONDS` or less, with both roundings off. Learned: the validation RMSE is `LEARNED` or more
-    below that of the row means."""
+    estimated at `CHEAP_SECONDS` or less, with both roundings off. Learned: the RMSE on the choosing half is `LEARNED`
+    or more below that of the row means."""
     own = records[(records["protocol"] == "holdout") & (records["status"] == "ok")]
     own = own[(own["dense_refeeding"] > 0) == refeeding]
     floors = {

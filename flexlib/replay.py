@@ -27,6 +27,8 @@ AUTHORS_COLUMNS = {
 CLOSEST = "released-padded, else released"
 SAME_ROWS = "released, on the rows of released-padded"
 NEAR = 0.05  # stars: as close as the RMSE of 2.5 stars for all comes to itself on another split
+LOW_STARS = 0.91  # of user-based runs, and what the paper's Section 4.4 says that most of them have in common:
+LOW_NAMED = {"optimizer": "adam", "activation": "selu", "dense_refeeding": 1, "mean_normalization": True}
 RESAMPLES = 400  # of a bootstrap interval
 PUBLISHED, SECONDS, ON_1M = "_RMSE", "_learn_time", "1m"
 
@@ -80,9 +82,10 @@ def _number(row, column):
 
 
 def summarise_authors(configs, authors):
-    """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE and seconds by
-    pivot, correlations, how many rows repeat another, and how many differ from the default setting (`FlexConfig`'s) in
-    one parameter or none. Plain values, for JSON.
+    """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE by
+    pivot, correlations, how many rows repeat another, how many differ from the default setting (`FlexConfig`'s) in one
+    parameter or none, and of each user-based one of `LOW_STARS` or less whether it is `LOW_NAMED`. Plain values, for
+    JSON.
 
     configs, authors: of `read_authors_records`.
     """
@@ -93,19 +96,17 @@ def summarise_authors(configs, authors):
     numeric = table.select_dtypes(["number", "bool"]).astype(float).assign(rmse=authors["published"])
     steps = np.linspace(0, 1, 201)
     pivots = {"user": ~item_based, "item": item_based}
+    low = table[~item_based & (authors["published"] <= LOW_STARS)]
     return {
         "rows": len(table),
         "repeated_rows": int(texts.assign(rmse=authors["published"]).duplicated().sum()),
         "one_at_a_time": int(((texts != default).sum(axis=1) <= 1).sum()),
         "distinct_settings": len(texts.drop_duplicates()),
+        "low_users": (low[list(LOW_NAMED)] == pd.Series(LOW_NAMED)).all(axis=1).tolist(),
         "hours": float(authors["seconds"].sum() / 3600),
         "counts": {name: texts[name].value_counts().to_dict() for name in texts},
         "pivots": {
-            name: {
-                "n": int(rows.sum()),
-                "rmse_quantiles": _quantiles(authors.loc[rows, "published"], steps),
-                "seconds_quantiles": _quantiles(authors.loc[rows, "seconds"], steps),
-            }
+            name: {"n": int(rows.sum()), "rmse_quantiles": _quantiles(authors.loc[rows, "published"], steps)}
             for name, rows in pivots.items()
         },
         "correlations": {

@@ -97,6 +97,12 @@ def test_the_authors_first_ten_rows_are_table_2(authors_records):
     default = FlexConfig().to_dict()
     apart = [sum(value != default[name] for name, value in config.to_dict().items()) for config in configs]
     assert summary["one_at_a_time"] == sum(differing <= 1 for differing in apart) > 300
+    named = [
+        (c.optimizer, c.activation, c.dense_refeeding, c.mean_normalization) == ("adam", "selu", 1, True)
+        for c, rmse in zip(configs, authors["published"], strict=True)
+        if not c.item_based and rmse <= 0.91
+    ]
+    assert summary["low_users"] == named == [True] * 5
     json.dumps(summary)  # plain values
 
 

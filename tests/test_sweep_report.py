@@ -84,6 +84,10 @@ def test_the_numbers_by_hand(fresh):
     assert numbers["gap_user_on"] == pytest.approx(-0.04)
     assert np.isnan(numbers["gap_user_off"])
     assert gap_table(fresh)["n"].tolist() == [1, 2, 1]
+    assert numbers["gap_item_on_unrounded"] == numbers["gap_item_on"]  # no run rounds
+    table = gap_table(fresh.assign(prediction_rounding=fresh["run"].isin([1, 2])))
+    np.testing.assert_allclose(table["median without PrR"], [np.nan, -0.1, -0.04])
+    assert numbers["replay_low"] == ""
     assert numbers["cheapest_skipped"] == 2.0
     assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
     assert "no replay" in numbers["replay_answer"]
@@ -104,6 +108,7 @@ def report_of():
                       "1": {"record": 7, "published": 0.9, "rmse_of_diverged": None}},
         "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
         "authors": {"rows": 1073, "hours": 51.44, "repeated_rows": 121, "one_at_a_time": 500, "distinct_settings": 600,
+                    "low_users": [True, False, True],
                     "pivots": {"user": pivot, "item": pivot}},
         "seconds": {"ours": 1800.0, "authors": 7200.0},
     }  # fmt: skip
@@ -129,7 +134,9 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert "9 of them re-feed the zero rows" in told["replay_answer"]
     assert "9 runs ended well" in told["replay_wide"]
     assert "log adds up to 51.4 hours" in numbers["replay_cost"]
-    assert "their seconds are 4.0 times ours" in numbers["replay_cost"]
+    assert "4.0 times our time" in numbers["replay_cost"]
+    assert numbers["replay_low"] == "In the authors' log, 2 of the 3 user-based runs of 0.91 or less have all four."
+    assert (numbers["log_rows"], numbers["log_repeated"]) == (1073, 121)
     assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
     assert agreement_table(evidence).loc["released"].index.tolist() == list(report_of()["agreement"]["released"])

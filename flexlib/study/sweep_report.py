@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from flexlib.config import FlexError
-from flexlib.replay import CLOSEST, NEAR
+from flexlib.replay import CLOSEST, LOW_STARS, NEAR
 from flexlib.statistics import median_interval, spearman
 from flexlib.sweep import Plan, load_records, replay_name, run_all, sweep_name
 
 PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
 PROTOCOLS = ("released", "holdout")
-_ENDS = {"": "median", "_low": "low", "_high": "high"}
+_ENDS = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,26 +130,26 @@ def rmse_curves(evidence):
 
 def paired_gaps(fresh):
     """`released` less `holdout` of the runs that ended well under both: a table with run, gap (stars; below 0 where the
-    leak makes a run look better), mean_normalization and pivot."""
+    leak makes a run look better), mean_normalization, prediction_rounding and pivot."""
     wide = fresh.pivot(index="run", columns="protocol", values="rmse")
     gap = (wide["released"] - wide["holdout"]).dropna().rename("gap")
     settings = fresh.drop_duplicates("run").set_index("run")
     names = {text: name for name, text in PIVOTS.items()}
-    return pd.DataFrame({"gap": gap, "mean_normalization": settings["mean_normalization"].reindex(gap.index),
-                         "pivot": settings["pivot_indexes"].map(names).reindex(gap.index)}).reset_index()  # fmt: skip
+    switches = settings[["mean_normalization", "prediction_rounding"]].reindex(gap.index)
+    return switches.assign(gap=gap, pivot=settings["pivot_indexes"].map(names).reindex(gap.index)).reset_index()
 
 
 def gap_table(fresh):
     """`released` less `holdout` on the same split, by pivot and mean normalization: n settings, median, low and high
-    (95 % interval, bootstrap), in stars; below 0 where `released` scores better."""
+    (95 % interval, bootstrap), and the median without prediction rounding, in stars; below 0 where `released` scores
+    better."""
     rows = []
     for (pivot, centred), group in paired_gaps(fresh).groupby(["pivot", "mean_normalization"]):
         median, low, high = median_interval(group["gap"])
-        word = "on" if centred else "off"
-        rows.append(
-            {"pivot": pivot, "mean normalization": word, "n": len(group), "median": median, "low": low, "high": high}
-        )
-    return pd.DataFrame(rows, columns=["pivot", "mean normalization", "n", "median", "low", "high"])
+        unrounded = group.loc[~group["prediction_rounding"].astype(bool), "gap"].median()
+        rows.append([pivot, "on" if centred else "off", len(group), median, low, high, unrounded])
+    columns = ["pivot", "mean normalization", "n", "median", "low", "high", "median without PrR"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def cost_check(records):
@@ -178,11 +178,7 @@ def sweep_numbers(evidence):
         for word in ("on", "off"):
             key = f"gap_{pivot.partition('-')[0]}_{word}"
             known = gaps.loc[(pivot, word)] if (pivot, word) in gaps.index else gaps.mean() * np.nan
-            numbers |= {
-                key: float(known["median"]),
-                f"{key}_low": float(known["low"]),
-                f"{key}_high": float(known["high"]),
-            }
+            numbers |= {f"{key}{end}": float(known[name]) for end, name in _ENDS.items()}
     numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
     numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
@@ -192,37 +188,40 @@ def sweep_numbers(evidence):
 # What the chapter says of the replay; filled in by `_replay_sentences`.
 _SENTENCES = {
     "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
-        settings, agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
-        % interval {every[low]:.3f} to {every[high]:.3f}); the median difference is
+        settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
+        % interval {every[low]:.3f} to {every[high]:.3f}); {last:.3f} with the {lost} that diverged, as worse
+        than all others. {skipped} were too dear to make. The median difference is
         {every[median]:.3f} stars ({every[median_low]:.3f} to {every[median_high]:.3f}).
         {padded[n]:.0f} of them re-feed the zero rows of their batches as the released code does
         (released-padded), the others do not (released).""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
-        {every[spearman]:.3f} with their log)""",
+        {every[spearman]:.3f} with their log, {last:.3f} if the {lost} that diverged count as the worst)""",
     "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
         {authors[repeated_rows]} rows repeat another row, result included, and there are {authors[distinct_settings]}
         distinct settings. Of the rows, {authors[one_at_a_time]} differ from one default setting in a single parameter
-        or in none.""",
+        or in none. The lowest RMSE is {lowest:.4f}; the paper prints three digits and cuts off the rest.""",
     "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
     "replay_wide": """As released throughout, which does not re-feed the zero rows, {wide[n]:.0f} runs ended well; their
         Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
         median difference {wide[median]:.3f} stars.""",
     "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median
         difference is {calm[median]:.4f} stars ({calm[median_low]:.4f} to {calm[median_high]:.4f})
-        over {calm[n]:.0f} runs. No replay can agree better than the authors' runs agree with each
-        other: two of their runs of one setting differ by a median of {repeats[median]:.3f} stars
-        (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from theirs,
-        on the {again[n]:.0f} replayed rows of such settings, by {again[median]:.3f} (Spearman
+        over {calm[n]:.0f} runs. A replay is not to be expected to agree much better than the
+        authors' runs agree with each other: two of their runs of one setting differ by a median of
+        {repeats[median]:.3f} stars (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from
+        theirs, on the {again[n]:.0f} replayed rows of such settings, by {again[median]:.3f} (Spearman
         {again[spearman]:.2f}).""",
     "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of
         predicting 2.5 stars for all, to {near} stars: they had diverged there too. Runs that
         diverged have no RMSE and are in none of the figures above; counted as worse than every
         other run, they would bring the correlation of {every[spearman]:.3f} down to {last:.3f}.""",
-    "replay_cost": """Training took {hours:.2f} hours of one processor core for the replay as released; the authors'
-        log adds up to {authors[hours]:.1f} hours on a GTX 1080. On the runs compared, their seconds are {ratio:.1f}
-        times ours.""",
+    "replay_cost": """Training the replay as released took {hours:.2f} hours of one processor core. The authors' log
+        adds up to {authors[hours]:.1f} hours, on a GTX 1080 as the paper says; {theirs:.1f} of them are of the runs
+        compared here, which leave out the dearest: {ratio:.1f} times our time for these, in which ours do less, as
+        they do not re-feed the zero rows.""",
     "replay_point": """The published runs come out again: Spearman {every[spearman]:.3f} ({every[low]:.3f} to
-        {every[high]:.3f}) over {every[n]:.0f} of them.""",
+        {every[high]:.3f}) over {every[n]:.0f} of them, {last:.3f} with the {lost} that diverged as the worst.""",
+    "replay_low": """In the authors' log, {named} of the {low} user-based runs of {limit} or less have all four.""",
 }  # fmt: skip
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
@@ -230,11 +229,14 @@ _NO_REPLAY = "This page was made without the authors' log, so there is no replay
 def _replay_sentences(evidence):
     """What the chapter says of the replay, or that there is none."""
     if not evidence.report:
-        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none of them were replayed for this page"}
+        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none made again here", "replay_low": ""}
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
     groups, lost = report["agreement"][CLOSEST], report["lost_runs"].values()
     statuses = replay["status"].value_counts()
     facts = {
+        "named": sum(report["authors"]["low_users"]), "low": len(report["authors"]["low_users"]), "limit": LOW_STARS,
+        "theirs": report["seconds"]["authors"] / 3600,
+        "lowest": min(known["rmse_quantiles"][0] for known in report["authors"]["pivots"].values()),
         "authors": report["authors"], "repeats": report["authors_repeats"], "every": groups["all"],
         "wide": report["agreement"]["released"]["all"],
         "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
@@ -244,4 +246,5 @@ def _replay_sentences(evidence):
         "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
         "ratio": report["seconds"]["authors"] / report["seconds"]["ours"],
     } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip
-    return {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
+    counts = {"log_rows": facts["authors"]["rows"], "log_repeated": facts["authors"]["repeated_rows"]}
+    return counts | {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
