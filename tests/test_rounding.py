@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
 from scipy import stats
@@ -19,6 +20,7 @@ from flexlib.study.rounding import (
     RANDOM,
     effects_table,
     list_table,
+    more_diverse,
     refeeding_effects,
     rounding_effects,
     rounding_numbers,
@@ -211,6 +213,11 @@ def test_the_numbers_by_hand():
     numbers, (random, popular, refeeding) = numbers_of(table)
     assert (numbers["settings"], numbers["n_seeds"], numbers["runs"]) == (9, 2, 30)
     assert numbers["same_lists"] == pytest.approx(100 * (28 + 2 * 0.9) / 30)
+    # Both kinds raise every measure: four are more diverse when higher, the Gini index when lower.
+    assert (numbers["diverse_measures"], numbers["more_diverse_random"]) == (5, 4)
+    lower = popular.copy()
+    lower.loc["novelty", ["low", "high"]] = -0.5, -0.1
+    assert rounding_numbers(table, random, lower, refeeding)["more_diverse_popular"] == 3
     for name in ("before", "after", "change", "low", "high"):
         assert numbers[f"rmse_random_{name}"] == random.loc["rmse", name]
         assert numbers[f"coverage_random_{name}"] == 100 * random.loc["coverage", name]  # shares are in per cent
@@ -222,6 +229,20 @@ def test_the_numbers_by_hand():
     assert numbers["rmse_clipped_change"] == pytest.approx(-0.01 - 0.001 * 0)
     assert numbers["rmse_grid_change"] == pytest.approx(0.03)
     assert numbers["rmse_random_change"] == pytest.approx(0.02)
+
+
+def test_lists_are_more_diverse_by_the_measures_whose_whole_interval_is_on_that_side():
+    clear = pd.DataFrame(
+        {"low": [0.1, -0.3, 0.1, 0.2, -0.5, 0.1, 0.1], "high": [0.2, -0.1, 0.3, 0.4, -0.1, 0.2, 0.2]},
+        ["coverage", "gini", "entropy", "distance", "novelty", "rmse", "five_stars"],
+    )
+    assert more_diverse(clear) == 4  # a lower Gini index is more diverse; a lower novelty is not; two do not count
+    assert more_diverse(-clear[["high", "low"]].set_axis(["low", "high"], axis=1)) == 1
+    wide = clear.assign(low=-1.0, high=1.0)
+    assert more_diverse(wide) == 0
+    wide.loc["entropy"] = [0.1, math.nan]  # of one setting: no interval
+    assert more_diverse(wide) == more_diverse(clear.loc[["novelty"]]) == 0
+    assert more_diverse(clear.drop(index="distance")) == 3
 
 
 def test_rounding_costs_what_an_even_error_over_half_a_star_adds():

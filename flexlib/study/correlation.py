@@ -139,8 +139,8 @@ def importance(records, protocol, resamples=100, trees=32, seed=0):
     Returns three tables. Main effects: factor, share, low, high (95 %, bootstrap over runs), noise, what the largest of
     all factors but the first would stay below in 95 % of samples if none of them mattered (outcomes permuted among runs
     with the same level of the first), direct (share of the variance of the rank itself between the factor's levels,
-    without a forest), and optuna, the share that Optuna's evaluator finds. Pairs: one, other, share, low, high, noise.
-    Dependence: factor, level, value, low, high, in units of rank (0 best, 1 worst).
+    without a forest, by `_epsilon_squared`), and optuna, the share that Optuna's evaluator finds. Pairs: one, other,
+    share, low, high, noise. Dependence: factor, level, value, low, high, in units of rank (0 best, 1 worst).
     """
     made, rank = outcome(records, protocol)
     codes, levels = factors(made)
@@ -162,7 +162,7 @@ def importance(records, protocol, resamples=100, trees=32, seed=0):
         drawn["permuted"].append(forest(everyone, mixed, number))
     mains = _with_intervals(whole.main_effects(), *([f.main_effects() for f in drawn[kind]] for kind in drawn), first)
     pairs = _with_intervals(whole.pair_effects(), *([f.pair_effects() for f in drawn[kind]] for kind in drawn), None)
-    direct = {name: direct_share(codes[name].to_numpy(), rank) for name in codes}
+    direct = {name: _epsilon_squared(rank, codes[name].to_numpy()) for name in codes}
     mains = mains.assign(direct=pd.Series(direct), optuna=optuna_shares(codes, levels, rank))
     mains = mains.rename_axis("factor").reset_index()
     pairs = pairs.rename_axis(["one", "other"]).reset_index()
@@ -175,13 +175,6 @@ def importance(records, protocol, resamples=100, trees=32, seed=0):
 
 
 LEAF = 5  # runs in a leaf at least, so that the forest does not learn single runs by heart
-
-
-def direct_share(groups, values):
-    """The share of the variance of (n,) values that lies between groups (eta squared)."""
-    values = pd.Series(values)
-    means = values.groupby(np.asarray(groups)).transform("mean")
-    return float(means.var(ddof=0) / (values.var(ddof=0) or np.nan))
 
 
 def optuna_shares(codes, levels, values):
@@ -279,6 +272,15 @@ def low_user_based_runs(records, protocol, limit=0.91):
     return pd.DataFrame(rows).assign(p=lambda table: holm(table["p"]))
 
 
+def far_off(records, protocol):
+    """The runs made without mean normalization (off) whose RMSE is above 3 stars by `scored` (above_3): how many of
+    these diverged, how many of the others are above 4 stars, and the rest (between)."""
+    made, rmse = scored(records[~records["mean_normalization"]], protocol)
+    lost, far, high = made["status"] == "diverged", rmse > 3, rmse > 4
+    sides = {"above_3": far, "diverged": far & lost, "above_4": high & ~lost, "between": far & ~high & ~lost}
+    return {"off": len(made)} | {f"off_{name}": int(side.sum()) for name, side in sides.items()}
+
+
 def without_both(records, protocol, best=0.1):
     """Claim 6 turned round: are runs with neither dropout nor noise rarer among the best tenth of the runs made? A
     mapping: best (how many of the `n_best` have neither), other (share of the others that have neither, in per cent),
@@ -318,6 +320,8 @@ def choices_matter(records, protocols=("released", "holdout"), resamples=500):
 
 
 def _epsilon_squared(values, groups):
+    """The share of the variance of the ranks of (n,) values between groups, less what chance gives so many groups: on
+    average 0 where these do not differ."""
     ranks, kinds = stats.rankdata(values), np.unique(groups)
     parts = [ranks[groups == kind] for kind in kinds]
     between = sum(len(part) * (part.mean() - ranks.mean()) ** 2 for part in parts)
@@ -462,9 +466,8 @@ def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred
             span = columns["spearman"].reindex(columns=[source, f"{source} low", f"{source} high"]).loc["MeN"]
             numbers |= labelled(f"men_{source}", tuple(map(float, span)), f"men_{source}_")
     for protocol, (mains, pairs, _) in imports.items():
-        made, rmse = scored(fresh, protocol)
-        off = rmse[~made["mean_normalization"]]
-        for place, row in enumerate(mains.head(3).to_dict("records"), 1):
+        made, largest = scored(fresh, protocol)[0], mains.sort_values("direct", ascending=False).head(3)
+        for place, row in enumerate(largest.to_dict("records"), 1):
             numbers[f"main{place}_{protocol}_factor"] = row["factor"]
             span = tuple(100 * row[column] for column in ("share", "low", "high"))
             numbers |= labelled(f"main{place}_{protocol}", span, f"main{place}_{protocol}_")
@@ -475,11 +478,11 @@ def correlation_numbers(fresh, columns, cells, imports, claims, choices, centred
             f"above_{protocol}": len(above), f"named_{protocol}": ", ".join(above), f"n_{protocol}": len(made),
             f"pair_{protocol}": f"{pairs['one'].iloc[0]} with {pairs['other'].iloc[0]}",
             f"pair_share_{protocol}": 100 * float(pairs["share"].iloc[0]),
-            f"highest_{protocol}": float(made["rmse"].max()), f"off_{protocol}": len(off),
-            f"off_above_3_{protocol}": int((off > 3).sum()),
+            f"highest_{protocol}": float(made["rmse"].max()),
             f"diverged_{protocol}": int((made["status"] == "diverged").sum()),
             f"skipped_{protocol}": int((fresh.loc[fresh["protocol"] == protocol, "status"] == "skipped").sum()),
         }  # fmt: skip
+        numbers |= {f"{name}_{protocol}": count for name, count in far_off(fresh, protocol).items()}
         numbers |= {f"neither_{protocol}_{name}": value for name, value in without_both(fresh, protocol).items()}
     for protocol, table in claims.items():
         for row in table.itertuples():

@@ -17,6 +17,7 @@ MEASURES = {
     "gini": "Gini index of how often items are listed", "entropy": "entropy of how often items are listed (bits)",
     "distance": "distance of genres within a list", "novelty": "novelty of listed items (bits)",
 }  # fmt: skip
+DIVERSE = {"coverage": 1, "gini": -1, "entropy": 1, "distance": 1, "novelty": 1}  # 1: higher is more diverse
 
 
 def list_table(records):
@@ -70,9 +71,16 @@ def _effects(wide):
     return pd.DataFrame(rows, columns=columns).assign(p=lambda t: holm(t["p"])).set_index("measure")
 
 
+def more_diverse(effects):
+    """In how many of the measures in `DIVERSE` lists are more diverse: the change's interval is wholly on that side."""
+    return int((effects[["low", "high"]].reindex(DIVERSE).mul(pd.Series(DIVERSE), axis=0) > 0).all(axis=1).sum())
+
+
 def rounding_numbers(table, random, popular, refeeding):
     """The numbers of the chapter's prose, by name: MEASURE_KIND for before, after, change, low, high and p."""
     numbers = {"settings": int(table["pair"].nunique()), "n_seeds": int(table["seed"].nunique())}
+    numbers |= {"diverse_measures": len(DIVERSE), "more_diverse_random": more_diverse(random)}
+    numbers["more_diverse_popular"] = more_diverse(popular)
     kinds = {"random": random, "popular": popular, "refeeding": refeeding}
     kinds |= {"clipped": rounding_effects(table, "clipped"), "grid": rounding_effects(table, RANDOM, than="clipped")}
     for kind, effects in kinds.items():

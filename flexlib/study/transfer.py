@@ -24,7 +24,7 @@ GROUPS = {
 
 def match_runs(small, big, protocol):
     """The runs of two sweeps of one seed, on two data sets, that ended well on both under a protocol: run, small and
-    big (RMSE), small_first_half (of the validation half), and the settings."""
+    big (RMSE), small_first_half (of the choosing half), and the settings."""
     tables = [table[(table["protocol"] == protocol) & (table["status"] == "ok")] for table in (small, big)]
     renamed = tables[0].rename(columns={"rmse": "small", "rmse_first_half": "small_first_half"})
     return renamed.merge(tables[1][["run", "rmse"]].rename(columns={"rmse": "big"}), on="run", validate="one_to_one")
@@ -45,7 +45,7 @@ def rank_agreement(matched):
 
 
 def best_carried_over(matched, lows, n=10):
-    """What choosing on the smaller set brings on the larger one: the settings with the lowest RMSE on the validation
+    """What choosing on the smaller set brings on the larger one: the settings with the lowest RMSE on the choosing
     half of the smaller set, as a mapping: matched (settings on both); rank_first (of the very best, on the larger set)
     and rmse_first (its RMSE there); mean_n (of the n best); best_big (lowest on the larger set) and median_big; and
     below_NAME, how many of the n lie below each predictor of `reference_rmse` at their own test split rate."""
@@ -163,6 +163,8 @@ def transfer_numbers(summary, agreement, carried, pivots):
         span = tuple(map(float, first[["mean", "low", "high"]]))
         numbers |= labelled(f"set_1_{protocol}", span, f"set_1_{protocol}_")
         numbers[f"set_1_place_{protocol}"] = int((made["mean"] < first["mean"]).sum()) + 1
+    ended = summary.pivot(index="setting", columns="protocol", values="mean")
+    numbers["mean_released_same"] = float(ended.loc[ended["holdout"].notna(), "released"].mean())
     for protocol, table in agreement.items():
         numbers[f"n_{protocol}"] = int(table["n"].iloc[0])
         for name, row in zip(_KEYS, table.itertuples(), strict=True):
