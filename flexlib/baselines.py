@@ -15,7 +15,7 @@ from scipy.stats import wishart
 from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig, FlexError
 from flexlib.data import split_ratings
 from flexlib.entries import RowTable
-from flexlib.evaluate import errors
+from flexlib.evaluate import errors, fallback
 from flexlib.means import fit_biases, mean_by
 from flexlib.predict import CELLS_PER_BLOCK
 from flexlib.train import SHRINKAGE, fit
@@ -56,14 +56,16 @@ BASELINES = {"item mean": item_mean, "user mean": user_mean, "user and item bias
 
 def score_baselines(ratings, test_split_rate, seeds):
     """RMSE of each of `BASELINES` over the test ratings of the splits that `fit` draws with these seeds, fitted on all
-    ratings, test ratings too, and on training ratings alone: a list of mappings, predictor, fitted_on ("all ratings" or
-    "training ratings"), seed, rmse."""
+    ratings, test ratings too, and on training ratings alone, with the common `fallback` where user or item has none: a
+    list of mappings, predictor, fitted_on ("all ratings" or "training ratings"), seed, rmse."""
     rows = []
     for seed in seeds:
         split = split_ratings(ratings, test_split_rate, seed)
-        for fitted_on, used in (("all ratings", slice(None)), ("training ratings", split.train)):
+        test, actual = split.test, ratings.values[split.test].astype(np.float64)
+        for fitted_on, used in (("all ratings", np.arange(len(ratings))), ("training ratings", split.train)):
+            unseen, means = fallback(ratings, used, ratings.users[test], ratings.items[test])
             for name, predict in BASELINES.items():
-                rmse, _ = errors(ratings.values[split.test].astype(np.float64), predict(ratings, used)[split.test])
+                rmse, _ = errors(actual, np.where(unseen, means, predict(ratings, used)[test]))
                 rows.append({"predictor": name, "fitted_on": fitted_on, "seed": seed, "rmse": rmse})
     return rows
 

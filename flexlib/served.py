@@ -18,11 +18,8 @@ from flexlib.sweep import slug
 from flexlib.train import choose_device
 from flexlib.tuning import ALL, load_tuned, run_jobs, score
 
-NAMES = {
-    "flexencoder": "FlexEncoder, tuned", "flexencoder_set1": "FlexEncoder, set 1", "svdpp": "SVD++",
-    "hidden_similarity": "autoencoder, neighbours", "item_knn": "item-based neighbours", "bpmf": "Bayesian PMF",
-    "biases": "biases", "item_mean": "item mean",
-}  # fmt: skip
+_BESIDE = ("flexencoder_set1", "svdpp", "hidden_similarity", "item_knn", "bpmf", "biases", "item_mean")
+NAMES = {"flexencoder": "FlexEncoder, tuned"} | {key: ALL[key].name for key in _BESIDE}
 BINS = (0, 1, 3, 6, 11, 21, 51, 101)  # the lowest number of training ratings in each
 SHOWN = (0, 1, 2, 5, 10)  # ratings of each new user or item
 SHARES = (100, 50, 25, 12.5)  # of the training ratings, in per cent

@@ -139,8 +139,9 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
             values = ratings.values.astype(float)
             squares = []
             for test in split.test:
-                own = values[used][ratings.items[used] == ratings.items[test]]
-                squares.append((values[test] - (own.mean() if len(own) else values[used].mean())) ** 2)
+                of_item, of_user = (values[used][ids[used] == ids[test]] for ids in (ratings.items, ratings.users))
+                own = next(part for part in (of_item, of_user, values[used]) if len(part))
+                squares.append((values[test] - own.mean()) ** 2)
             found[seed] = math.sqrt(np.mean(squares))
         row = table.loc["item mean", fitted_on]
         assert row["n"] == 3
@@ -240,6 +241,7 @@ def test_the_numbers_by_hand():
     row = steps.iloc[2]
     assert [numbers[f"step_test_input{end}"] for end in ("", "_low", "_high")] == [row.change, row.low, row.high]
     assert numbers["means_alone"] == pytest.approx(-0.11 * 1.1)
+    assert numbers["means_with_fallback"] == pytest.approx((0.1 + 0.01) * 1.1)
     assert numbers["input_alone_low"] == apart.loc[(apart["leaks"] == "input alone").idxmax(), "low"]
     own = beside.set_index(["predictor", "fitted_on"])
     for key, place in {

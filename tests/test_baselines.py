@@ -87,24 +87,32 @@ def test_who_is_new_has_no_bias():
 
 
 def test_scores_are_the_rmse_over_the_test_ratings_of_fits_own_splits():
-    ratings, rate = random_ratings(4, 20, 25), 0.2
+    """A test rating whose user or item has no training rating is predicted by the mean of the one that has some."""
+    ratings, rate = random_ratings(4, 20, 25), 0.5
     rows = score_baselines(ratings, rate, [3, 8])
     assert [(row["seed"], row["fitted_on"]) for row in rows[::3]] == [
         (3, "all ratings"), (3, "training ratings"), (8, "all ratings"), (8, "training ratings")]  # fmt: skip
     assert [row["predictor"] for row in rows] == ["item mean", "user mean", "user and item biases"] * 4
+    n_unseen = 0
     for row in rows:
         split = fit(ratings, FlexConfig(epochs=0, hidden_layers=[2], test_split_rate=rate), seed=row["seed"]).split
         used = split.train if row["fitted_on"] == "training ratings" else range(len(ratings))
         squares = []
         for test in split.test:
-            if row["predictor"] == "user and item biases":
+            of_user, of_item = (
+                [float(ratings.values[k]) for k in used if ids[k] == ids[test]]
+                for ids in (ratings.users, ratings.items)
+            )
+            if not (of_user and of_item):
+                n_unseen += 1
+                predicted = np.mean(of_user or of_item or ratings.values[used])
+            elif row["predictor"] == "user and item biases":
                 predicted = solved_biases(ratings, np.array(used))[test]
             else:
-                ids = ratings.items if row["predictor"] == "item mean" else ratings.users
-                own = [ratings.values[k] for k in used if ids[k] == ids[test]] or [ratings.values[k] for k in used]
-                predicted = sum(map(float, own)) / len(own)
+                predicted = np.mean(of_item if row["predictor"] == "item mean" else of_user)
             squares.append((float(ratings.values[test]) - predicted) ** 2)
         assert row["rmse"] == pytest.approx(math.sqrt(sum(squares) / len(squares)), abs=1e-4)
+    assert n_unseen > 0
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -127,9 +135,11 @@ def test_predictors_are_handed_all_ratings_or_the_splits_training_ratings(monkey
         return np.full(len(data), 3.0)
 
     monkeypatch.setattr(baselines, "BASELINES", {"constant": spy})
-    rows = score_baselines(ratings, 0.3, [7])
-    split = split_ratings(ratings, 0.3, 7)
+    rows = score_baselines(ratings, 0.3, [4])
+    split = split_ratings(ratings, 0.3, 4)
     assert [used.tolist() for used in seen] == [list(range(len(ratings))), split.train.tolist()]
+    assert np.isin(ratings.items[split.test], ratings.items[split.train]).all()
+    assert np.isin(ratings.users[split.test], ratings.users[split.train]).all()
     by_hand = math.sqrt(np.mean((ratings.values[split.test].astype(float) - 3) ** 2))
     assert [row["rmse"] for row in rows] == pytest.approx([by_hand] * 2)
 

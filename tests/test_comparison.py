@@ -23,6 +23,7 @@ from flexlib.study.comparison import (
     ablation_numbers,
     best_numbers,
     choices,
+    clearly_lower,
     comparison_numbers,
     find_tuned,
     published,
@@ -168,6 +169,9 @@ def test_the_numbers_of_the_comparison_by_hand(methods_table):
         assert numbers[f"a_{key}_high"] == own.loc[key, "high"]
     assert (numbers["a_best_in_table"], numbers["a_best_in_table_rmse"]) == ("SVD++", own.loc["svdpp", "mean"])
     assert numbers["a_biases_low"] == own.loc["biases", "low"]
+    assert [numbers[f"a_item_mean{end}"] for end in ("", "_low", "_high")] == (
+        own.loc["item_mean", ["mean", "low", "high"]].tolist()
+    )
     assert (numbers["a_others"], numbers["a_published_others"]) == (6, 4)
     known = {"svdpp": 0.903, "nmf": 0.944, "slope_one": 0.937, "autorec_item": 0.887}
     mine = {key: statistics.fmean(value for value in RMSE[key] if value == value) for key in known}
@@ -178,6 +182,23 @@ def test_the_numbers_of_the_comparison_by_hand(methods_table):
     assert numbers["a_significant"] == (own["p"] < 0.05).sum()
     assert "methods" not in numbers
     assert comparison_numbers(methods_table)["methods"] == 8
+
+
+def test_a_method_is_clearly_lower_whose_paired_interval_lies_below_0():
+    """Of three splits, on which half a mean difference's interval is 2.484 standard deviations of the differences."""
+    rmse = {
+        "flexencoder_set1": [1.0, 2.0, 3.0],
+        "biases": [0.9, 1.8, 2.8],  # -0.1, -0.2, -0.2: mean -0.167, half 2.484 * 0.058 = 0.143
+        "svdpp": [0.9, 1.7, 2.8],  # -0.1, -0.3, -0.2: mean -0.2, half 2.484 * 0.1 = 0.248
+        "als": [1.2, 2.3, 3.2],  # above on each
+        "flexencoder": [0.5, 1.4, 2.5],  # below on each, and no other method
+    }
+    records = records_of_methods(rmse)
+    assert clearly_lower(records) == 1
+    assert clearly_lower(records, "als") == 2  # biases and SVD++ are lower still
+    assert (
+        clearly_lower(records_of_methods({key: own[:1] for key, own in rmse.items()})) == 0
+    )  # one split tells nothing
 
 
 def test_the_lowest_of_all_may_be_a_network():
@@ -490,7 +511,9 @@ def test_every_number_of_the_text_on_the_best_is_there(monkeypatch):
     cases = {name: (search, pd.concat([beside, hybrid]) if letter == "a" else beside) for name, letter in names.items()}
     numbers = best_numbers(summarise_best(cases), names) | ablation_numbers(ablation)
     # The others are put in one by one.
-    assert not_told("09_best", numbers | dict.fromkeys(["a_lowest", "start_words", "fewer_tries"])) == set()
+    assert (
+        not_told("09_best", numbers | dict.fromkeys(["a_lowest", "start_words", "again_words", "fewer_tries"])) == set()
+    )
 
 
 def test_the_extended_space_has_every_field_that_is_changed_or_counted():

@@ -303,7 +303,7 @@ def test_means_and_intervals_by_hand():
     own = table.set_index(["task", "shown", "method"])
     row = own.loc["sparsity", 12.5, "biases"]
     assert tuple(row[["mean", "low", "high"]]) == interval([1.1, 1.101, 1.102])
-    assert (row["name"], row["case"], row["n"], row["n_test"]) == ("biases", "12.5", 3, 180)
+    assert (row["name"], row["case"], row["n"], row["n_test"]) == ("User and item biases", "12.5", 3, 180)
     assert row["own"] == pytest.approx(1.601)
     assert len(table) == len(METHODS) * sum(map(len, TASK_CASES.values()))
     lost = records_by(lambda task, shown, method, seed: NAN if seed == 1 else planted(task, shown, method, seed))
@@ -347,10 +347,10 @@ def test_differences_are_paired_and_corrected_over_the_cases():
 def test_a_star_marks_a_difference_on_every_split():
     cases = chapter.served_cases(records_by())
     table = chapter.gaps_table(chapter.paired_gaps(cases, "flexencoder"), ["sparsity", "new items"])
-    assert table.columns.tolist() == ["SVD++", "biases"]  # the order of NAMES
+    assert table.columns.tolist() == ["SVD++", "User and item biases"]  # the order of NAMES
     words = chapter.TASKS["sparsity"]
     assert table.loc[words].index.tolist() == ["12.5", "25", "50", "100"]
-    assert set(table.loc[words, "biases"]) == {"+0.101*"}
+    assert set(table.loc[words, "User and item biases"]) == {"+0.101*"}
     assert set(table.loc[words, "SVD++"]) == {"+0.300"}  # the same on all splits: no test
     assert table.loc[(chapter.TASKS["new items"], "0")].tolist() == ["+0.000", "+0.000"]
 
@@ -383,6 +383,12 @@ def test_the_numbers_by_hand():
     assert numbers["new_users_change_flexencoder"] == pytest.approx(-0.2)
     change = tuple(numbers[f"new_users_change_biases{end}"] for end in ("", "_low", "_high"))
     assert change == interval([-0.1, -0.099, -0.098])
+    own = records_by()
+    own.loc[own["shown"] == 0, "rmse_own_fallback"] -= 0.1 * (1 + own["seed"])
+    own_numbers = numbers_of(own)
+    change = tuple(own_numbers[f"new_users_own_change_biases{end}"] for end in ("", "_low", "_high"))
+    assert change == interval([0, 0.101, 0.202])
+    assert own_numbers["new_users_change_biases"] == numbers["new_users_change_biases"]
     assert (numbers["new_users_new"], numbers["new_items_new"]) == (5, 6)
     assert (numbers["sparsity_last_test"], numbers["by_item_first_test"]) == (150, 150)
     assert not any("svdpp" in key for key in numbers)
@@ -425,8 +431,8 @@ def test_figures_draw_every_method_over_the_cases():
         assert above.get_xlabel() == "ratings shown of a new user"
         assert [label.get_text() for label in below.get_xticklabels()] == ["3-5\n150", "6-10\n160"]
         drawn = {held.get_label(): held.lines[0].get_ydata().tolist() for held in above.containers}
-        assert list(drawn) == ["FlexEncoder, tuned", "SVD++", "biases"]
-        assert drawn["biases"] == pytest.approx([1.2, 1.101, 1.101, 1.101, 1.101])
+        assert list(drawn) == ["FlexEncoder, tuned", "SVD++", "User and item biases"]
+        assert drawn["User and item biases"] == pytest.approx([1.2, 1.101, 1.101, 1.101, 1.101])
         marks = [line for line in above.get_lines() if line.get_fillstyle() == "none"]
         assert [line.get_ydata().tolist() for line in marks] == [pytest.approx([1.7])] * 3
         assert [line for line in below.get_lines() if line.get_fillstyle() == "none"] == []
@@ -434,7 +440,9 @@ def test_figures_draw_every_method_over_the_cases():
         (only,) = plot_cases(gaps, {"sparsity": "share"}, "t", value="gap", less="FlexEncoder").axes
         only.figure.canvas.draw()
         assert "of FlexEncoder" in only.get_ylabel()
-        (spans,) = [held.lines[2][0].get_segments() for held in only.containers if held.get_label() == "biases"]
+        (spans,) = [
+            held.lines[2][0].get_segments() for held in only.containers if held.get_label() == "User and item biases"
+        ]
         assert [point[1] for point in spans[0]] == pytest.approx(interval([0.1, 0.101, 0.102]).expected[1:])
         mpl.pyplot.close("all")
     assert list(METHOD_LOOKS) == list(NAMES)

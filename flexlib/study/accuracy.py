@@ -120,8 +120,9 @@ def thinned(sizes, users, items, preset, n_seeds, device=None):
 
 
 def accuracy_numbers(steps, apart, beside, seen, thin, shown="table2:1"):
-    """The numbers of the chapter's prose, by name: of the set `shown`, the changes `step_NAME`, what the leaks do, and
-    the predictors; of the thinned data the smallest set."""
+    """The numbers of the chapter's prose, by name: of the set `shown`, the changes `step_NAME`, of the means together
+    with the fallback for what has none `means_with_fallback`, what the leaks do, and the predictors; of the thinned
+    data the smallest set."""
     numbers, own = {}, steps[steps["set"] == shown]
     if len(own):
         numbers |= {
@@ -129,7 +130,9 @@ def accuracy_numbers(steps, apart, beside, seen, thin, shown="table2:1"):
             "to": float(own["rmse"].iloc[-1]),
             "n_seeds": int(own["n"].iloc[0]),
         }
-        numbers["others"] = float(own["change"].drop(own.index[own["step"].isin(["means"])]).abs().max())
+        changes = own.set_index("step")["change"]
+        numbers["others"] = float(changes.drop("means").abs().max())
+        numbers["means_with_fallback"] = float(changes[["means", "unseen_fallback"]].sum())
     for row in own.itertuples():
         numbers |= labelled(f"step_{row.step}", (row.change, row.low, row.high), f"step_{row.step}_")
     others = steps[(steps["step"] == "means") & (steps["set"] != shown)]

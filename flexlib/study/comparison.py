@@ -93,8 +93,8 @@ def comparison_numbers(table, prefix=""):
     if len(table_3):
         in_table = own.loc[table_3, "mean"].idxmin()
         found |= {"best_in_table": own.at[in_table, "name"], "best_in_table_rmse": own.at[in_table, "mean"]}
-    if "biases" in own.index:
-        found |= labelled("biases", tuple(own.loc["biases", ["mean", "low", "high"]]), "biases_")
+    for key in own.index.intersection(["biases", "item_mean"]):
+        found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
     gap = own.loc[best, ["gap", "gap_low", "gap_high", "p"]]
     found |= labelled("best_other_gap", tuple(gap[:3]), "best_other_gap_") | {"best_other_gap_p": gap["p"]}
     known = own[own["published"].notna() & (own.index != "flexencoder_set1")]
@@ -106,6 +106,12 @@ def comparison_numbers(table, prefix=""):
     found["significant"] = int((own["p"] < 0.05).sum())
     plain = {name: value if isinstance(value, str | int) else float(value) for name, value in found.items()}
     return {f"{prefix}{name}": value for name, value in plain.items()}
+
+
+def clearly_lower(records, than="flexencoder_set1"):
+    """How many methods beside FlexEncoder's have an RMSE clearly below this one's: the 95 % t-interval of the paired
+    difference, on the same splits, lies wholly below 0."""
+    return len(summarise_methods(records, than).query("gap_high < 0 and not method.str.startswith(@REFERENCE)"))
 
 
 def summarise_best(cases, targets=()):

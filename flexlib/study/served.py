@@ -103,7 +103,8 @@ def served_numbers(records, cases, summary):
     TASK_none_METHOD, with `_low` and `_high`, of FlexEncoder and of biases; the lowest RMSE and whose it is;
     FlexEncoder less biases (TASK_first_gap, ...). Of the cases in which methods differ (TASK_cases): in how many
     FlexEncoder has the lowest mean (_led), and is clearly (corrected p below 0.05) below and above biases.
-    TASK_change_METHOD: what the most ratings change, from the fewest."""
+    TASK_change_METHOD: what the most ratings change, from the fewest; TASK_own_change_METHOD: the same where unseen
+    users and films get the method's own word."""
     gaps = paired_gaps(cases, NO_NETWORK)
     gaps = gaps[gaps["method"] == REFERENCE]
     numbers = {"n_splits": int(cases["seed"].nunique()), "methods": int(cases["method"].nunique()),
@@ -127,10 +128,11 @@ def served_numbers(records, cases, summary):
         numbers |= {f"{key}_below": int((clear < 0).sum()), f"{key}_above": int((clear > 0).sum())}
         numbers |= {f"{key}_cases": differ.shape[1], f"{key}_led": int((differ.idxmin() == REFERENCE).sum())}
         by_seed = cases[(cases["task"] == task) & cases["method"].isin([REFERENCE, NO_NETWORK])]
-        by_seed = by_seed.pivot(index=["method", "seed"], columns="shown", values="rmse")
-        for method, change in (by_seed[shown[-1]] - by_seed[shown[0]]).dropna().groupby("method"):
-            name = f"{key}_change_{method}"
-            numbers |= labelled(name, mean_interval(change), f"{name}_")
+        for errors, word in zip(_ERRORS, ("change", "own_change"), strict=True):
+            wide = by_seed.pivot(index=["method", "seed"], columns="shown", values=errors)
+            for method, change in (wide[shown[-1]] - wide[shown[0]]).dropna().groupby("method"):
+                name = f"{key}_{word}_{method}"
+                numbers |= labelled(name, mean_interval(change), f"{name}_")
     for task, side in NEW.items():
         numbers[f"{task.replace(' ', '_')}_new"] = int(cases.loc[cases["task"] == task, f"n_{side}"].max())
     return numbers
