@@ -58,8 +58,9 @@ def test_notebooks_are_stripped_parameterised_and_free_of_logic(path):
 def test_profiles_name_notebooks_and_their_parameters():
     profiles = yaml.safe_load((ROOT / "notebooks" / "profiles.yml").read_text())
     assert {"quick", "full", "tiny"} <= set(profiles)
-    chapters = [path.stem for path in NOTEBOOKS]
-    assert all(list(plan) == chapters for plan in profiles.values())
+    last = "11_claims"  # as it judges what the others measured
+    chapters = [path.stem for path in NOTEBOOKS if path.stem != last]
+    assert all(list(plan) == [*chapters, last] for plan in profiles.values())
 
 
 def lines_of_code(path):
@@ -115,8 +116,11 @@ def test_the_readmes_numbers_on_the_sweep_are_those_of_the_committed_results():
     assert f"{every['n']:.0f} of the authors' {report['authors']['rows']:,} logged runs" in readme
     assert (
         f"Spearman correlation of {every['spearman']:.3f}, with a median difference of {every['median']:.3f} stars"
+        f" ({report['diverged_last']:.3f} if the {len(report['lost_runs'])} that diverged count as the worst; "
         in readme
     )
+    skipped = int(re.search(r"As released, (\d+) are skipped", glued["replay_runs"])[1])
+    assert f"{skipped} were too dear to make" in readme
     assert f"a median of {glued['gap_item_on']:+.3f} stars where rows are items" in readme
     assert f"and by {glued['gap_user_on']:+.3f} where they are users" in readme
 
@@ -158,7 +162,8 @@ def test_the_readmes_numbers_on_the_chapters_are_those_of_the_committed_results(
         f"from {rounding['coverage_random_before']:.1f} to {rounding['coverage_random_after']:.1f} % of the catalogue",
         f"(Spearman {larger['item_holdout']:.2f} item-based, {larger['user_holdout']:.2f} user-based",
         f"less across them ({larger['centred_holdout']:.2f})",
-        f"average {larger['mean_holdout']:.3f}, the item mean has {larger['item_mean_training']:.3f}",
+        f"the {larger['compared_holdout']} of the ten sets that end well average {larger['mean_holdout']:.3f}, the "
+        f"item mean has {larger['item_mean_training']:.3f}",
         f"{larger['set_1_released']:.3f} there as released and {larger['set_1_holdout']:.3f} on held-out ratings",
     ]
     assert [words for words in said if words not in readme] == []
@@ -172,8 +177,9 @@ def test_the_readmes_numbers_on_the_second_half_are_those_of_the_committed_resul
     assert (best["dataset"], best["large"], served["dataset"]) == (methods["a_dataset"], "ml-1m", methods["a_dataset"])
     said = [
         f"{methods['a_flexencoder_set1_beaten']} of {methods['a_others']} other methods have a lower RMSE",
-        f"best setting ({methods['a_flexencoder_set1']:.3f})",
-        f"{methods['b_flexencoder_set1_beaten']} of {methods['b_others']} on MovieLens 100K",
+        f"best setting ({methods['a_flexencoder_set1']:.3f}) as printed, {methods['a_clearly_lower']} of them clearly",
+        f"{methods['b_flexencoder_set1_beaten']} of {methods['b_others']} on MovieLens 100K, "
+        f"{methods['b_clearly_lower']} clearly",
         f"{methods['a_best_other']} ({methods['a_best_other_rmse']:.3f}) and {methods['b_best_other']}",
         f"in a wider space, has {methods['a_flexencoder']:.3f} and {methods['b_flexencoder']:.3f}",
         f"{best['a_one']:.3f} ({best['a_one_low']:.3f} to {best['a_one_high']:.3f}) with three tenths held out",

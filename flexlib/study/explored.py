@@ -8,7 +8,7 @@ import pandas as pd
 
 from flexlib import pictures
 from flexlib.config import PRESETS, FlexConfig
-from flexlib.plans import GRIDS, PROTOCOLS, grid_cells
+from flexlib.plans import EXPLORED, GRIDS, PROTOCOLS, grid_cells
 from flexlib.plots import COLOURS, words_of
 from flexlib.statistics import labelled, mean_interval
 from flexlib.sweep import config_of
@@ -167,11 +167,35 @@ def users_of(courses):
 
 
 def explored_numbers(records, courses):
-    """What the explorer's text shows."""
-    numbers = {"n_seeds": int(records["seed"].nunique())}
+    """What the explorer's text shows, and the chapter on the claims: of each grid on held-out ratings how many cells
+    and the lowest and highest mean; what taking out dropout and noise changes; and the means of the optimizers at their
+    best learning rate (tuned), and of all activations and optimizers at the setting's own."""
+    numbers = {"n_seeds": int(records["seed"].nunique()), "n_rates": len(GRIDS["learning_rate"]["learning_rate"])}
+    means = {}
     for grid in GRIDS:
-        table = grid_table(records, grid)
-        means = table.loc[table["protocol"] == "holdout", "mean"]
-        found = {"cells": len(means), "low": float(means.min()), "high": float(means.max())}
-        numbers |= {f"{grid}_{name}": value for name, value in found.items()}
+        own = means[grid] = grid_table(records, grid).query("protocol == 'holdout'").set_index("cell")["mean"]
+        numbers |= {f"{grid}_cells": len(own), f"{grid}_low": float(own.min()), f"{grid}_high": float(own.max())}
+    for name, change in TAKEN_OUT.items():
+        numbers |= labelled(name, mean_interval(_paired_changes(records, change)), f"{name}_")
+    base = FlexConfig.preset(EXPLORED)
+    tuned = means["learning_rate"].groupby([optimizer for _, optimizer in means["learning_rate"].index]).min()
+    alike = [cell[2:] == (base.pivot_indexes, base.mean_normalization) for cell in means["settings"].index]
+    for name, chosen in {"tuned": tuned, "untuned": means["settings"][alike]}.items():
+        numbers |= {f"{name}_low": float(chosen.min()), f"{name}_high": float(chosen.max())}
     return numbers
+
+
+TAKEN_OUT = {
+    "neither": {"drop_probability": 0.0, "noise_probability": 0.0},
+    "no_dropout": {"drop_probability": 0.0}, "no_noise": {"noise_probability": 0.0},
+}  # fmt: skip
+
+
+def _paired_changes(records, change):
+    """What a change of the explored setting does to its RMSE on held-out ratings, split by split, in stars."""
+    base = FlexConfig.preset(EXPLORED)
+    runs = {config: {} for config in (base, base.replace(**change))}
+    for _, record in records.query("protocol == 'holdout' and status == 'ok'").iterrows():
+        runs.get(config_of(record), {})[record["seed"]] = record["rmse"]
+    before, after = runs.values()
+    return [after[seed] - before[seed] for seed in before.keys() & after.keys()]
