@@ -82,10 +82,10 @@ def _number(row, column):
 
 
 def summarise_authors(configs, authors):
-    """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE by
-    pivot, correlations, how many rows repeat another, how many differ from the default setting (`FlexConfig`'s) in one
-    parameter or none, and of each user-based one of `LOW_STARS` or less whether it is `LOW_NAMED`. Plain values, for
-    JSON.
+    """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE by pivot,
+    correlations, how many rows repeat another, how many differ from the default setting (`FlexConfig`'s) in one
+    parameter or none, and of each different user-based one of `LOW_STARS` or less whether it is `LOW_NAMED`. Plain
+    values, for JSON.
 
     configs, authors: of `read_authors_records`.
     """
@@ -95,11 +95,12 @@ def summarise_authors(configs, authors):
     default = pd.Series(FlexConfig().to_dict())[list(AUTHORS_COLUMNS)].map(json.dumps)
     numeric = table.select_dtypes(["number", "bool"]).astype(float).assign(rmse=authors["published"])
     steps = np.linspace(0, 1, 201)
+    repeated = texts.assign(rmse=authors["published"]).duplicated()
     pivots = {"user": ~item_based, "item": item_based}
-    low = table[~item_based & (authors["published"] <= LOW_STARS)]
+    low = table[~item_based & (authors["published"] <= LOW_STARS) & ~repeated]
     return {
         "rows": len(table),
-        "repeated_rows": int(texts.assign(rmse=authors["published"]).duplicated().sum()),
+        "repeated_rows": int(repeated.sum()),
         "one_at_a_time": int(((texts != default).sum(axis=1) <= 1).sum()),
         "distinct_settings": len(texts.drop_duplicates()),
         "low_users": (low[list(LOW_NAMED)] == pd.Series(LOW_NAMED)).all(axis=1).tolist(),

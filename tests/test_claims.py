@@ -130,8 +130,9 @@ CASES = [
     ("6b", {"no_dropout_low": 0.001, "no_noise_low": 0.001}, REPRODUCED),
     ("6b", {"no_dropout_low": -0.001, "no_noise_low": 0.001}, UNSUPPORTED),
     ("6b", {"no_dropout_low": 0.001, "no_noise_low": -0.001}, UNSUPPORTED),
-    ("6c", {"neither_low": 0.001, "no_dropout_low": -0.1, "no_noise_low": -0.1}, REPRODUCED),
-    ("6c", {"neither_low": 0.0, "no_dropout_low": 0.1, "no_noise_low": 0.1}, UNSUPPORTED),
+    ("6c", {"neither_released_low": 0.001, "neither_holdout_low": 0.001}, REPRODUCED),
+    ("6c", {"neither_released_low": 0.001, "neither_holdout_low": -0.001}, LEAK),
+    ("6c", {"neither_released_low": -0.001, "neither_holdout_low": 0.1}, UNSUPPORTED),
     ("6d", helps(high_dropout=(0.4, 0.01), high_noise=(0.6, 0.06)), REPRODUCED),
     ("6d", helps(high_dropout=(0.6, 0.01), high_noise=(0.4, 0.01)), REFUTED),
     ("6d", helps(high_dropout=(0.4, 0.01), high_noise=(0.6, 0.01)), REFUTED),
@@ -152,11 +153,13 @@ CASES = [
     ("8c", still(1, 0.8739, 1), UNSUPPORTED),
     ("8c", still(1, 0.894, 2), LEAK),
     ("8c", still(2, 0.894, 1), UNSUPPORTED),
-    *[("8d", {"all_holdout_low": low}, verdict) for low, verdict in ((0.501, REPRODUCED), (0.5, UNSUPPORTED))],
+    ("8d", {"item_holdout_low": 0.501, "user_holdout_low": 0.501}, REPRODUCED),
+    ("8d", {"item_holdout_low": 0.5, "user_holdout_low": 0.9}, UNSUPPORTED),
+    ("8d", {"item_holdout_low": 0.9, "user_holdout_low": 0.5}, UNSUPPORTED),
     ("9", {"centred_that_high": -0.001}, REPRODUCED),
     ("9", {"centred_that_high": 0.001}, UNSUPPORTED),
-    ("10", {"log_rows": 1101, "log_repeated": 100}, REPRODUCED),
-    ("10", {"log_rows": 1100, "log_repeated": 100}, UNSUPPORTED),  # not over
+    ("10", {"log_different": 1001}, REPRODUCED),
+    ("10", {"log_different": 1000}, UNSUPPORTED),  # not over
 ]  # fmt: skip
 
 
@@ -178,10 +181,11 @@ def test_every_rule_is_tried_and_can_go_more_than_one_way():
     ("3b", "user_adam_holdout_p"), ("3b", "user_men_holdout"), ("4a", "strongest_r"), ("4b", "men_holdout_low"),
     ("4b", "men_holdout_high"), *(("5c", name) for name in DIVERSE),
     ("5a", "rmse_random_high"), ("5a", "rmse_refeeding_high"), ("5b", "five_star_predictions_random_low"),
-    ("6a", "dropout_holdout_p"), ("6b", "no_dropout_low"), ("6b", "no_noise_low"), ("6c", "neither_low"),
+    ("6a", "dropout_holdout_p"), ("6b", "no_dropout_low"), ("6b", "no_noise_low"), ("6c", "neither_released_low"),
+    ("6c", "neither_holdout_low"),
     ("6d", "high_noise_holdout_p"),
     ("7", "activation_item_holdout_high"), ("7", "optimizer_item_holdout_high"), ("8b", "mean_released"),
-    ("8b", "mean_holdout"), ("8c", "set_1_released"), ("8d", "all_holdout_low"),
+    ("8b", "mean_holdout"), ("8c", "set_1_released"), ("8d", "item_holdout_low"),
     ("9", "centred_that_high"),
 ])  # fmt: skip
 def test_what_could_not_be_measured_says_nothing_on_a_claim(name, lost):

@@ -184,21 +184,20 @@ def test_the_numbers_of_the_comparison_by_hand(methods_table):
     assert comparison_numbers(methods_table)["methods"] == 8
 
 
-def test_a_method_is_clearly_lower_whose_paired_interval_lies_below_0():
-    """Of three splits, on which half a mean difference's interval is 2.484 standard deviations of the differences."""
+def test_a_method_is_clearly_lower_whose_corrected_p_says_so():
+    """Of three splits: t is the mean of the differences by their standard error, with two degrees of freedom."""
     rmse = {
         "flexencoder_set1": [1.0, 2.0, 3.0],
-        "biases": [0.9, 1.8, 2.8],  # -0.1, -0.2, -0.2: mean -0.167, half 2.484 * 0.058 = 0.143
-        "svdpp": [0.9, 1.7, 2.8],  # -0.1, -0.3, -0.2: mean -0.2, half 2.484 * 0.1 = 0.248
-        "als": [1.2, 2.3, 3.2],  # above on each
-        "flexencoder": [0.5, 1.4, 2.5],  # below on each, and no other method
+        "biases": [0.80, 1.79, 2.80],  # -0.20, -0.21, -0.20: t = -61, p = 0.0003
+        "bpmf": [0.9, 1.8, 2.8],  # -0.1, -0.2, -0.2: t = -5, p = 0.038, which is above 0.05 for five methods
+        "svdpp": [0.9, 1.7, 2.8],  # -0.1, -0.3, -0.2: t = -3.5, p = 0.07
+        "als": [1.2, 2.21, 3.2],  # clearly above
+        "flexencoder": [0.5, 1.49, 2.5],  # clearly below, and no other method
     }
-    records = records_of_methods(rmse)
-    assert clearly_lower(records) == 1
-    assert clearly_lower(records, "als") == 2  # biases and SVD++ are lower still
-    assert (
-        clearly_lower(records_of_methods({key: own[:1] for key, own in rmse.items()})) == 0
-    )  # one split tells nothing
+    assert clearly_lower(records_of_methods(rmse)) == 1
+    alone = {key: rmse[key] for key in ("flexencoder_set1", "bpmf")}
+    assert clearly_lower(records_of_methods(alone)) == 1  # nothing to correct for
+    assert clearly_lower(records_of_methods({key: own[:1] for key, own in rmse.items()})) == 0  # one tells nothing
 
 
 def test_the_lowest_of_all_may_be_a_network():

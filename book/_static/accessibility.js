@@ -23,7 +23,7 @@
   function reach() {
     each("figure img", function (image) {
       var figure = image.closest("figure");
-      if (image.naturalWidth > 800 || /^fig-(explore|served)/.test(figure.id)) figure.classList.add("wide");
+      if (image.naturalWidth > 850 || /^fig-(explore|served)/.test(figure.id)) figure.classList.add("wide");
     });
     each("figure.output-table .output, figure.wide", function (element) {
       element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;

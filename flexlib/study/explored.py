@@ -1,7 +1,7 @@
 """What the explorer shows without a kernel: recorded runs of the cells of its grids, and the course of each preset."""
 
 import json
-from itertools import zip_longest
+from itertools import product, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -168,20 +168,14 @@ def users_of(courses):
 
 def explored_numbers(records, courses):
     """What the explorer's text shows, and the chapter on the claims: of each grid on held-out ratings how many cells
-    and the lowest and highest mean; what taking out dropout and noise changes; and the means of the optimizers at their
-    best learning rate (tuned), and of all activations and optimizers at the setting's own."""
-    numbers = {"n_seeds": int(records["seed"].nunique()), "n_rates": len(GRIDS["learning_rate"]["learning_rate"])}
-    means = {}
+    and the lowest and highest mean, and what taking out dropout and noise changes (`TAKEN_OUT`), by protocol."""
+    numbers = {"n_seeds": int(records["seed"].nunique())}
     for grid in GRIDS:
-        own = means[grid] = grid_table(records, grid).query("protocol == 'holdout'").set_index("cell")["mean"]
+        own = grid_table(records, grid).query("protocol == 'holdout'")["mean"]
         numbers |= {f"{grid}_cells": len(own), f"{grid}_low": float(own.min()), f"{grid}_high": float(own.max())}
-    for name, change in TAKEN_OUT.items():
-        numbers |= labelled(name, mean_interval(_paired_changes(records, change)), f"{name}_")
-    base = FlexConfig.preset(EXPLORED)
-    tuned = means["learning_rate"].groupby([optimizer for _, optimizer in means["learning_rate"].index]).min()
-    alike = [cell[2:] == (base.pivot_indexes, base.mean_normalization) for cell in means["settings"].index]
-    for name, chosen in {"tuned": tuned, "untuned": means["settings"][alike]}.items():
-        numbers |= {f"{name}_low": float(chosen.min()), f"{name}_high": float(chosen.max())}
+    for name, protocol in product(TAKEN_OUT, COMPARED):
+        changes = _paired_changes(records[records["protocol"] == protocol], TAKEN_OUT[name])
+        numbers |= labelled(f"{name}_{protocol}", mean_interval(changes), f"{name}_{protocol}_")
     return numbers
 
 
@@ -192,10 +186,10 @@ TAKEN_OUT = {
 
 
 def _paired_changes(records, change):
-    """What a change of the explored setting does to its RMSE on held-out ratings, split by split, in stars."""
+    """What a change of the explored setting does to its RMSE, split by split, in stars."""
     base = FlexConfig.preset(EXPLORED)
     runs = {config: {} for config in (base, base.replace(**change))}
-    for _, record in records.query("protocol == 'holdout' and status == 'ok'").iterrows():
+    for _, record in records[records["status"] == "ok"].iterrows():
         runs.get(config_of(record), {})[record["seed"]] = record["rmse"]
     before, after = runs.values()
     return [after[seed] - before[seed] for seed in before.keys() & after.keys()]

@@ -197,9 +197,10 @@ _SENTENCES = {
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
         {every[spearman]:.3f} with their log, {last:.3f} if the {lost} that diverged count as the worst)""",
     "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
-        {authors[repeated_rows]} rows repeat another row, result included, and there are {authors[distinct_settings]}
-        distinct settings. Of the rows, {authors[one_at_a_time]} differ from one default setting in a single parameter
-        or in none. The lowest RMSE is {lowest:.4f}; the paper prints three digits and cuts off the rest.""",
+        {authors[repeated_rows]} rows repeat another row, result included (here they count like any other), and
+        there are {authors[distinct_settings]} distinct settings. Of the rows, {authors[one_at_a_time]} differ from one
+        default setting in a single parameter or in none. The lowest RMSE is {lowest:.4f}; the paper prints three digits
+        and cuts off the rest.""",
     "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
     "replay_wide": """As released throughout, which does not re-feed the zero rows, {wide[n]:.0f} runs ended well; their
         Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
@@ -221,7 +222,8 @@ _SENTENCES = {
         they do not re-feed the zero rows.""",
     "replay_point": """The published runs come out again: Spearman {every[spearman]:.3f} ({every[low]:.3f} to
         {every[high]:.3f}) over {every[n]:.0f} of them, {last:.3f} with the {lost} that diverged as the worst.""",
-    "replay_low": """In the authors' log, {named} of the {low} user-based runs of {limit} or less have all four.""",
+    "replay_low": """In the authors' log, {named} of the {low} different user-based runs of {limit} or less have all
+        four.""",
 }  # fmt: skip
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
@@ -246,5 +248,7 @@ def _replay_sentences(evidence):
         "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
         "ratio": report["seconds"]["authors"] / report["seconds"]["ours"],
     } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip
-    counts = {"log_rows": facts["authors"]["rows"], "log_repeated": facts["authors"]["repeated_rows"]}
+    known = report["authors"]
+    counts = {"log_rows": known["rows"], "log_repeated": known["repeated_rows"], "log_hours": known["hours"]}
+    counts["log_different"] = known["rows"] - known["repeated_rows"]
     return counts | {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
