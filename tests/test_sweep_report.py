@@ -139,6 +139,7 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
         numbers["replay_low"]
         == "In the authors' log, 2 of the 3 different user-based runs of 0.91 or less have all four."
     )
+    assert numbers["replay_published"] == "Its log of 1,073 rows, 952 of them different, has every parameter."
     assert [numbers[f"log_{name}"] for name in ("rows", "repeated", "different")] == [1073, 121, 952]
     assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")

@@ -201,6 +201,7 @@ _SENTENCES = {
         there are {authors[distinct_settings]} distinct settings. Of the rows, {authors[one_at_a_time]} differ from one
         default setting in a single parameter or in none. The lowest RMSE is {lowest:.4f}; the paper prints three digits
         and cuts off the rest.""",
+    "replay_published": """Its log of {authors[rows]:,} rows, {different} of them different, has every parameter.""",
     "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
     "replay_wide": """As released throughout, which does not re-feed the zero rows, {wide[n]:.0f} runs ended well; their
         Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
@@ -225,30 +226,30 @@ _SENTENCES = {
     "replay_low": """In the authors' log, {named} of the {low} different user-based runs of {limit} or less have all
         four.""",
 }  # fmt: skip
+_UNSAID = {"replay_low": "", "replay_published": ""}
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
 
 def _replay_sentences(evidence):
     """What the chapter says of the replay, or that there is none."""
     if not evidence.report:
-        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none made again here", "replay_low": ""}
+        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none made again here", **_UNSAID}
     report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
     groups, lost = report["agreement"][CLOSEST], report["lost_runs"].values()
     statuses = replay["status"].value_counts()
+    known, seconds = report["authors"], report["seconds"]
     facts = {
-        "named": sum(report["authors"]["low_users"]), "low": len(report["authors"]["low_users"]), "limit": LOW_STARS,
-        "theirs": report["seconds"]["authors"] / 3600,
-        "lowest": min(known["rmse_quantiles"][0] for known in report["authors"]["pivots"].values()),
-        "authors": report["authors"], "repeats": report["authors_repeats"], "every": groups["all"],
+        "authors": known, "different": known["rows"] - known["repeated_rows"], "repeats": report["authors_repeats"],
+        "named": sum(known["low_users"]), "low": len(known["low_users"]), "limit": LOW_STARS, "every": groups["all"],
+        "lowest": min(pivot["rmse_quantiles"][0] for pivot in known["pivots"].values()),
         "wide": report["agreement"]["released"]["all"],
         "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
         "again": groups["settings that the authors ran again"],
         "calm": groups["with mean normalization, without re-feeding"],
         "last": report["diverged_last"], "lost": len(lost), "near": NEAR, "hours": replay["seconds"].sum() / 3600,
         "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
-        "ratio": report["seconds"]["authors"] / report["seconds"]["ours"],
+        "theirs": seconds["authors"] / 3600, "ratio": seconds["authors"] / seconds["ours"],
     } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip
-    known = report["authors"]
     counts = {"log_rows": known["rows"], "log_repeated": known["repeated_rows"], "log_hours": known["hours"]}
-    counts["log_different"] = known["rows"] - known["repeated_rows"]
+    counts["log_different"] = facts["different"]
     return counts | {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
