@@ -127,11 +127,11 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
     assert "median difference is 0.010 stars (0.008 to 0.020)" in numbers["replay_answer"]
     wider = {name: known | {"n": 9} for name, known in report_of()["agreement"]["released"].items()}
-    assert "0 of them re-feed the zero rows" in numbers["replay_answer"]
+    assert "compared 0 re-feed the zero rows" in numbers["replay_answer"]
     padded = report_of() | {"agreement": report_of()["agreement"] | {"released": wider, "released-padded": wider}}
     told = sweep_numbers(Evidence(evidence.fresh, evidence.replay, padded))
     assert told["replay_answer"].startswith("3 of the authors'")
-    assert "9 of them re-feed the zero rows" in told["replay_answer"]
+    assert "compared 9 re-feed the zero rows" in told["replay_answer"]
     assert "9 runs ended well" in told["replay_wide"]
     assert "log adds up to 51.4 hours" in numbers["replay_cost"]
     assert "4.0 times our time" in numbers["replay_cost"]

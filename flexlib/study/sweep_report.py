@@ -190,9 +190,9 @@ _SENTENCES = {
     "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
         settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
         % interval {every[low]:.3f} to {every[high]:.3f}); {last:.3f} with the {lost} that diverged, as worse
-        than all others. {skipped} were too dear to make. The median difference is
-        {every[median]:.3f} stars ({every[median_low]:.3f} to {every[median_high]:.3f}).
-        {padded[n]:.0f} of them re-feed the zero rows of their batches as the released code does
+        than all others. The median difference is {every[median]:.3f} stars ({every[median_low]:.3f} to
+        {every[median_high]:.3f}). {skipped} rows were too dear to make. Of the runs compared
+        {padded[n]:.0f} re-feed the zero rows of their batches as the released code does
         (released-padded), the others do not (released).""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
         {every[spearman]:.3f} with their log, {last:.3f} if the {lost} that diverged count as the worst)""",
