@@ -16,9 +16,10 @@ import torch
 from torch.nn import functional as F
 
 from flexlib.config import FlexConfig
-from flexlib.cost import estimate_cost
-from flexlib.data import load_ratings, split_ratings
+from flexlib.data import split_ratings
+from flexlib.datasets.loading import load_ratings
 from flexlib.model import ACTIVATION_FUNCTIONS, Autoencoder
+from flexlib.runs.cost import estimate_cost
 from flexlib.train import _generator, fit
 
 SETTINGS = {

@@ -9,17 +9,17 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from flexstudy.plans import EXPERIMENTS, experiment
+from flexstudy.replay import read_authors_records, replay_report
 
 from flexlib.config import PAPERS_DATASET, PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol, first_line
-from flexlib.data import load_ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.datasets.sources import DATASETS, data_folders
 from flexlib.evaluate import evaluate, recommend
-from flexlib.plans import EXPERIMENTS, experiment
-from flexlib.provenance import provenance
-from flexlib.replay import read_authors_records, replay_report
-from flexlib.sampling import SPACES
-from flexlib.sources import DATASETS, data_folders
+from flexlib.runs.plan import Plan
+from flexlib.runs.provenance import provenance
+from flexlib.runs.sampling import SPACES
 from flexlib.storage import check_writable, load_model, save_model
-from flexlib.sweep import Plan
 from flexlib.train import choose_device, fit
 
 MANUAL = """\
@@ -248,7 +248,7 @@ def _random_plan(args, make, *what, **named):
 def _run_plan(args, plan):
     """Work off a plan; prints where the records are and what became of the runs."""
     try:
-        from flexlib.ledger import run_plan  # Optuna is an extra, and slow to import
+        from flexlib.runs.run import run_plan
     except ImportError as error:
         raise FlexError(f"a sweep needs {error.name}: pip install 'flexlib[sweep]'") from None
     device = choose_device(args.device)
@@ -272,7 +272,7 @@ def _experiment(args):
 
 def _tune(args):
     try:
-        from flexlib import tuning as search  # Optuna is an extra, and slow to import
+        from flexlib.methods import tuning as search
     except ImportError as error:
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[sweep]'") from None
     rate = args.test_split_rate
@@ -293,7 +293,7 @@ def _tune(args):
 
 def _served(args):
     try:
-        from flexlib.served import run_served, served_name
+        from flexstudy.served_cases import run_served, served_name
     except ImportError as error:
         raise FlexError(f"this needs {error.name}: pip install 'flexlib[sweep]'") from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)

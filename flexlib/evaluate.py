@@ -5,21 +5,36 @@ Errors are pooled over all scored ratings in float64. An output that is not fini
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flexlib.config import FlexError
-from flexlib.means import mean_by
-from flexlib.predict import network_outputs, round_predictions
-from flexlib.train import fit
+from flexlib.data import Ids, Index, Mask, Stars
+from flexlib.model import FittedModel
+from flexlib.predict import fallback, network_outputs, round_predictions
+from flexlib.seeds import Purpose, numpy_generator
 
 
 @dataclass(eq=False)
 class Evaluation:
-    """Scores over `n_scored` test ratings, in stars. n_unseen: those whose user or item has no training rating.
-    n_nonfinite: outputs that are NaN or infinite; RMSE and MAE are then NaN, unless the protocol's rounding makes stars
-    of them. predictions: one row a test rating (user, item as dense ids; actual, predicted, hidden, unseen, scored)."""
+    """Scores of a model over the test ratings that its protocol counts.
+
+    Parameters
+    ----------
+    rmse, mae
+        In stars; NaN where an output is not finite, unless the protocol's rounding makes stars of it.
+    n_scored
+        Test ratings that count.
+    n_unseen
+        Of these, those whose user or item has no training rating.
+    n_nonfinite
+        Of these, outputs that are NaN or infinite.
+    predictions
+        One row a test rating: user and item (dense ids), actual and predicted (stars), hidden, unseen, scored.
+    """
 
     rmse: float
     mae: float
@@ -28,15 +43,26 @@ class Evaluation:
     n_nonfinite: int
     predictions: pd.DataFrame
 
-    def scores(self):
-        """The numbers as a mapping, NaN as None."""
+    def scores(self) -> dict[str, Any]:
+        """Give the numbers as a mapping, NaN as None."""
         known = not math.isnan(self.rmse)
-        counts = {name: getattr(self, name) for name in ("n_scored", "n_unseen", "n_nonfinite")}
+        counts = {"n_scored": self.n_scored, "n_unseen": self.n_unseen, "n_nonfinite": self.n_nonfinite}
         return {"rmse": self.rmse if known else None, "mae": self.mae if known else None} | counts
 
 
-def evaluate(model):
-    """Score a `FittedModel` on its split's test ratings, under its protocol."""
+def evaluate(model: FittedModel) -> Evaluation:
+    """Score a model on its split's test ratings, under its protocol.
+
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+
+    Returns
+    -------
+    Evaluation
+        RMSE and MAE in stars, counts, and every prediction.
+    """
     ratings, protocol, test = model.ratings, model.protocol, model.split.test
     hidden = hidden_mask(model)
     if protocol.test_input == "training":
@@ -48,41 +74,84 @@ def evaluate(model):
     actual = ratings.values[test].astype(np.float64)
     scored = hidden if protocol.scored == "hidden" else np.ones(len(test), bool)
     rmse, mae = errors(actual[scored], predicted[scored])
-    table = pd.DataFrame({
-        "user": ratings.users[test], "item": ratings.items[test], "actual": actual, "predicted": predicted,
-        "hidden": hidden, "unseen": unseen, "scored": scored,
-    })  # fmt: skip
-    counts = (int(which.sum()) for which in (scored, unseen & scored, nonfinite & scored))
-    return Evaluation(rmse, mae, *counts, table)
+    table = pd.DataFrame(
+        {
+            "user": ratings.users[test],
+            "item": ratings.items[test],
+            "actual": actual,
+            "predicted": predicted,
+            "hidden": hidden,
+            "unseen": unseen,
+            "scored": scored,
+        }
+    )
+    return Evaluation(
+        rmse=rmse,
+        mae=mae,
+        n_scored=int(scored.sum()),
+        n_unseen=int((unseen & scored).sum()),
+        n_nonfinite=int((nonfinite & scored).sum()),
+        predictions=table,
+    )
 
 
-def errors(actual, predicted):
-    """(RMSE, MAE) of two (n,) arrays, pooled; NaN where a prediction is not finite or n is 0."""
+def errors(actual: NDArray[np.floating], predicted: NDArray[np.floating]) -> tuple[float, float]:
+    """Compute the pooled RMSE and MAE.
+
+    Parameters
+    ----------
+    actual, predicted
+        (n,) stars.
+
+    Returns
+    -------
+    rmse, mae
+        In stars; NaN where a prediction is not finite or n is 0.
+    """
     if not len(actual) or not np.isfinite(predicted).all():
         return math.nan, math.nan
     gap = predicted - actual
     return float(np.sqrt(np.mean(gap**2))), float(np.mean(np.abs(gap)))
 
 
-def hidden_mask(model):
-    """(n_test,) which test ratings the network does not see. TMR draws them; where its input is the training
-    ratings it sees none of the test ratings. The draw depends on the seed alone."""
+def hidden_mask(model: FittedModel) -> Mask:
+    """Say which test ratings the network does not see.
+
+    The masking rate (TMR) draws them by the model's seed. Where the network's input is the training ratings, it sees
+    none of the test ratings.
+
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+
+    Returns
+    -------
+    Mask
+        (n_test,) True where hidden.
+    """
     n, rate = len(model.split.test), model.config.test_masking_rate
     if model.protocol.test_input == "training":
         return np.ones(n, bool)
-    rng = np.random.default_rng([model.seed, 0x3A5C])
+    rng = numpy_generator(model.seed, Purpose.MASKING)
     hidden, count = np.zeros(n, bool), round(rate * n)
     with_replacement = model.protocol.masking == "with-replacement"
     hidden[rng.integers(0, n, count) if with_replacement else rng.permutation(n)[:count]] = True
     return hidden
 
 
-def _predict(model, shown, values, rows, columns):
-    """(k,) predictions in stars at (rows, columns) from the ratings at index `shown` with these values as input; which
-    of them have a user or item without training ratings (`fallback`); and which outputs were not finite."""
-    pair = (columns, rows) if model.config.item_based else (rows, columns)
-    unseen, means = fallback(model.ratings, model.split.train, *pair)
-    predicted = network_outputs(model, shown, values, rows, columns) + model.centres(rows, columns)
+def _predict(
+    model: FittedModel, shown: Index, values: Stars, rows: Ids, columns: Ids
+) -> tuple[NDArray[np.floating], Mask, Mask]:
+    """Predict (k,) stars at (rows, columns) from the ratings at `shown` with these values as input.
+
+    Returns the predictions, which have a user or item without training ratings, and which outputs were not finite.
+    """
+    users, items = (columns, rows) if model.config.item_based else (rows, columns)
+    unseen, means = fallback(model.ratings, model.split.train, users, items)
+    predicted: NDArray[np.floating] = network_outputs(model, shown, values, rows, columns) + model.centres(
+        rows, columns
+    )
     if model.protocol.unseen_fallback:
         predicted = np.where(unseen, means, predicted)
     nonfinite = ~np.isfinite(predicted)
@@ -91,23 +160,30 @@ def _predict(model, shown, values, rows, columns):
     return predicted, unseen, nonfinite
 
 
-def fallback(ratings, train, users, items):
-    """(k,) which of the pairs have a user or item without ratings at index `train`, and what is predicted for these:
-    the training mean of the one that has some, or the overall mean."""
-    seen, means = [], []
-    for ids, at, n in ((ratings.users, users, ratings.n_users), (ratings.items, items, ratings.n_items)):
-        seen.append((np.bincount(ids[train], minlength=n) > 0)[at])
-        means.append(mean_by(ids[train], ratings.values[train], n)[at])
-    return ~(seen[0] & seen[1]), np.where(seen[0], *means)
+def recommend(model: FittedModel, user_id: object, k: int = 10) -> pd.DataFrame:
+    """List the items with the highest predicted ratings for a user.
 
+    Candidates are items seen in training that the user has not rated anywhere in the set. The network sees training
+    ratings alone. Ties go to the item with more training ratings, then to the lower id.
 
-def recommend(model, user_id, k=10):
-    """The k items with the highest predicted rating for a user, of those seen in training that the user has not
-    rated anywhere in the set. The network sees training ratings alone. Ties go to the item with more
-    training ratings, then to the lower id.
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+    user_id
+        The user's original id.
+    k
+        How many items, at most.
 
-    Returns a table: item (original id), title, genres (where known), predicted (stars), n_ratings (in training).
-    Raises `FlexError` for an unknown user or a model whose predictions are not finite.
+    Returns
+    -------
+    pd.DataFrame
+        item (original id), title and genres (where known), predicted (stars), n_ratings (in training).
+
+    Raises
+    ------
+    FlexError
+        For an unknown user, one who has rated everything, or a model whose predictions are not finite.
     """
     ratings, train = model.ratings, model.split.train
     found = np.flatnonzero(ratings.user_ids.astype(str) == str(user_id))
@@ -126,16 +202,8 @@ def recommend(model, user_id, k=10):
     if nonfinite.any():
         raise FlexError(f"the model's predictions are not finite (status: {model.status}); train it again")
     best = np.lexsort((items, -counts[items], -predicted))[:k]
-    table = {"item": ratings.item_ids[items[best]]}
+    table: dict[str, Any] = {"item": ratings.item_ids[items[best]]}
     for name, texts in (("title", ratings.titles), ("genres", ratings.genres)):
         if texts is not None:
             table[name] = texts[items[best]]
     return pd.DataFrame(table | {"predicted": predicted[best], "n_ratings": counts[items[best]]})
-
-
-def learning_curve(ratings, config, protocol="holdout", seed=0, device=None):
-    """Training RMSE and test RMSE after each epoch, as a table (epoch, training, test). For looking, not for choosing:
-    an epoch picked by this test RMSE would be picked on test data."""
-    test = []
-    model = fit(ratings, config, protocol, seed, device=device, on_epoch=lambda m: test.append(evaluate(m).rmse))
-    return pd.DataFrame({"epoch": range(1, len(test) + 1), "training": model.history, "test": test})

@@ -1,17 +1,26 @@
-"""The network (paper, Section 3.2): a mirrored, fully connected autoencoder over the rows of a rating matrix.
+"""The network, a mirrored autoencoder over the rows of a rating matrix, and what training makes of it.
 
-encode: c = f(W x + b) for each layer (Equation 2), then dropout on the bottleneck
-decode: the same layers mirrored, f on the output layer too unless `output_activation` is off
-f(x) = decode(encode(x)) (Equation 1)
+f(x) = decode(encode(x)) (Equation 1). Each layer: c = activation(W x + b) (Equation 2). The decoder mirrors the encoder.
+
+References
+----------
+Tran et al. (2018), Section 3.2. Glorot and Bengio (2010) for the initial weights.
 """
 
 import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATION_FUNCTIONS = {
+from flexlib.config import FlexConfig, Protocol
+from flexlib.data import Ids, Index, Ratings, Split, Stars
+
+ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "selu": F.selu,
     "relu": F.relu,
     "relu6": F.relu6,
@@ -28,20 +37,28 @@ ACTIVATION_FUNCTIONS = {
 
 
 class Autoencoder(nn.Module):
-    """Maps a batch of rows (B, n_columns) to their reconstruction (B, n_columns).
+    """Maps rows of the rating matrix (B, n_columns) to their reconstruction (B, n_columns).
 
-    Weights are Xavier-uniform (Glorot and Bengio 2010) from `generator`, biases zero. Encoder weights are
-    stored as (inputs, outputs) and decoder weights as (outputs, inputs), so that a layer and its mirror
-    image have one shape, and tied weights (DeC) are one tensor without a copy. The decoder's weights are
-    drawn even where they are tied, so that a seed gives the same encoder either way.
+    Encoder weights are stored as (inputs, outputs) and decoder weights as (outputs, inputs): a layer and its mirror
+    image have one shape, so tied weights (DeC) are one tensor without a copy. The decoder's weights are drawn even
+    where they are tied, so that a seed gives the same encoder either way.
+
+    Parameters
+    ----------
+    n_columns
+        Width of the rating matrix.
+    config
+        Layers, activation and constraint.
+    generator
+        Draws the weights (Xavier uniform). Biases start at zero.
     """
 
-    def __init__(self, n_columns, config, generator):
+    def __init__(self, n_columns: int, config: FlexConfig, generator: torch.Generator) -> None:
         super().__init__()
         sizes = [n_columns, *config.hidden_layers]
         shapes = list(itertools.pairwise(sizes))
-        encoder = [_xavier(shape, generator) for shape in shapes]
-        decoder = [_xavier(shape, generator) for shape in reversed(shapes)]
+        encoder = [_xavier_uniform(shape, generator) for shape in shapes]
+        decoder = [_xavier_uniform(shape, generator) for shape in reversed(shapes)]
         self.encoder_weights = nn.ParameterList(encoder)
         self.encoder_biases = nn.ParameterList([torch.zeros(size) for size in sizes[1:]])
         self.decoder_weights = nn.ParameterList([] if config.decoder_constraint else decoder)
@@ -49,37 +66,106 @@ class Autoencoder(nn.Module):
         self.config = config
         self.activation = ACTIVATION_FUNCTIONS[config.activation]
 
-    def halves(self):
-        """Encoder and decoder, each as its weights, its biases and whether the weights are (inputs, outputs)."""
-        outwards = list(self.decoder_weights) or list(reversed(self.encoder_weights))
-        return (self.encoder_weights, self.encoder_biases, True), (outwards, self.decoder_biases, False)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Reconstruct rows (B, n_columns), without dropout; `flexlib.fast.backprop` has the passes of training."""
+        return self.decode(self.encode(inputs))
 
-    def activate_output(self, values):
-        """What the output layer does to its sums (B, n_columns), or to any of them."""
-        return self.activation(values) if self.config.output_activation else values
-
-    def forward(self, inputs):
-        """Reconstruct `inputs` (B, n_columns), without dropout. `flexlib.backprop` has the passes of training."""
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Map rows (B, n_columns) to the bottleneck (B, last hidden layer)."""
         hidden = inputs
         for weight, bias in zip(self.encoder_weights, self.encoder_biases, strict=True):
             hidden = self.activation(torch.addmm(bias, hidden, weight))
-        *inner, last = zip(*self.halves()[1][:2], strict=True)
+        return hidden
+
+    def decode(self, hidden: Tensor) -> Tensor:
+        """Map the bottleneck (B, last hidden layer) to rows (B, n_columns)."""
+        *inner, last = zip(self.outward_weights(), self.decoder_biases, strict=True)
         for weight, bias in inner:
             hidden = self.activation(F.linear(hidden, weight, bias))
         return self.activate_output(F.linear(hidden, *last))
 
+    def outward_weights(self) -> list[Tensor]:
+        """Give the decoder's weights, each (outputs, inputs): its own, or the encoder's reversed where tied (DeC)."""
+        return list(self.decoder_weights) or list(reversed(list(self.encoder_weights)))
 
-def _xavier(shape, generator):
+    def activate_output(self, sums: Tensor) -> Tensor:
+        """Apply the activation to sums of the output layer, unless `output_activation` is off."""
+        return self.activation(sums) if self.config.output_activation else sums
+
+
+def _xavier_uniform(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     bound = (6 / sum(shape)) ** 0.5
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
-def dropout_factors(values, probability, generator):
-    """As `values`, with 0 at a share of `probability` and 1 / (1 - probability) elsewhere (Srivastava et al. 2014)."""
-    kept = torch.rand(values.shape, generator=generator, device=values.device) >= probability
-    return kept / (1 - probability)
+@dataclass(eq=False)
+class FittedModel:
+    """A trained network with all it takes to score it, to recommend with it, and to say where it came from.
+
+    Parameters
+    ----------
+    config, protocol, ratings, seed, device
+        What `flexlib.fit` was given.
+    network
+        The autoencoder, on the device.
+    split
+        Training ratings (less those held back for early stopping) and test ratings.
+    row_means, column_offsets
+        (rows,) and (columns,) stars that centring takes off, and that predictions get back.
+    status
+        "ok", or "diverged" where the loss became NaN or infinite, which ends training.
+    history
+        RMSE over the training ratings of each epoch, taken while it trains, in stars.
+    steps
+        Of the optimizer.
+    seconds
+        Of training alone.
+    validation_rmse
+        With `patience`: the lowest RMSE over the ratings held back, in stars.
+    best_epoch
+        With `patience`: the epoch (from 1) of that RMSE, whose weights the network has.
+    """
+
+    config: FlexConfig
+    protocol: Protocol
+    network: Autoencoder
+    ratings: Ratings
+    split: Split
+    row_means: Stars
+    column_offsets: Stars
+    seed: int
+    device: str
+    status: str = "ok"
+    history: list[float] = field(default_factory=list)
+    steps: int = 0
+    seconds: float = 0.0
+    validation_rmse: float = math.nan
+    best_epoch: int = 0
+
+    @property
+    def rows(self) -> Ids:
+        """(n,) row of each rating: its item where item-based, else its user."""
+        return self.ratings.items if self.config.item_based else self.ratings.users
+
+    @property
+    def columns(self) -> Ids:
+        """(n,) column of each rating."""
+        return self.ratings.users if self.config.item_based else self.ratings.items
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the rating matrix."""
+        return matrix_shape(self.ratings, self.config)
+
+    def centres(self, rows: Ids, columns: Ids) -> Stars:
+        """Give the (k,) stars that centring takes off ratings at (rows, columns)."""
+        return self.row_means[rows] + self.column_offsets[columns]
+
+    def centred(self, index: Index) -> Stars:
+        """Give the (k,) values of the ratings at `index`, centred."""
+        return np.asarray(self.ratings.values[index] - self.centres(self.rows[index], self.columns[index]))
 
 
-def dropout(values, probability, generator):
-    """Zero each value with `probability`, and scale the rest by 1 / (1 - probability)."""
-    return values * dropout_factors(values, probability, generator) if probability else values
+def matrix_shape(ratings: Ratings, config: FlexConfig) -> tuple[int, int]:
+    """Give the rows and columns of the rating matrix: (users, items), or (items, users) where item-based (PI)."""
+    return (ratings.n_items, ratings.n_users) if config.item_based else (ratings.n_users, ratings.n_items)

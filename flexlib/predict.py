@@ -1,15 +1,34 @@
-"""A network's predictions at test time: its outputs at chosen cells, and rounding them to stars."""
+"""A network's predictions: its outputs at chosen cells, centres added back, and rounding to stars (PrR)."""
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from flexlib.entries import RowTable
+from flexlib.centring import mean_by
+from flexlib.data import Ids, Index, Mask, Ratings, Stars
+from flexlib.fast.entries import RowTable
+from flexlib.model import FittedModel
 
 CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB each for input and output
 
 
-def network_outputs(model, shown, values, rows, columns):
-    """(k,) network outputs at (rows, columns), from the ratings at index `shown` with these values as input."""
+def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: Ids, columns: Ids) -> Stars:
+    """Run the network on each row's shown ratings and read its outputs.
+
+    Parameters
+    ----------
+    model
+        A fitted network.
+    shown, values
+        (s,) index of the ratings that the network sees, and what it sees of them.
+    rows, columns
+        (k,) cells of the rating matrix to be read.
+
+    Returns
+    -------
+    Stars
+        (k,) outputs, before centres are added back.
+    """
     n_rows, width = model.shape
     table = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
     distinct, place = np.unique(rows, return_inverse=True)
@@ -23,14 +42,77 @@ def network_outputs(model, shown, values, rows, columns):
             at = torch.from_numpy((place[wanted] - block * size) * width + columns[wanted]).to(model.device)
             dense = model.network(entries.dense(inputs)).view(-1)
             outputs[torch.from_numpy(wanted).to(model.device)] = dense[at]
-    return outputs.cpu().numpy()
+    return np.asarray(outputs.cpu().numpy())
 
 
-def round_predictions(predicted, scale, rounding):
-    """Prediction rounding (PrR, Section 3.2): to the nearest step of the scale and into its range, NaN where not
-    finite; with `rounding` "released" to halves in [0, 5], NaN read as 2.5. Halfway cases go to the even step."""
+def predict_ratings(model: FittedModel, index: Index) -> Stars:
+    """Predict ratings from the training ratings, whatever the protocol, without fallback or rounding.
+
+    Parameters
+    ----------
+    model
+        A fitted network.
+    index
+        (k,) ratings to predict.
+
+    Returns
+    -------
+    Stars
+        (k,) stars.
+    """
+    train, rows, columns = model.split.train, model.rows[index], model.columns[index]
+    return network_outputs(model, train, model.centred(train), rows, columns) + model.centres(rows, columns)
+
+
+def fallback(ratings: Ratings, train: Index, users: Ids, items: Ids) -> tuple[Mask, Stars]:
+    """Say which pairs have a user or an item without training ratings, and what is predicted for these.
+
+    Parameters
+    ----------
+    ratings, train
+        The ratings, and the index of those that count as known.
+    users, items
+        (k,) pairs of dense ids.
+
+    Returns
+    -------
+    unseen
+        (k,) True where the user, the item or both are new.
+    means
+        (k,) stars: the user's training mean where it has one, else the item's, else the overall mean.
+    """
+    user_seen = (np.bincount(ratings.users[train], minlength=ratings.n_users) > 0)[users]
+    item_seen = (np.bincount(ratings.items[train], minlength=ratings.n_items) > 0)[items]
+    user_means = mean_by(ratings.users[train], ratings.values[train], ratings.n_users)[users]
+    item_means = mean_by(ratings.items[train], ratings.values[train], ratings.n_items)[items]
+    return ~(user_seen & item_seen), np.where(user_seen, user_means, item_means)
+
+
+def round_predictions(
+    predicted: NDArray[np.floating], scale: tuple[float, float, float], rounding: str
+) -> NDArray[np.floating]:
+    """Round predictions to the rating scale (PrR): to the nearest step, halfway cases to the even one, and into range.
+
+    Parameters
+    ----------
+    predicted
+        (k,) stars.
+    scale
+        Lowest, highest and step.
+    rounding
+        "scale": NaN where a prediction is not finite. "released": to halves in [0, 5], NaN read as 2.5.
+
+    Returns
+    -------
+    NDArray
+        (k,) stars on the scale.
+
+    References
+    ----------
+    Tran et al. (2018), Section 3.2.
+    """
     if rounding == "released":
         (low, high, step), predicted = (0.0, 5.0, 0.5), np.where(np.isnan(predicted), 2.5, predicted)
     else:
         (low, high, step), predicted = scale, np.where(np.isfinite(predicted), predicted, np.nan)
-    return np.clip(low + np.round((predicted - low) / step) * step, low, high)
+    return np.asarray(np.clip(low + np.round((predicted - low) / step) * step, low, high))

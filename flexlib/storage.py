@@ -15,11 +15,13 @@ from safetensors.torch import save_file
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split
-from flexlib.model import Autoencoder
-from flexlib.provenance import provenance
-from flexlib.train import FittedModel, choose_device
+from flexlib.model import Autoencoder, FittedModel
+from flexlib.runs.provenance import provenance
+from flexlib.train import choose_device
 
 FORMAT = "flexlib model 2"
+
+
 ARRAYS = ("users", "items", "values", "timestamps", "oracle")
 
 

@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 from flexlib.config import FlexError
-from flexlib.provenance import software
+from flexlib.runs.provenance import software
 
 NOTEBOOKS = Path(__file__).parent
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from flexlib.config import FlexError
-from flexlib.data import Ratings, load_ratings
-from flexlib.sources import data_folders
-from flexlib.sweep import blank_record, to_table
+from flexlib.data import Ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.datasets.sources import data_folders
+from flexlib.runs.records import blank_record, to_table
 
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
 

@@ -8,13 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, random_ratings, records_of
-from scipy import stats
-
-from flexlib.config import FlexConfig, Protocol
-from flexlib.data import load_ratings, split_ratings
-from flexlib.evaluate import evaluate
-from flexlib.plans import ALONE, STEPS, accuracy, ladder
-from flexlib.study.accuracy import (
+from flexstudy.accuracy import (
     accuracy_numbers,
     beside_baselines,
     leaks_apart,
@@ -22,6 +16,13 @@ from flexlib.study.accuracy import (
     thinned,
     visible_and_hidden,
 )
+from flexstudy.plans import ALONE, STEPS, accuracy, ladder
+from scipy import stats
+
+from flexlib.config import FlexConfig, Protocol
+from flexlib.data import split_ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.evaluate import evaluate
 from flexlib.train import fit
 
 SETS = ("table2:1", "table2:7", "table2:9")

@@ -6,13 +6,12 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from flexstudy.anova import ForestAnova
+from flexstudy.correlation import optuna_shares
 from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 from sklearn.ensemble import RandomForestRegressor
-
-from flexlib.anova import ForestAnova
-from flexlib.study.correlation import optuna_shares
 
 
 def factorial(sizes):

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_ratings, random_ratings
+from flexstudy.references import BASELINES, row_mean_rmse, score_baselines
 
-from flexlib import baselines, means
-from flexlib.baselines import (
-    BASELINES,
+from flexlib import centring as means
+from flexlib.centring import SHRINKAGE
+from flexlib.config import FlexConfig
+from flexlib.data import Split, split_ratings
+from flexlib.evaluate import errors, evaluate
+from flexlib.methods import predictors as baselines
+from flexlib.methods.predictors import (
     als,
     biases,
     bottlenecks,
@@ -22,14 +27,9 @@ from flexlib.baselines import (
     item_mean,
     mean_field,
     rbm,
-    row_mean_rmse,
-    score_baselines,
     user_mean,
 )
-from flexlib.config import FlexConfig
-from flexlib.data import Split, split_ratings
-from flexlib.evaluate import errors, evaluate
-from flexlib.train import SHRINKAGE, fit
+from flexlib.train import fit
 
 # Item 2 and user 2 have a rating of their own, that at index 4, and no other.
 HAND_MADE = make_ratings([(0, 0, 5.0), (1, 0, 3.0), (0, 1, 2.0), (1, 1, 4.0), (2, 2, 1.0)])

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import run_study as runner
 import yaml
+from flexexplorer.live import linked_pictures
+from flexexplorer.pictures import say
 from nbformat import v4
 from PIL import Image
 from run_study import main, run_chapter, run_study
-
-from flexlib.explore import linked_pictures
-from flexlib.pictures import say
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

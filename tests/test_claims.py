@@ -8,11 +8,7 @@ import string
 import nbformat
 import pandas as pd
 import pytest
-from nbformat import v4
-from test_project import ROOT
-
-from flexlib.config import PAPERS_DATASET
-from flexlib.study.claims import (
+from flexstudy.claims import (
     CLAIMS,
     CLEAR,
     LEAK,
@@ -30,6 +26,10 @@ from flexlib.study.claims import (
     overall,
     read_chapters,
 )
+from nbformat import v4
+from test_project import ROOT
+
+from flexlib.config import PAPERS_DATASET
 
 NAN = math.nan
 BY_NAME = {f"{claim.number}{claim.part}": claim for claim in CLAIMS}
@@ -373,10 +373,10 @@ def test_numbers_of_other_data_leave_the_committed_claims_on_printed_ones_open()
 
 
 def test_the_chapters_on_methods_and_on_the_best_have_what_their_claims_need(monkeypatch):
+    from flexstudy import methods as comparison
     from test_comparison import BEST, RMSE, Known, best_records, records_of_methods
 
-    from flexlib.study import comparison
-    from flexlib.tuning import Tuning
+    from flexlib.methods.tuning import Tuning
 
     rmse = RMSE | {"biases": [0.80, 0.82, 0.79, 0.81]}  # lowest of all, and not in Table 3
     methods = comparison.comparison_numbers(comparison.summarise_methods(records_of_methods(rmse)), "a_")

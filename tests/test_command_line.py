@@ -10,8 +10,8 @@ import pytest
 
 from flexlib.__main__ import main
 from flexlib.config import Protocol
-from flexlib.sweep import load_records
-from flexlib.tuning import TRY_COLUMNS, load_tuned
+from flexlib.methods.tuning import TRY_COLUMNS, load_tuned
+from flexlib.runs.records import load_records
 
 SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
 

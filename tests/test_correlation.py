@@ -9,24 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
-
-from flexlib.anova import ForestAnova
-from flexlib.baselines import row_mean_rmse
-from flexlib.config import FlexConfig
-from flexlib.data import load_ratings
-from flexlib.plans import experiment
-from flexlib.replay import summarise_authors
-from flexlib.sampling import SPACES
-from flexlib.statistics import holm, median_interval
-from flexlib.study import correlation
-from flexlib.study.correlation import (
+from flexstudy import correlation
+from flexstudy.anova import ForestAnova
+from flexstudy.paper import FIGURE_4
+from flexstudy.correlation import (
     CLAIMS,
     FACTORS,
     LEAF,
-    PUBLISHED,
     cells_agreement,
     cells_that_do_not_follow,
     centring_effects,
@@ -51,7 +40,18 @@ from flexlib.study.correlation import (
     superiority,
     without_both,
 )
-from flexlib.sweep import Plan
+from flexstudy.plans import experiment
+from flexstudy.references import row_mean_rmse
+from flexstudy.replay import summarise_authors
+from flexstudy.statistics import holm, median_interval
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flexlib.config import FlexConfig
+from flexlib.datasets.loading import load_ratings
+from flexlib.runs.plan import Plan
+from flexlib.runs.sampling import SPACES
 
 PLAN = Plan.sweep(SMALL, ("released", "holdout"), 150, 3)
 CONFIGS = [FlexConfig.from_dict(config) for config in PLAN.configs]
@@ -94,7 +94,7 @@ def test_figure_4_is_symmetric_with_ones_on_its_diagonal():
     assert matrix.equals(matrix.T)
     assert np.diag(matrix).tolist() == [1] * 14
     assert matrix.to_numpy()[np.triu_indices(14, 1)].tolist() == [
-        r for row in PUBLISHED["figure4"]["upper"].values() for r in row
+        r for row in FIGURE_4["upper"].values() for r in row
     ]
 
 
@@ -122,7 +122,7 @@ def test_measured_correlations_are_those_of_the_runs_that_ended_well():
     matrix, n = measured_matrix(RECORDS, "holdout")
     runs = ended_well("holdout")
     assert n == len(runs) < 150
-    assert matrix.index.tolist() == matrix.columns.tolist() == PUBLISHED["figure4"]["order"]
+    assert matrix.index.tolist() == matrix.columns.tolist() == FIGURE_4["order"]
     columns = [by_abbreviation(CONFIGS[k]) | {"RMSE": rmse} for k, rmse in runs.items()]
     for one, other in [("MeN", "RMSE"), ("RMSE", "MeN"), ("LR", "WeD"), ("TBS", "PrR"), ("TSR", "RMSE")]:
         pair = [[float(row[name]) for row in columns] for name in (one, other)]
@@ -138,7 +138,7 @@ def report_of(configs=CONFIGS, rmse=None, one_at_a_time=40):
 
 def test_the_logs_correlations_come_from_its_summary():
     matrix = logged_matrix(report_of())
-    assert matrix.index.tolist() == matrix.columns.tolist() == PUBLISHED["figure4"]["order"]
+    assert matrix.index.tolist() == matrix.columns.tolist() == FIGURE_4["order"]
     men = [float(config.mean_normalization) for config in CONFIGS]
     rates = [config.learning_rate for config in CONFIGS]
     rmse = np.arange(1.0, 151) ** 2 / 900
@@ -502,7 +502,7 @@ def cells(matrix):
 
 def test_parameters_correlate_where_some_rows_vary_one_at_a_time_and_not_at_random():
     random, mixed = mixed_design(600, 0), mixed_design(300, 300)
-    assert random.index.tolist() == mixed.columns.tolist() == PUBLISHED["figure4"]["order"][:-1]
+    assert random.index.tolist() == mixed.columns.tolist() == FIGURE_4["order"][:-1]
     assert np.abs(cells(random)).max() < 4 / math.sqrt(600)  # four standard errors, of 78 cells
     # The defaults have no noise and no dropout, as many epochs as there are and centring on: half of the rows.
     assert mixed.loc["DrP", "NoP"] > 0.2
@@ -652,7 +652,7 @@ def test_columns_of_correlations_are_over_runs_that_ended_well_and_ranks_over_al
     assert tables["spearman"].columns.tolist() == ["log", *spans]
     assert tables["pearson"]["paper"].to_dict() == printed_matrix()["RMSE"].drop("RMSE").to_dict()
     for method, table in tables.items():
-        assert table.index.tolist() == PUBLISHED["figure4"]["order"][:-1]
+        assert table.index.tolist() == FIGURE_4["order"][:-1]
         assert table["log"].to_dict() == logged_matrix(report, method)["RMSE"].drop("RMSE").to_dict()
     for name in ours[1:]:
         assert tables["pearson"][name].to_dict() == measured_matrix(RECORDS, name)[0]["RMSE"].drop("RMSE").to_dict()

@@ -12,8 +12,9 @@ from conftest import make_ratings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flexlib import sources
-from flexlib.data import load_ratings, split_ratings
+from flexlib.data import split_ratings
+from flexlib.datasets import sources
+from flexlib.datasets.loading import load_ratings
 
 PAIRS = [(1, 10, 4.0), (1, 20, 3.5), (3, 10, 0.5), (3, 30, 5.0)]
 

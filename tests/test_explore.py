@@ -13,23 +13,26 @@ import numpy as np
 import pytest
 import requests
 from conftest import SMALL, records_of
+from flexexplorer import live as explore
+from flexexplorer import pictures
+from flexexplorer import recorded as explored
+from flexexplorer.live import Explorer, linked_pictures
+from flexstudy.one_run import learning_curve
+from flexstudy.plans import EXPLORED, GRIDS, PROTOCOLS, grid_cells
+from flexstudy.plans import explore as explore_plan
+from flexstudy.style import COLOURS, words_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from markup import numbers, parsed, rows, scale, words
 from test_explored import HOSTILE, TEXTS, course_records, random_records
 
-from flexlib import explore, pictures, sources
 from flexlib.__main__ import _parser
 from flexlib.config import PRESETS, FlexConfig, FlexError
-from flexlib.cost import estimate_cost
-from flexlib.data import load_ratings
-from flexlib.evaluate import evaluate, learning_curve, recommend
-from flexlib.explore import Explorer, linked_pictures
-from flexlib.plans import EXPLORED, GRIDS, PROTOCOLS, grid_cells
-from flexlib.plans import explore as explore_plan
-from flexlib.plots import COLOURS, words_of
-from flexlib.study import explored
-from flexlib.sweep import Plan
+from flexlib.datasets import sources
+from flexlib.datasets.loading import load_ratings
+from flexlib.evaluate import evaluate, recommend
+from flexlib.runs.cost import estimate_cost
+from flexlib.runs.plan import Plan
 from flexlib.train import fit
 
 RATINGS = load_ratings(SMALL)

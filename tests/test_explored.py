@@ -11,19 +11,20 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import SMALL, records_of
+from flexexplorer import pictures
+from flexexplorer import recorded as explored
+from flexstudy.plans import EXPLORED, GRIDS, PROTOCOLS, explore, grid_cells
+from flexstudy.plans import courses as courses_plan
+from flexstudy.style import COLOURS, words_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markup import numbers, parsed, rows, scale, steps, strips, words
 from scipy import stats
 
-from flexlib import pictures
 from flexlib.config import PRESETS, FlexConfig
-from flexlib.plans import EXPLORED, GRIDS, PROTOCOLS, explore, grid_cells
-from flexlib.plans import courses as courses_plan
-from flexlib.plots import COLOURS, words_of
-from flexlib.sources import data_folders
-from flexlib.study import explored
-from flexlib.sweep import Plan, load_records, to_table
+from flexlib.datasets.sources import data_folders
+from flexlib.runs.plan import Plan
+from flexlib.runs.records import load_records, to_table
 
 NAN = math.nan
 # What ids, titles and names may hold, and what would show that one of them got into a page as HTML.

@@ -23,11 +23,13 @@ import pandas as pd
 import pytest
 import sqlalchemy
 import torch
+from flexlib.ledger import Storage, _export, _Work
 
 from flexlib import ledger
 from flexlib.config import FlexConfig, FlexError
-from flexlib.ledger import Storage, _export, _Work, run_plan
-from flexlib.sweep import Plan, load_records, run_one
+from flexlib.runs.plan import Plan
+from flexlib.runs.records import load_records
+from flexlib.runs.run import run_one, run_plan
 
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
 SEED = 7  # among its runs are some that take a while and one over the limit

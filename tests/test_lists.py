@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_ratings
+from flexstudy.lists import list_measures, measure_course, measure_lists, predict_all, shown_users, top_lists
+from flexstudy.one_run import learning_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from flexlib.config import FlexConfig, FlexError
-from flexlib.data import load_ratings
-from flexlib.evaluate import evaluate, learning_curve, recommend
-from flexlib.lists import list_measures, measure_course, measure_lists, predict_all, shown_users, top_lists
+from flexlib.datasets.loading import load_ratings
+from flexlib.evaluate import evaluate, recommend
 from flexlib.train import fit
 
 SMALL = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")

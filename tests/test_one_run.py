@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import random_ratings
+from flexstudy.one_run import compare_protocols, learning_curve, protocol_numbers, summarise_protocols
+from flexstudy.statistics import mean_interval
 
 from flexlib.config import PROTOCOLS, FlexConfig
-from flexlib.evaluate import evaluate, learning_curve
-from flexlib.statistics import mean_interval
-from flexlib.study.one_run import compare_protocols, protocol_numbers, summarise_protocols
+from flexlib.evaluate import evaluate
 from flexlib.train import fit
 
 CONFIG = FlexConfig(hidden_layers=[4], epochs=2)

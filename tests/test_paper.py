@@ -1,11 +1,11 @@
 """The paper's own numbers on its own data (Table 2), where that set is on this machine."""
 
 import pytest
+from flexstudy.one_run import compare_protocols
+from flexstudy.statistics import mean_interval
 
 from flexlib.config import PAPERS_DATASET, PROTOCOLS, PUBLISHED_RMSE, FlexConfig
 from flexlib.evaluate import evaluate
-from flexlib.statistics import mean_interval
-from flexlib.study.one_run import compare_protocols
 from flexlib.train import fit
 
 

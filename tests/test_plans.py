@@ -8,16 +8,18 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from flexstudy.lists import measure_course, measure_lists
+from flexstudy.plans import ALONE, STEPS, accuracy, choose_best, choose_usable, experiment, ladder
 
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
-from flexlib.cost import estimate_cost
-from flexlib.data import load_ratings, split_ratings
+from flexlib.data import split_ratings
+from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
-from flexlib.ledger import run_plan
-from flexlib.lists import measure_course, measure_lists
-from flexlib.plans import ALONE, STEPS, accuracy, choose_best, choose_usable, experiment, ladder
-from flexlib.sampling import run_seed
-from flexlib.sweep import Plan, blank_record, config_of, load_records, run_one, save_records, sweep_name, to_table
+from flexlib.runs.cost import estimate_cost
+from flexlib.runs.plan import Plan, sweep_name
+from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table
+from flexlib.runs.run import run_one, run_plan
+from flexlib.runs.sampling import run_seed
 from flexlib.train import fit
 
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"

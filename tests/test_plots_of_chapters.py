@@ -6,37 +6,25 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
-
-from flexlib.plans import STEPS
-from flexlib.plots import (
-    COLOURS,
-    LIST_COLOURS,
-    plot_ablation,
-    plot_baselines,
+from flexexplorer.recorded import plot_courses, plot_grid, plot_histograms
+from flexstudy.accuracy import plot_baselines, plot_steps, plot_thinned
+from flexstudy.best import plot_ablation, plot_search
+from flexstudy.claims import VERDICTS, plot_verdicts
+from flexstudy.correlation import (
     plot_claims,
     plot_correlations_with_rmse,
-    plot_courses,
     plot_dependence,
-    plot_grid,
-    plot_histograms,
     plot_importance,
-    plot_list_changes,
-    plot_methods,
-    plot_own_ten,
-    plot_ranks,
-    plot_search,
-    plot_sets,
-    plot_steps,
-    plot_thinned,
-    plot_traits,
     plot_two_matrices,
-    plot_verdicts,
-    use_style,
-    words_of,
 )
-from flexlib.study.claims import VERDICTS
+from flexstudy.generalization import plot_ranks
+from flexstudy.methods import plot_methods
+from flexstudy.plans import STEPS
+from flexstudy.rounding import LIST_COLOURS, plot_list_changes
+from flexstudy.style import COLOURS, use_style, words_of
+from flexstudy.top10 import plot_own_ten, plot_sets, plot_traits
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 mpl.use("agg")
 NAN = math.nan

@@ -11,9 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from flexstudy.claims import glued_numbers
 from packaging.requirements import Requirement
-
-from flexlib.study.claims import glued_numbers
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

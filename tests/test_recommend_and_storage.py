@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from flexlib.config import FlexConfig, Protocol
-from flexlib.data import Split, load_ratings
+from flexlib.data import Split
+from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate, recommend
 from flexlib.storage import load_model, save_model
 from flexlib.train import fit

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 from conftest import SMALL, records_of
+from flexstudy.plans import choose_best, experiment
+from flexstudy.repetitions import by_setting, find_records, find_report, find_sweep, summarise_settings
 from scipy import stats
 
 from flexlib.config import FlexConfig
-from flexlib.plans import choose_best, experiment
-from flexlib.study.repetitions import by_setting, find_records, find_report, find_sweep, summarise_settings
-from flexlib.sweep import Plan, config_of, repetition_name, replay_name, save_records, sweep_name
+from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
+from flexlib.runs.records import config_of, save_records
 
 CONFIGS = [FlexConfig(hidden_layers=[size]) for size in (4, 3, 2)]
 NAMES = ("four", "three", "two")

@@ -5,11 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-
-from flexlib.__main__ import main
-from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
-from flexlib.data import split_ratings
-from flexlib.replay import (
+from flexstudy.replay import (
     AUTHORS_COLUMNS,
     CLOSEST,
     SAME_ROWS,
@@ -25,7 +21,13 @@ from flexlib.replay import (
     replay_report,
     summarise_authors,
 )
-from flexlib.sweep import Plan, load_records, run_one, to_table
+
+from flexlib.__main__ import main
+from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
+from flexlib.data import split_ratings
+from flexlib.runs.plan import Plan
+from flexlib.runs.records import load_records, to_table
+from flexlib.runs.run import run_one
 
 HEADER = [*AUTHORS_COLUMNS.values(), "_RMSE", "_learn_time", "1m"]
 ROW = {

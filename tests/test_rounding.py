@@ -7,14 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from scipy import stats
-
-from flexlib.config import FlexConfig
-from flexlib.data import load_ratings
-from flexlib.lists import measure_lists
-from flexlib.statistics import holm
-from flexlib.study.repetitions import find_records
-from flexlib.study.rounding import (
+from flexstudy.lists import measure_lists
+from flexstudy.repetitions import find_records
+from flexstudy.rounding import (
     MEASURES,
     POPULAR,
     RANDOM,
@@ -25,7 +20,12 @@ from flexlib.study.rounding import (
     rounding_effects,
     rounding_numbers,
 )
-from flexlib.sweep import Plan
+from flexstudy.statistics import holm
+from scipy import stats
+
+from flexlib.config import FlexConfig
+from flexlib.datasets.loading import load_ratings
+from flexlib.runs.plan import Plan
 from flexlib.train import fit
 
 # As the experiment makes them: settings without re-feeding, then pairs with re-feeding, without and with its rounding.

@@ -10,15 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, make_ratings, not_told, random_ratings
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
-
-from flexlib import served
-from flexlib.__main__ import main
-from flexlib.data import Split, load_ratings, split_ratings
-from flexlib.plots import METHOD_LOOKS, plot_cases, use_style
-from flexlib.served import (
+from flexstudy import served as chapter
+from flexstudy import served_cases as served
+from flexstudy.served import METHOD_LOOKS, plot_cases
+from flexstudy.served_cases import (
     BINS,
     COLUMNS,
     ENOUGH,
@@ -35,9 +30,16 @@ from flexlib.served import (
     served_jobs,
     thinned,
 )
-from flexlib.study import served as chapter
-from flexlib.tuning import COLUMNS as TUNED_COLUMNS
-from flexlib.tuning import Tuning
+from flexstudy.style import use_style
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from flexlib.__main__ import main
+from flexlib.data import Split, split_ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.methods.tuning import COLUMNS as TUNED_COLUMNS
+from flexlib.methods.tuning import Tuning
 
 NAN = math.nan
 

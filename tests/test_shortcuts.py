@@ -7,13 +7,13 @@ from conftest import make_ratings, random_ratings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flexlib.backprop import ACTIVATION_GRADIENTS
 from flexlib.config import ACTIVATIONS, FlexConfig, Protocol
 from flexlib.data import Split, split_ratings
-from flexlib.entries import RowTable
 from flexlib.evaluate import evaluate
+from flexlib.fast.backprop import ACTIVATION_GRADIENTS
+from flexlib.fast.entries import RowTable
+from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.model import ACTIVATION_FUNCTIONS
-from flexlib.optimizers import ChunkedRMSprop
 from flexlib.train import fit
 
 # The shortcut is off in flexlib, too, where PyTorch has no MKL, as on ARM processors: there is nothing to compare.

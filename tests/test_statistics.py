@@ -5,11 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
-
-from flexlib.statistics import (
+from flexstudy.statistics import (
     bootstrap,
     correlation_interval,
     holm,
@@ -21,6 +17,9 @@ from flexlib.statistics import (
     spelled,
     spelled_p,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 
 def test_mean_interval_by_hand():

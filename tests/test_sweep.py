@@ -11,11 +11,14 @@ import torch
 from scipy import stats
 
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, FlexConfig
-from flexlib.cost import estimate_cost
-from flexlib.data import load_ratings, split_ratings
+from flexlib.data import split_ratings
+from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
-from flexlib.sampling import run_seed, sample_config
-from flexlib.sweep import COLUMNS, Plan, blank_record, config_of, load_records, run_one, save_records, to_table
+from flexlib.runs.cost import estimate_cost
+from flexlib.runs.plan import Plan
+from flexlib.runs.records import COLUMNS, blank_record, config_of, load_records, save_records, to_table
+from flexlib.runs.run import run_one
+from flexlib.runs.sampling import run_seed, sample_config
 from flexlib.train import fit
 
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"

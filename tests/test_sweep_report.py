@@ -6,10 +6,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-
-from flexlib.config import FlexConfig
-from flexlib.replay import CLOSEST
-from flexlib.study.sweep_report import (
+from flexstudy.replay import CLOSEST
+from flexstudy.sweep import (
     Evidence,
     agreement_table,
     cost_check,
@@ -22,7 +20,10 @@ from flexlib.study.sweep_report import (
     rmse_curves,
     sweep_numbers,
 )
-from flexlib.sweep import Plan, blank_record, save_records, to_table
+
+from flexlib.config import FlexConfig
+from flexlib.runs.plan import Plan
+from flexlib.runs.records import blank_record, save_records, to_table
 
 mpl.use("agg")
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
@@ -165,7 +166,7 @@ def test_a_sample_made_on_the_spot_is_the_sweeps(fresh):
 
 
 def test_figures_are_drawn_of_all_and_of_little(fresh):
-    from flexlib.plots import plot_agreement, plot_costs, plot_rmse_by_rank, plot_rmse_distributions
+    from flexstudy.sweep import plot_agreement, plot_costs, plot_rmse_by_rank, plot_rmse_distributions
 
     everything = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
     only_skipped = Evidence(fresh[fresh["status"] == "skipped"])

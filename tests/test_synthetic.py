@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlib import synthetic
 from flexlib.config import FlexConfig
-from flexlib.data import load_ratings
+from flexlib.datasets import synthetic
+from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
 from flexlib.train import fit
 

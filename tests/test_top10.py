@@ -9,16 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
-
-from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
-from flexlib.plans import TABLE_2, choose_best, experiment
-from flexlib.replay import summarise_authors
-from flexlib.statistics import holm, mean_interval
-from flexlib.study.repetitions import summarise_settings
-from flexlib.study.top10 import (
+from flexstudy.plans import TABLE_2, choose_best, experiment
+from flexstudy.repetitions import summarise_settings
+from flexstudy.replay import summarise_authors
+from flexstudy.statistics import holm, mean_interval
+from flexstudy.top10 import (
     TRAITS,
     compare_traits,
     compare_with_table,
@@ -29,7 +24,12 @@ from flexlib.study.top10 import (
     published_values,
     top10_numbers,
 )
-from flexlib.sweep import Plan
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
+from flexlib.runs.plan import Plan
 
 FRESH = Plan.sweep(SMALL, ("released", "holdout"), 40, 0)
 

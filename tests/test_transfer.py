@@ -8,14 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from scipy import stats
-
-from flexlib.baselines import biases
-from flexlib.config import PUBLISHED_RMSE, FlexConfig
-from flexlib.data import load_ratings, split_ratings
-from flexlib.plans import TABLE_2, experiment
-from flexlib.study.correlation import PUBLISHED
-from flexlib.study.transfer import (
+from flexstudy.paper import FIGURE_5
+from flexstudy.generalization import (
     GROUPS,
     WITHIN,
     agreement_table,
@@ -29,7 +23,14 @@ from flexlib.study.transfer import (
     sets_table,
     transfer_numbers,
 )
-from flexlib.sweep import Plan
+from flexstudy.plans import TABLE_2, experiment
+from scipy import stats
+
+from flexlib.config import PUBLISHED_RMSE, FlexConfig
+from flexlib.data import split_ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.methods.predictors import biases
+from flexlib.runs.plan import Plan
 
 NAN = math.nan
 PLAN = Plan.sweep(SMALL, ("released", "holdout"), 120, 0)
@@ -230,7 +231,7 @@ def test_sets_stand_beside_the_item_mean_of_the_same_splits_and_the_same_leak():
     summary = sets_on(sets_records(), dataclasses.replace(RATINGS, name="ml-1m"), SETS)
     rows = summary.set_index(["set", "protocol"])
     assert len(rows) == 9
-    assert rows["published"].tolist() == [PUBLISHED["figure5"]["ml-1m"][k] for k in (0, 1, 6) for _ in range(3)]
+    assert rows["published"].tolist() == [FIGURE_5["ml-1m"][k] for k in (0, 1, 6) for _ in range(3)]
     for (name, protocol), row in rows.iterrows():
         setting, rate = SETS.index(name), FlexConfig.preset(name).test_split_rate
         means = [item_mean_rmse(rate, seed, protocol != "holdout") for seed in (0, 1)]
@@ -294,9 +295,9 @@ def test_figure_5_is_the_papers(papers_figures):
     part = papers_figures[papers_figures.index("## Figure 5") :]
     part = part[: part.index("(the `1m` column")].partition("by Table 2's set number:")[2]
     printed = {int(number): float(rmse) for number, rmse in re.findall(r"(\d+) (0\.\d{3})", part)}
-    assert [printed[number] for number in range(1, 11)] == PUBLISHED["figure5"]["ml-1m"]
+    assert [printed[number] for number in range(1, 11)] == FIGURE_5["ml-1m"]
     claim = re.search(r"all below (0\.\d+), mean (0\.\d+), set 1 still best at (0\.\d+)", papers_figures)
-    claimed = [PUBLISHED["figure5"]["all_below"], PUBLISHED["figure5"]["mean"], printed[1]]
+    claimed = [FIGURE_5["all_below"], FIGURE_5["mean"], printed[1]]
     assert [float(text) for text in claim.groups()] == claimed
 
 
@@ -321,7 +322,7 @@ def test_the_numbers_by_hand(carried_over):
     # Figure 5 has 0.983, 0.981, 0.981 and 0.982.
     assert (numbers["printed_above"], numbers["claimed_below"], numbers["claimed_mean"]) == (4, 0.98, 0.961)
     assert (numbers["claimed_first"], numbers["printed_over"]) == (0.894, pytest.approx(0.003))
-    order = stats.spearmanr([PUBLISHED_RMSE[name] for name in TABLE_2], PUBLISHED["figure5"]["ml-1m"]).statistic
+    order = stats.spearmanr([PUBLISHED_RMSE[name] for name in TABLE_2], FIGURE_5["ml-1m"]).statistic
     assert numbers["printed_order"] == pytest.approx(order)
     assert numbers["printed_order_low"] == pytest.approx(math.tanh(math.atanh(order) - 1.959964 / math.sqrt(7)))
     assert numbers["printed_order_high"] == pytest.approx(math.tanh(math.atanh(order) + 1.959964 / math.sqrt(7)))

@@ -14,18 +14,16 @@ from conftest import SMALL, make_ratings, random_ratings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexlib import networks
-from flexlib import tuning as search
+from flexlib.centring import fit_biases
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig, Protocol
-from flexlib.cost import estimate_cost
-from flexlib.data import Split, load_ratings, split_ratings
+from flexlib.data import Split, hold_back, split_ratings
+from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate, fallback
-from flexlib.means import fit_biases
-from flexlib.methods import METHODS
-from flexlib.networks import MOST_EPOCHS, NETWORKS, PATIENCE
-from flexlib.sampling import SPACES, suggest_extended, suggest_paper
-from flexlib.train import fit, hold_back, predict_ratings
-from flexlib.tuning import (
+from flexlib.methods import networks
+from flexlib.methods import tuning as search
+from flexlib.methods.networks import MOST_EPOCHS, NETWORKS, PATIENCE
+from flexlib.methods.table3 import METHODS
+from flexlib.methods.tuning import (
     ALL,
     COLUMNS,
     TRY_COLUMNS,
@@ -37,6 +35,10 @@ from flexlib.tuning import (
     tune,
     tuned_name,
 )
+from flexlib.predict import predict_ratings
+from flexlib.runs.cost import estimate_cost
+from flexlib.runs.sampling import SPACES, suggest_extended, suggest_paper
+from flexlib.train import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 NAN = math.nan

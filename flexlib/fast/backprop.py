@@ -1,0 +1,201 @@
+"""Forward and backward passes of an `Autoencoder` in training, written out instead of recorded by autograd.
+
+All weights are views of one flat tensor, and so are their gradients: an optimizer steps one tensor, and no step
+allocates gradients. The tests hold every pass to plain loops (`tests/reference.py`) and to autograd.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flexlib.fast.entries import Entries
+from flexlib.model import Autoencoder
+
+_aten = torch.ops.aten
+_SELU = 1.6732632423543772, 1.0507009873554805  # alpha and scale (Klambauer et al. 2017)
+
+# The gradient of each activation, from the gradient g of its result y, and from its argument x or y.
+ACTIVATION_GRADIENTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "selu": lambda g, x, y: _aten.elu_backward.default(g, *_SELU, 1, False, x),
+    "relu": lambda g, x, y: _aten.threshold_backward.default(g, x, 0),
+    "relu6": lambda g, x, y: _aten.hardtanh_backward.default(g, x, 0, 6),
+    "elu": lambda g, x, y: _aten.elu_backward.default(g, 1, 1, 1, False, x),
+    "lrelu": lambda g, x, y: _aten.leaky_relu_backward.default(g, x, 0.01, False),
+    "sigmoid": lambda g, x, y: _aten.sigmoid_backward.default(g, y),
+    "tanh": lambda g, x, y: _aten.tanh_backward.default(g, y),
+    "swish": lambda g, x, y: _aten.silu_backward.default(g, x),
+    "gelu": lambda g, x, y: _aten.gelu_backward.default(g, x),
+    "mish": lambda g, x, y: _aten.mish_backward.default(g, x),
+    "softplus": lambda g, x, y: _aten.softplus_backward.default(g, x, 1, 20),
+    "hardtanh": lambda g, x, y: _aten.hardtanh_backward.default(g, x, -1, 1),
+}
+
+
+def dropout(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Zero each value with a probability, and scale the others by 1 / (1 - probability) (Srivastava et al. 2014)."""
+    return values * _dropout_factors(values, probability, generator) if probability else values
+
+
+def _dropout_factors(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    kept = torch.rand(values.shape, generator=generator, device=values.device) >= probability
+    return kept / (1 - probability)
+
+
+class Layer(NamedTuple):
+    """One layer: weights (inputs, outputs) and bias (outputs,), and the gradient of each."""
+
+    weight: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+
+
+class Visit(NamedTuple):
+    """What a forward pass leaves for the backward one at a hidden layer.
+
+    inputs: what the layer was given. sums: W x + b. result: the activation of these. dropout_factors: None where the
+    layer has no dropout.
+    """
+
+    inputs: Tensor
+    sums: Tensor
+    result: Tensor
+    dropout_factors: Tensor | None
+
+
+class Backprop:
+    """Passes over one network.
+
+    Parameters
+    ----------
+    network
+        Its weights become views of `parameters`.
+    generator
+        Draws dropout.
+
+    Attributes
+    ----------
+    parameters
+        All weights and biases as one flat tensor; `backward` fills its gradient.
+    """
+
+    def __init__(self, network: Autoencoder, generator: torch.Generator) -> None:
+        self.network, self.generator = network, generator
+        self.gradient = ACTIVATION_GRADIENTS[network.config.activation]
+        self.tied, self.drop = network.config.decoder_constraint, network.config.drop_probability
+        own = list(network.parameters())
+        self.parameters = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in own]), requires_grad=False)
+        self.parameters.grad = torch.zeros_like(self.parameters)
+        sizes = [p.numel() for p in own]
+        gradients = {}
+        parts = self.parameters.detach().split(sizes), self.parameters.grad.split(sizes)
+        for p, data, gradient in zip(own, *parts, strict=True):
+            p.data = data.view_as(p)
+            gradients[p] = gradient.view_as(p)
+        encoder = zip(network.encoder_weights, network.encoder_biases, strict=True)
+        self.layers = [Layer(w.data, b.data, gradients[w], gradients[b]) for w, b in encoder]
+        decoder = zip(network.outward_weights(), network.decoder_biases, strict=True)
+        self.layers += [Layer(w.data.t(), b.data, gradients[w].t(), gradients[b]) for w, b in decoder]
+        self.bottleneck = len(network.config.hidden_layers) - 1
+
+    def forward(self, inputs: Tensor, entries: Entries | None = None) -> tuple[Tensor, list[Visit]]:
+        """Run all layers but the output layer, with dropout on the bottleneck (DrP).
+
+        Parameters
+        ----------
+        inputs
+            (B, width) rows, or the (k,) values at `entries` of rows that are 0 elsewhere.
+        entries
+            Places of these values.
+
+        Returns
+        -------
+        hidden, trace
+            (B, h) last hidden layer, and a `Visit` of each layer.
+        """
+        trace = []
+        for depth, layer in enumerate(self.layers[:-1]):
+            if depth == 0 and entries:
+                sums = entries.times(inputs, layer.weight).add_(layer.bias)
+            else:
+                sums = torch.addmm(layer.bias, inputs, layer.weight)
+            result, factors = self.network.activation(sums), None
+            outputs = result
+            if depth == self.bottleneck and self.drop:
+                factors = _dropout_factors(result, self.drop, self.generator)
+                outputs = result * factors
+            trace.append(Visit(inputs, sums, result, factors))
+            inputs = outputs
+        return inputs, trace
+
+    def outputs(self, hidden: Tensor, entries: Entries | None = None) -> tuple[Tensor, Tensor]:
+        """Run the output layer.
+
+        Parameters
+        ----------
+        hidden
+            (B, h), of `forward`.
+        entries
+            The cells that are needed; all where None.
+
+        Returns
+        -------
+        outputs, sums
+            The layer's result and what its activation was given: (B, width), or (k,) at `entries`.
+        """
+        layer = self.layers[-1]
+        if entries:
+            sums = entries.sample(hidden, layer.weight) + layer.bias[entries.columns]
+        else:
+            sums = torch.addmm(layer.bias, hidden, layer.weight)
+        return self.network.activate_output(sums), sums
+
+    def backward(
+        self,
+        gradient: Tensor,
+        outputs: Tensor,
+        sums: Tensor,
+        hidden: Tensor,
+        trace: list[Visit],
+        entries: Entries | None = None,
+    ) -> None:
+        """Fill the gradients of all weights and biases.
+
+        Parameters
+        ----------
+        gradient
+            Of the loss by the outputs: (B, width), or (k,) where the loss is confined to `entries`.
+        outputs, sums
+            Of `outputs`, in the shape of `gradient`.
+        hidden, trace
+            Of `forward`.
+        entries
+            Places of the inputs, if these were given as entries.
+        """
+        if self.network.config.output_activation:
+            gradient = self.gradient(gradient, sums, outputs)
+        output = self.layers[-1]
+        if entries and gradient.ndim == 1:
+            entries.add_transposed(output.weight_gradient.t().zero_(), gradient, hidden)
+            output.bias_gradient.zero_().index_add_(0, entries.columns, gradient)
+            gradient = entries.times(gradient, output.weight.t())
+        else:
+            output.weight_gradient.addmm_(hidden.t(), gradient, beta=0)
+            torch.sum(gradient, 0, out=output.bias_gradient)
+            gradient = torch.mm(gradient, output.weight.t())
+        for depth in reversed(range(len(self.layers) - 1)):
+            layer, visit = self.layers[depth], trace[depth]
+            if visit.dropout_factors is not None:
+                gradient = gradient * visit.dropout_factors
+            gradient = self.gradient(gradient, visit.sums, visit.result)
+            torch.sum(gradient, 0, out=layer.bias_gradient)
+            shared = self.tied and depth <= self.bottleneck  # the decoder has added its part already
+            if depth == 0 and entries:
+                total = layer.weight_gradient if shared else layer.weight_gradient.zero_()
+                entries.add_transposed(total, visit.inputs, gradient)
+            else:
+                layer.weight_gradient.addmm_(visit.inputs.t(), gradient, beta=1 if shared else 0)
+            if depth:
+                gradient = torch.mm(gradient, layer.weight.t())

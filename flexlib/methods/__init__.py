@@ -1,0 +1,1 @@
+"""Other predictors behind one interface, and tuning them on validation ratings."""

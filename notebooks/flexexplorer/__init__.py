@@ -1,0 +1,1 @@
+"""The explorer: sliders over recorded runs, and controls that train."""
