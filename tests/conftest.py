@@ -53,7 +53,7 @@ def records_of(plan, outcome):
             found = (
                 {"status": found} if isinstance(found, str) else found if isinstance(found, dict) else {"rmse": found}
             )
-            blank = blank_record(plan, ratings, k, protocol, 1.0, found.get("status", "ok"))
+            blank = blank_record(plan.run(k, protocol, 1.0), ratings, found.get("status", "ok"))
             blank |= {"mae": 0.5, "seconds": 1.0, "device": "cpu"} if blank["status"] == "ok" else {}
             records.append(blank | found)
     return to_table(records, plan.key)

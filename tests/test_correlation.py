@@ -54,7 +54,7 @@ from flexlib.runs.plan import Plan
 from flexlib.runs.sampling import SPACES
 
 PLAN = Plan.sweep(SMALL, ("released", "holdout"), 150, 3)
-CONFIGS = [FlexConfig.from_dict(config) for config in PLAN.configs]
+CONFIGS = list(PLAN.configs)
 
 
 def planted(k, protocol):
@@ -551,7 +551,7 @@ def place_of(k):
 
 def level_of(setting, seed):
     """The RMSE of the row means on this split, which networks are placed around."""
-    config = FlexConfig.from_dict(CENTRED.configs[2 * setting])
+    config = CENTRED.configs[2 * setting]
     return row_mean_rmse(RATINGS, config.item_based, config.test_split_rate, seed)
 
 

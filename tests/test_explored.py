@@ -241,7 +241,7 @@ def test_the_explorers_runs_are_each_cell_once_with_and_without_the_leak():
     plan = explore(SMALL, 2)
     # The base is in all five grids, and with three other optimizers in two of them.
     assert len(plan.configs) == 2 * (128 + 20 + 12 + 25 + 16 - 4 - 3)
-    half = [FlexConfig.from_dict(config) for config in plan.configs[: len(plan.configs) // 2]]
+    half = list(plan.configs[: len(plan.configs) // 2])
     assert len(set(half)) == len(half)
     assert set(half) == {config for grid in GRIDS for config in grid_cells(grid).values()}
     assert (plan.protocols, plan.detail, set(plan.seeds)) == (("released", "holdout"), "", {0, 1})
@@ -255,12 +255,12 @@ CONFIGS = list(grid_cells("refeeding").values())
 def made_records():
     """Three seeds of two grids. In the first cells of "refeeding" all is well, then runs fail in different ways."""
     plan = explore(SMALL, 3, grids=("dropout", "refeeding"))
-    configs = [FlexConfig.from_dict(config) for config in plan.configs]
+    configs = list(plan.configs)
 
     def outcome(k, protocol):
         if configs[k] not in CONFIGS:
             return 0.5  # which no cell of the other grid may show
-        cell, seed = CONFIGS.index(configs[k]), plan.seed_of(k)
+        cell, seed = CONFIGS.index(configs[k]), plan.seeds[k]
         told = {(4, 1): "diverged", (5, 0): "skipped", (5, 1): "diverged", (5, 2): "skipped", (6, 0): "failed",
                 (6, 1): "failed"}.get((cell, seed))  # fmt: skip
         return told or 0.8 + 0.01 * cell + 0.003 * seed**2 + 0.1 * (protocol == "holdout")
@@ -356,7 +356,7 @@ def test_a_cells_picture_shows_its_runs_and_tells_its_numbers(place):
 ], ids=str)  # fmt: skip
 def test_an_interval_that_no_rmse_could_be_in_is_told_as_the_lowest_and_the_highest(values, told):
     plan = explore(SMALL, len(values), grids=["hidden_layers"])
-    table = explored.grid_table(records_of(plan, lambda k, _: values[plan.seed_of(k)]), "hidden_layers")
+    table = explored.grid_table(records_of(plan, lambda k, _: values[plan.seeds[k]]), "hidden_layers")
     _, texts, _, _ = strips(explored.cell_picture(table, ((64, 4),)))
     assert texts == [f"{words_of(protocol)}: {told}" for protocol in ("released", "holdout")]
 
@@ -455,12 +455,12 @@ def course_records(n_seeds=1):
     named = {FlexConfig.preset(name): name for name in PRESETS}
 
     def outcome(k, protocol):
-        preset = named[FlexConfig.from_dict(plan.configs[k])]
+        preset = named[plan.configs[k]]
         if preset == "deeprec":
             return "skipped"
         if (preset, protocol) == ("table2:7", "holdout"):
             return "diverged"
-        start = ENDED[preset] + 0.1 * PROTOCOLS.index(protocol) + plan.seed_of(k)
+        start = ENDED[preset] + 0.1 * PROTOCOLS.index(protocol) + plan.seeds[k]
         return {"rmse": start - 0.15, "details": json.dumps(made_course(start))}
 
     return records_of(plan, outcome)
@@ -611,7 +611,7 @@ def test_what_taking_out_changes_by_hand():
     plan = explore(SMALL, 3)
 
     def outcome(k, protocol):
-        config, seed = FlexConfig.from_dict(plan.configs[k]), plan.seed_of(k)
+        config, seed = plan.configs[k], plan.seeds[k]
         rmse = 1 + 0.01 * seed * (config.drop_probability == 0) + (protocol == "released")
         rmse += {0: 0.1}.get(config.drop_probability, 0)
         rmse += {0: 0.2}.get(config.noise_probability, 0) * (protocol == "holdout")

@@ -86,7 +86,7 @@ def test_every_run_is_accounted_for(undisturbed):
         assert row["estimate"] == pytest.approx(seconds, abs=1e-3)
     ratings = plan.load()
     row = undisturbed[undisturbed["status"] == "ok"].iloc[0]
-    alone = run_one(plan, ratings, int(row["run"]), row["protocol"], 0.0)
+    alone = run_one(plan.run(int(row["run"]), row["protocol"], 0.0), ratings)
     assert row["rmse"] == pytest.approx(alone["rmse"], rel=1e-6)
 
 

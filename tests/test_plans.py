@@ -102,7 +102,7 @@ def some_records(n, **columns):
     """A sweep's table of n settings under two protocols, all "ok", with random scores; some columns as given."""
     plan = Plan.sweep(SMALL, ["released", "holdout"], n, 4)
     rng = np.random.default_rng(n)
-    records = [blank_record(plan, RATINGS, k, name, 0.1, "ok") for k in range(n) for name in plan.protocols]
+    records = [blank_record(plan.run(k, name, 0.1), RATINGS, "ok") for k in range(n) for name in plan.protocols]
     scores = ["rmse", "mae", "rmse_first_half", "rmse_second_half", "seconds"]
     records = [record | dict(zip(scores, rng.uniform(0.8, 1.2, 5), strict=True)) for record in records]
     return to_table(records, "run").assign(**columns)
@@ -176,7 +176,7 @@ def settings_of_a_sweep():
             first = rmse if protocol == "holdout" or rmse is None else 1.7 - rmse  # not what is chosen by
             whole = {"rmse_first_half": first, "rmse": None if rmse is None else 1.7 - first, "mae": 1.0}
             status = "diverged" if rmse is None else "ok"
-            records.append(blank_record(plan, RATINGS, k, protocol, 0.1, status) | whole | {"seconds": 1.0})
+            records.append(blank_record(plan.run(k, protocol, 0.1), RATINGS, status) | whole | {"seconds": 1.0})
     return to_table([{"run" if key == "record" else key: v for key, v in r.items()} for r in records], "run"), configs
 
 
@@ -198,7 +198,7 @@ def test_lists_are_measured_of_re_fed_settings_with_and_without_the_rounding_of_
     records, configs = settings_of_a_sweep()
     save_records(records, tmp_path / f"{sweep_name(SMALL)}.parquet")
     plan = experiment("rounding", SMALL, tmp_path, n_seeds=2)
-    chosen = [FlexConfig.from_dict(config) for config in plan.configs[: len(plan.configs) // 2]]
+    chosen = list(plan.configs[: len(plan.configs) // 2])
     assert chosen == [
         off(configs["first"]), off(configs["second"]),
         off(configs["re-fed"]), off(configs["re-fed"]).replace(dense_refeeding_rounding=True),
@@ -216,15 +216,15 @@ def repeated(n_seeds, configs=TWO, name="tiny", **options):
 
 def test_the_configurations_of_a_repetition_share_their_seeds():
     plan = repeated(3)
-    assert [(plan.seed_of(k), config["hidden_layers"]) for k, config in enumerate(plan.configs)] == [
+    assert [(plan.seeds[k], config["hidden_layers"]) for k, config in enumerate(plan.configs)] == [
         (0, [4]), (0, [3]), (1, [4]), (1, [3]), (2, [4]), (2, [3]),
     ]  # fmt: skip
-    records = [run_one(plan, RATINGS, k, "holdout", 0.0, "cpu") for k in (2, 3)]
+    records = [run_one(plan.run(k, "holdout", 0.0), RATINGS, "cpu") for k in (2, 3)]
     for record, config in zip(records, TWO, strict=True):
         assert record["seed"] == 1
         assert record["rmse"] == evaluate(fit(RATINGS, config, "holdout", 1, device="cpu")).rmse
     of_a_sweep = Plan.sweep(SMALL, ["holdout"], 3, 9)
-    assert [of_a_sweep.seed_of(k) for k in range(3)] == [run_seed(9, k) for k in range(3)]
+    assert [of_a_sweep.seeds[k] for k in range(3)] == [run_seed(9, k) for k in range(3)]
 
 
 def test_more_seeds_are_more_runs_behind_those_that_there_are():
@@ -269,17 +269,17 @@ def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, re
 
 
 def test_details_are_the_measures_of_lists_where_they_are_asked_for():
-    record = run_one(repeated(2, detail="lists"), RATINGS, 2, "holdout", 0.0, "cpu")
+    record = run_one(repeated(2, detail="lists").run(2, "holdout", 0.0), RATINGS, "cpu")
     measured = measure_lists(fit(RATINGS, TWO[0], "holdout", 1, device="cpu"))
     assert json.loads(record["details"]) == measured
     assert math.isfinite(measured["lists"]["unrounded"]["distance"])
     assert measured["rmse"]["unrounded"] == record["rmse"]
-    assert run_one(repeated(2), RATINGS, 2, "holdout", 0.0, "cpu")["details"] == ""
+    assert run_one(repeated(2).run(2, "holdout", 0.0), RATINGS, "cpu")["details"] == ""
 
 
 def test_a_diverged_run_has_no_lists():
     wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
-    record = run_one(repeated(1, [wild], detail="lists"), RATINGS, 0, "holdout", 0.0, "cpu")
+    record = run_one(repeated(1, [wild], detail="lists").run(0, "holdout", 0.0), RATINGS, "cpu")
     assert (record["status"], record["details"]) == ("diverged", "")
 
 
@@ -317,13 +317,13 @@ def test_courses_are_one_run_of_each_preset_under_three_protocols():
 def test_a_run_of_a_course_records_what_is_measured_of_it_and_is_no_other_run(protocol):
     test = []
     plan = repeated(2, [CONFIG], detail="course")
-    record = run_one(plan, RATINGS, 1, protocol, 0.0, "cpu")
+    record = run_one(plan.run(1, protocol, 0.0), RATINGS, "cpu")
     model = fit(RATINGS, CONFIG, protocol, 1, device="cpu", on_epoch=lambda m: test.append(evaluate(m).rmse))
     details = json.loads(record["details"])
     assert details == measure_course(model, test)
     assert details["test"] == test
     assert details["test"][-1] == record["rmse"]
-    bare = run_one(repeated(2, [CONFIG]), RATINGS, 1, protocol, 0.0, "cpu")
+    bare = run_one(repeated(2, [CONFIG]).run(1, protocol, 0.0), RATINGS, "cpu")
     timed = {"details": "", "seconds": 0}
     assert record | timed == bare | timed
 
@@ -331,7 +331,7 @@ def test_a_run_of_a_course_records_what_is_measured_of_it_and_is_no_other_run(pr
 def test_a_diverged_run_has_no_course_and_one_without_epochs_has_an_empty_one():
     wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
     plan = repeated(1, [wild, FlexConfig(epochs=0, hidden_layers=[4])], detail="course")
-    record = run_one(plan, RATINGS, 0, "holdout", 0.0, "cpu")
+    record = run_one(plan.run(0, "holdout", 0.0), RATINGS, "cpu")
     assert (record["status"], record["details"]) == ("diverged", "")
-    still = json.loads(run_one(plan, RATINGS, 1, "holdout", 0.0, "cpu")["details"])
+    still = json.loads(run_one(plan.run(1, "holdout", 0.0), RATINGS, "cpu")["details"])
     assert (still["training"], still["test"]) == ([], [])

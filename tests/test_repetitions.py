@@ -106,7 +106,7 @@ def test_without_a_folder_runs_are_made_now():
     fresh = find_sweep(SMALL, runs=6, **LIMITED)
     plan = Plan.sweep(SMALL, ("released", "holdout"), 6, 0)
     assert fresh["hidden_layers"].tolist()[::2] == [str(config["hidden_layers"]) for config in plan.configs]
-    assert fresh["seed"].tolist()[::2] == [plan.seed_of(k) for k in range(6)]
+    assert fresh["seed"].tolist()[::2] == [plan.seeds[k] for k in range(6)]
     assert set(fresh["status"]) <= {"ok", "diverged", "skipped"}
     assert (fresh["status"] == "skipped").equals(fresh["estimate"] > 0.05)
     assert (fresh["status"] == "ok").any()

@@ -118,7 +118,7 @@ def compared():
     ]
     plan = Plan.replay(SMALL, ["released"], configs)
     ratings = plan.load()
-    model = run_one(plan, ratings, 0, "released", 0.1)
+    model = run_one(plan.run(0, "released", 0.1), ratings)
     records = [model | {"record": k, "rmse": rmse, "dense_refeeding": k % 2, "mean_normalization": k < 4,
                         "hidden_layers": "[4]"} for k, rmse in enumerate(ours)]  # fmt: skip
     records[5] |= {"status": "diverged", "rmse": None, "rmse_of_diverged": 1.4}
@@ -225,7 +225,7 @@ def test_of_each_row_the_run_closest_to_the_released_code_is_compared(compared, 
     padded["status"] = ["ok", "ok", "ok", "diverged", "skipped", "skipped"]
     both = pd.concat([records, padded], ignore_index=True)
     assert closest_runs(both).sort_values("record")["rmse"].fillna(0).tolist() == [1.01, 9, 9, 0, 3.0, 0]
-    configs = [FlexConfig.from_dict(config) for config in plan.configs]
+    configs = list(plan.configs)
     report = replay_report(both, configs, authors, plan)
     sizes = {name: groups["all"]["n"] for name, groups in report["agreement"].items()}
     assert sizes == {CLOSEST: 4, "released": 5, "released-padded": 3, SAME_ROWS: 3}

@@ -98,7 +98,7 @@ def plan_of(*configs, protocols=("released", "holdout"), **options):
 def test_the_protocols_of_a_run_share_split_and_initial_weights():
     plan = plan_of({"epochs": 0, "hidden_layers": [6], "test_split_rate": 0.2})
     ratings = plan.load()
-    records = [run_one(plan, ratings, 0, name, 1.0) for name in plan.protocols]
+    records = [run_one(plan.run(0, name, 1.0), ratings) for name in plan.protocols]
     assert records[0]["seed"] == records[1]["seed"] == run_seed(0, 0)
     models = [fit(ratings, config_of(record), record["protocol"], record["seed"]) for record in records]
     assert np.array_equal(models[0].split.test, models[1].split.test)
@@ -111,7 +111,7 @@ def test_one_run_records_its_scores_and_where_they_come_from():
     config = {"epochs": 2, "hidden_layers": [6, 3], "dense_refeeding": 1, "train_batch_size": 16}
     plan = plan_of(config, seed=5)
     ratings = plan.load()
-    record = run_one(plan, ratings, 0, "holdout", 0.25)
+    record = run_one(plan.run(0, "holdout", 0.25), ratings)
     model = fit(ratings, FlexConfig.from_dict(config), "holdout", run_seed(5, 0))
     table = evaluate(model).predictions
     assert record["rmse"] == pytest.approx(np.sqrt(np.mean((table["actual"] - table["predicted"]) ** 2)))
@@ -131,17 +131,17 @@ def test_a_run_that_diverges_or_fails_is_recorded_as_such(monkeypatch):
     diverging = {"learning_rate": 1e6, "optimizer": "sgd", "hidden_layers": [4], "prediction_rounding": True}
     plan = plan_of(diverging | {"activation": "relu", "train_batch_size": 4})
     ratings = plan.load()
-    record = run_one(plan, ratings, 0, "released", 1.0)
+    record = run_one(plan.run(0, "released", 1.0), ratings)
     assert (record["status"], record["rmse"], record["rmse_first_half"]) == ("diverged", None, None)
     stars = ratings.values[split_ratings(ratings, 0.3, record["seed"]).test]
     assert record["rmse_of_diverged"] == pytest.approx(np.sqrt(np.mean((stars - 2.5) ** 2)))  # released: NaN is 2.5
-    assert run_one(plan, ratings, 0, "holdout", 1.0)["rmse_of_diverged"] is None
+    assert run_one(plan.run(0, "holdout", 1.0), ratings)["rmse_of_diverged"] is None
 
     def too_large(*_, **__):
         raise RuntimeError("not enough memory: you tried to allocate 4 TB\nand more")
 
     monkeypatch.setattr("flexlib.sweep.fit", too_large)
-    record = run_one(plan, ratings, 0, "released", 1.0)
+    record = run_one(plan.run(0, "released", 1.0), ratings)
     assert (record["status"], record["rmse"]) == ("failed", None)
     assert record["error"] == "RuntimeError: not enough memory: you tried to allocate 4 TB"
 
@@ -188,8 +188,8 @@ def test_estimates_order_runs_from_cheap_to_dear_with_protocols_together():
 def records(tmp_path):
     plan = plan_of({"epochs": 1, "hidden_layers": [4]}, {"epochs": 1, "hidden_layers": [2, 2], "activation": "tanh"})
     ratings = plan.load()
-    done = [run_one(plan, ratings, k, name, 0.1) for k in (0, 1) for name in plan.protocols]
-    done[3] = blank_record(plan, ratings, 1, "holdout", 99.0)
+    done = [run_one(plan.run(k, name, 0.1), ratings) for k in (0, 1) for name in plan.protocols]
+    done[3] = blank_record(plan.run(1, "holdout", 99.0), ratings)
     path = tmp_path / "replay.parquet"
     save_records(to_table(done, "record"), path)
     return path

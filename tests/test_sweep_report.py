@@ -45,7 +45,7 @@ def fresh():
     for run, (_, _, *ends) in enumerate(RUNS):
         for protocol, status, rmse in (("released", *ends[:2]), ("holdout", *ends[2:])):
             seconds = None if status == "skipped" else 2.0 + run
-            blank = blank_record(plan, ratings, run, protocol, 2.0, status)
+            blank = blank_record(plan.run(run, protocol, 2.0), ratings, status)
             records.append({"run": run} | blank | {"rmse": rmse, "mae": rmse, "seconds": seconds, "device": "cpu"})
     return to_table(records, "run")
 

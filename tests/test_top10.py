@@ -183,9 +183,9 @@ def test_traits_are_compared_with_all_runs_that_ended_well_under_the_same_protoc
     for group, own in table.groupby("group"):
         protocol = "holdout" if group.endswith("holdout") else "released"
         ended = [k for k in range(40) if ended_well(k, protocol)]
-        configs = [FlexConfig.from_dict(FRESH.configs[k]) for k in ended]
+        configs = [FRESH.configs[k] for k in ended]
         best = sorted(ended, key=lambda k: shuffled_scores(k, protocol)["rmse_first_half"])[:10]
-        ten = [FlexConfig.from_dict(FRESH.configs[k]) for k in best]
+        ten = [FRESH.configs[k] for k in best]
         if group == "the paper's ten":
             ten = [FlexConfig.preset(name) for name in TABLE_2]
         assert own["trait"].tolist() == list(BY_CONFIG) == list(TRAITS)
@@ -202,7 +202,7 @@ def test_traits_are_compared_with_all_runs_that_ended_well_under_the_same_protoc
 
 def test_a_planted_trait_is_found_and_no_other():
     def outcome(k, protocol):
-        item_based = FlexConfig.from_dict(FRESH.configs[k]).item_based
+        item_based = FRESH.configs[k].item_based
         return scored(0.8 + k / 1000 if item_based and protocol == "released" else 1 + k * 7 % 40 / 100)
 
     table = compare_traits(sweep_records(outcome)).set_index(["group", "trait"])

@@ -34,7 +34,7 @@ from flexlib.runs.plan import Plan
 
 NAN = math.nan
 PLAN = Plan.sweep(SMALL, ("released", "holdout"), 120, 0)
-CONFIGS = [FlexConfig.from_dict(config) for config in PLAN.configs]
+CONFIGS = list(PLAN.configs)
 RATES = [config.test_split_rate for config in CONFIGS]
 
 

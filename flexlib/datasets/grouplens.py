@@ -1,75 +1,96 @@
-"""Rating tables: from a named set or a file of the user's to dense arrays, checked line by line, and split.
+"""The text formats of GroupLens' archives: ratings, titles with genres, and published folds.
 
-`load_ratings` is the one entry. Reading is vectorised; a value that cannot be right is reported with its
-file and line, and nothing is silently dropped.
+A `DatasetSpec` names the format by its style:
+
+- csv: comma-separated with a head (since 2014);
+- tab: tab-separated ratings and titles separated by "|", without a head (ml-100k);
+- double-colon: fields separated by "::" (ml-1m, ml-10m).
 """
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from flexlib.config import FlexError
-from flexlib.datasets.tables import KNOWN_COLUMNS, check_table, read_csv
+from flexlib.data import Index, Ratings
+from flexlib.datasets.sources import DatasetSpec, Source
+from flexlib.datasets.tables import Texts, check_table, read_csv, read_numbered
+
+COLUMNS = ["user", "item", "rating", "timestamp"]
+CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
+
+# The arguments of pandas' reader. Only digits and points stand between the "::", so that a separator of one
+# character, which pandas reads fast, finds the fields at every other place.
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "csv": dict(sep=",", header=0),
+    "tab": dict(sep="\t", header=None, names=COLUMNS),
+    "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6]),
+}
 
 
-def read_text(source, name, spec):
-    """The four columns user, item, rating, timestamp of one of GroupLens' text formats, unchecked."""
-    columns = ["user", "item", "rating", "timestamp"]
-    layout = {
-        "csv": dict(sep=",", header=0),
-        "tab": dict(sep="\t", header=None, names=columns),
-        # Only digits and points stand between the "::", so that a one-character separator, which
-        # pandas reads fast, finds the fields at every other place.
-        "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6]),
-    }[spec.style]
+def read_text(source: Source, name: str, spec: DatasetSpec) -> pd.DataFrame:
+    """Read a file of ratings, unchecked.
+
+    Parameters
+    ----------
+    source, name, spec
+        Where the file is, its name, and what is known of the set.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the number of the line.
+
+        - user, item: ids.
+        - rating: stars.
+        - timestamp: seconds since 1970.
+
+    Raises
+    ------
+    FlexError
+        Where the file is not there or not of the set's format.
+    """
     where = source.describe(name)
     with source.open(name) as stream:
-        table = read_csv(stream, where, **layout)
+        table = read_csv(stream, where, **LAYOUTS[spec.style])
     if spec.style == "csv":
-        known = [names[0] for names in KNOWN_COLUMNS.values()]
-        for column in known:
+        for column in CSV_COLUMNS:
             if column not in table.columns:
                 raise FlexError(f"{where}: no column '{column}'; it has {', '.join(map(str, table.columns))}")
-        table = table[known]
-    return table.set_axis(columns, axis=1)
+        table = table[CSV_COLUMNS]
+    return table.set_axis(COLUMNS, axis=1)
 
 
-def read_titles(source, spec):
-    """Item id to title, and to genres joined by '|'; (None, None) where the set has no titles file."""
+def read_titles(source: Source, spec: DatasetSpec) -> tuple[Texts, Texts]:
+    """Read what the items are called, and their genres.
+
+    Parameters
+    ----------
+    source, spec
+        Where the files are, and what is known of the set.
+
+    Returns
+    -------
+    titles, genres
+        Item id to title, and to genres joined by "|"; None where the set has no file of titles.
+
+    Raises
+    ------
+    FlexError
+        With file and line, where the file is not of the set's format.
+    """
     if not spec.titles or not source.has(spec.titles):
         return None, None
-    where = source.describe(spec.titles)
     if spec.style == "csv":
-        with source.open(spec.titles) as stream:
-            table = read_csv(stream, where, header=0, na_filter=False)
-        if not {"movieId", "title", "genres"} <= set(table.columns):
-            raise FlexError(f"{where}: its columns are not movieId, title and genres")
-        if (bad := pd.to_numeric(table["movieId"], errors="coerce").isna()).any():
-            raise FlexError(f"{where}, line {bad.idxmax()}: '{table['movieId'][bad.idxmax()]}' is not a movie id")
-        table = table.set_index("movieId")
-        return table["title"].to_dict(), table["genres"].to_dict()
-    titles, genres, flags = {}, {}, []
-    if spec.genres:
-        flags = [line.split("|")[0] for line in source.read(spec.genres).split("\n") if "|" in line]
-    separator = {"tab": "|", "double-colon": "::", "netflix": ","}[spec.style]
-    for number, line in enumerate(source.read(spec.titles, spec.encoding).splitlines(), 1):
-        item, *rest = line.split(separator) if spec.style == "tab" else line.split(separator, 2)
-        if not item.isdecimal() or len(rest) < 2:
-            raise FlexError(f"{where}, line {number}: '{line[:40]}' is not id{separator}...{separator}...")
-        if spec.style == "netflix":
-            titles[int(item)] = f"{rest[1]} ({rest[0]})"
-        else:
-            titles[int(item)] = rest[0]
-            on = [genre for genre, flag in zip(flags, rest[4:], strict=False) if flag == "1"]
-            genres[int(item)] = "|".join(on) if flags else rest[1]
-    return titles, genres or None
-
-
-def read_fold(source, spec, fold, ratings):
-    """Indices into `ratings` of one published fold's test ratings, an equal share of them all."""
-    where = source.describe(f"{fold}.test")
-    table = check_table(read_text(source, f"{fold}.test", spec), where, spec.scale)
-    index = pd.MultiIndex.from_arrays([ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]])
-    found = index.get_indexer(pd.MultiIndex.from_frame(table[["user", "item"]]))
-    if (found < 0).any() or len(found) != round(len(ratings) / len(spec.folds)):
-        raise FlexError(f"{where}: not one of {len(spec.folds)} equal shares of the pairs in {spec.ratings}")
-    return np.sort(found)
+        return _read_csv_titles(source, spec.titles)
+    if spec.style == "double-colon":
+        lines = dict(read_numbered(source, spec.titles, spec.encoding, "::", 2))
+        return {item: title for item, (title, _) in lines.items()}, {item: names for item, (_, names) in lines.items()}
+    names = source.read(spec.genres).split("\n") if spec.genres else []
+    genres = [line.split("|")[0] for line in names if "|" in line]
+    fields = dict(read_numbered(source, spec.titles, spec.encoding, "|"))
+    return (
+        {item: title for item, (title, *_) in fields.items()},
+        {item: _flagged(genres, flags) for item, (_, _, _, _, *flags) in fields.items()},
+    )

@@ -1,25 +1,52 @@
-"""Rating tables: from a named set or a file of the user's to dense arrays, checked line by line, and split.
+"""The files of the Netflix prize: a line `MOVIE:`, then lines `USER,RATING,DATE`.
 
-`load_ratings` is the one entry. Reading is vectorised; a value that cannot be right is reported with its
-file and line, and nothing is silently dropped.
+Both layouts are read: a file a movie (training_set/mv_*.txt), and Kaggle's four files (combined_data_*.txt).
 """
 
 import pandas as pd
 
 from flexlib.config import FlexError, first_line
+from flexlib.datasets.sources import DatasetSpec, Source
+from flexlib.datasets.tables import read_numbered
+
+LINES_PER_CHUNK = 5_000_000
 
 
-def read_netflix(source):
-    """The Netflix prize files: a line `MOVIE:`, then lines `USER,RATING,DATE`."""
+def read_netflix(source: Source) -> pd.DataFrame:
+    """Read all ratings of the prize's files.
+
+    Parameters
+    ----------
+    source
+        Where the files are.
+
+    Returns
+    -------
+    DataFrame
+        Not yet checked for scale and duplicates.
+
+        - item, user: ids.
+        - rating: stars.
+        - timestamp: seconds since 1970.
+
+    Raises
+    ------
+    FlexError
+        With file and line, where the files are not there or not of this format.
+    """
     parts = []
     for member in source.glob("training_set/mv_*.txt", "combined_data_*.txt"):
-        layout = dict(header=None, names=["user", "rating", "timestamp"], dtype=str, chunksize=5_000_000)
         where, movie = source.describe(member), None
+        names = ["user", "rating", "timestamp"]
         try:
-            with source.open(member) as stream, pd.read_csv(stream, **layout) as chunks:
-                for lines in filter(len, chunks):
-                    part, movie = _netflix_part(lines, where, movie)
-                    parts.append(part)
+            with (
+                source.open(member) as stream,
+                pd.read_csv(stream, header=None, names=names, dtype=str, chunksize=LINES_PER_CHUNK) as chunks,
+            ):
+                for lines in chunks:
+                    if len(lines):
+                        part, movie = _read_chunk(lines, where, movie)
+                        parts.append(part)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     if not parts:
@@ -27,8 +54,8 @@ def read_netflix(source):
     return pd.concat(parts, ignore_index=True)
 
 
-def _netflix_part(lines, where, movie):
-    """The ratings of a piece of a file, and the movie it ends with, which the next piece may go on with."""
+def _read_chunk(lines: pd.DataFrame, where: str, movie: str | None) -> tuple[pd.DataFrame, str]:
+    """Give a chunk's ratings, and the movie it ends with: a chunk begins in the middle of a movie's lines."""
     heads = lines["user"].str.endswith(":")
     movies = lines["user"].where(heads).str.rstrip(":").ffill().fillna(movie)
     days = pd.to_datetime(lines["timestamp"], errors="coerce", format="%Y-%m-%d")
@@ -41,3 +68,27 @@ def _netflix_part(lines, where, movie):
         why = "no movie id followed by ':' stands before it" if what == "item" else f"no valid {what}"
         raise FlexError(f"{where}, line {bad.idxmax() + 1}: {why}")
     return part, movies.iloc[-1]
+
+
+def read_netflix_titles(source: Source, spec: DatasetSpec) -> dict[int, str] | None:
+    """Read the titles, with the year behind each, from lines `MOVIE,YEAR,TITLE`.
+
+    Parameters
+    ----------
+    source, spec
+        Where the file is, and what is known of it.
+
+    Returns
+    -------
+    dict
+        Item id to title; None where the file is not there.
+
+    Raises
+    ------
+    FlexError
+        With file and line, where it is not of this format.
+    """
+    if not spec.titles or not source.has(spec.titles):
+        return None
+    lines = read_numbered(source, spec.titles, spec.encoding, ",", 2)
+    return {item: f"{title} ({year})" for item, (year, title) in lines}

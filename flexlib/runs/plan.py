@@ -1,101 +1,201 @@
-"""Sweeps: what their runs are, what one run records, and the table of records that they leave behind."""
+"""Plans: which runs a table of records is made of. A run follows from its plan and its number alone."""
 
-import json
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
+from typing import Protocol as Interface
 
 from flexlib.config import FlexConfig, FlexError, Protocol
+from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
+from flexlib.model import FittedModel
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import run_seed, sample_config
 
 
+class Measure(Interface):
+    """What a plan measures of each run beside its errors."""
+
+    def watch(self, model: FittedModel) -> None:
+        """Look at the model after an epoch."""
+
+    def details(self, model: FittedModel) -> dict[str, Any]:
+        """Give what was measured of the trained model, as plain values for JSON."""
+
+
+class Setting(NamedTuple):
+    """A configuration, its name, and its role in the plan ("" where all have the same)."""
+
+    name: str
+    config: FlexConfig
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a setting under a protocol, with one seed.
+
+    Parameters
+    ----------
+    key
+        What records call the number: "run", or "record" in a replay.
+    number
+        Place in the plan, from 0.
+    setting
+        What is trained.
+    protocol
+        The name of how.
+    seed
+        Of split, weights and order.
+    estimate
+        Seconds of one core, by the cost model.
+    measure
+        Makes what is measured beside the errors; None for nothing.
+    """
+
+    key: str
+    number: int
+    setting: Setting
+    protocol: str
+    seed: int
+    estimate: float = 0.0
+    measure: Callable[[], Measure] | None = None
+
+    @property
+    def job(self) -> tuple[int, str]:
+        """What tells the run from others of its plan: number and protocol."""
+        return self.number, self.protocol
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All that a sweep's records follow from: run k of `configs` under each protocol, on one data set.
+    """All that a table of records follows from: each run's setting and seed, under each protocol, on one data set.
 
-    key: what the records call k, "run" or "record". identity: what, with the data, tells its ledger from others of its
-    name. configs: a mapping for each run (`FlexConfig.to_dict`). seeds: of each run of a repetition; empty where they
-    follow from `seed`. detail: what `details` holds, "lists" or "course"; by default nothing.
-    max_seconds: of a run's estimate, above which it is skipped. columns, scale: of a file, as in `load_ratings`.
+    Parameters
+    ----------
+    name
+        Of the records, without the ending.
+    key
+        What records call a run's number.
+    dataset
+        As in `flexlib.load_ratings`.
+    protocols
+        Names.
+    settings, seeds
+        Of each run.
+    max_seconds
+        Of a run's estimate, above which it is recorded as skipped.
+    columns, scale
+        Of a file, as in `flexlib.load_ratings`; columns as pairs.
+    measure
+        Makes what is measured of each run beside the errors; it must be importable by name.
     """
 
     name: str
     key: str
     dataset: str
-    protocols: tuple
-    seed: int
-    configs: tuple
-    identity: str
+    protocols: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    seeds: tuple[int, ...]
     max_seconds: float = math.inf
-    columns: dict = field(default_factory=dict)
-    scale: tuple | None = None
-    seeds: tuple = ()
-    detail: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    scale: tuple[float, float, float] | None = None
+    measure: Callable[[], Measure] | None = None
 
     @classmethod
-    def sweep(cls, dataset, protocols, runs, seed, space="paper", **options):
-        """`runs` random configurations of a space."""
-        configs = tuple(sample_config(space, seed, run).to_dict() for run in range(runs))
-        name = sweep_name(dataset, space, seed)
-        return cls(name, "run", dataset, tuple(protocols), seed, configs, f"{space} {seed}", **options)
+    def sweep(
+        cls, dataset: str, protocols: Iterable[str], runs: int, seed: int, space: str = "paper", **options: Any
+    ) -> "Plan":
+        """Plan `runs` random configurations of a space; run k follows from the seed and k alone."""
+        settings = tuple(Setting(f"sample {k}", sample_config(space, seed, k)) for k in range(runs))
+        seeds = tuple(run_seed(seed, k) for k in range(runs))
+        return cls(sweep_name(dataset, space, seed), "run", dataset, tuple(protocols), settings, seeds, **options)
 
     @classmethod
-    def replay(cls, dataset, protocols, configs, seed=0, **options):
-        """Given configurations, such as those of the authors' records."""
-        configs = tuple(config.to_dict() for config in configs)
-        name, identity = replay_name(dataset, seed), json.dumps(configs)
-        return cls(name, "record", dataset, tuple(protocols), seed, configs, identity, **options)
+    def replay(
+        cls, dataset: str, protocols: Iterable[str], configs: Iterable[FlexConfig], seed: int = 0, **options: Any
+    ) -> "Plan":
+        """Plan given configurations, such as those of the authors' log."""
+        settings = tuple(Setting(f"row {k}", config) for k, config in enumerate(configs))
+        seeds = tuple(run_seed(seed, k) for k in range(len(settings)))
+        return cls(replay_name(dataset, seed), "record", dataset, tuple(protocols), settings, seeds, **options)
 
     @classmethod
-    def repeat(cls, name, dataset, protocols, configs, n_seeds, **options):
-        """Each of `configs` with seeds 0 to `n_seeds` - 1, which all of them share: run k is configuration k modulo
-        their number, so that more seeds are more runs behind those that there are."""
-        configs = tuple(config.to_dict() for config in configs)
-        if not configs:
-            raise FlexError(f"{name}: there is no setting to run; a sweep it chooses from has none that would do")
-        seeds = tuple(seed for seed in range(n_seeds) for _ in configs)
-        name, identity = repetition_name(name, dataset), json.dumps([name, configs])
-        return cls(name, "run", dataset, tuple(protocols), 0, configs * n_seeds, identity, seeds=seeds, **options)
+    def repeat(
+        cls,
+        name: str,
+        dataset: str,
+        protocols: Iterable[str],
+        settings: Sequence[Setting],
+        n_seeds: int,
+        **options: Any,
+    ) -> "Plan":
+        """Plan each setting with seeds 0 to `n_seeds` - 1: more seeds are more runs behind those that there are.
 
-    def seed_of(self, k):
-        """The seed of run k."""
-        return self.seeds[k] if self.seeds else run_seed(self.seed, k)
-
-    def load(self):
-        """The data set's `Ratings`."""
-        return load_ratings(self.dataset, self.columns, self.scale)
-
-    def estimates(self, ratings):
-        """(k, protocol) to the estimated seconds of each run, cheapest first, so that a sweep soon has much to show.
-
-        The protocols of a run are neighbours, ordered by the dearest of them.
+        Raises
+        ------
+        FlexError
+            Where there is no setting, or two share their name and role.
         """
-        found = {}
-        for k, config in enumerate(map(FlexConfig.from_dict, self.configs)):
-            for name in self.protocols:
-                found[k, name] = estimate_cost(config, ratings, Protocol.named(name).pad_refeeding).seconds
-        dearest = {k: max(found[k, name] for name in self.protocols) for k in range(len(self.configs))}
-        return dict(sorted(found.items(), key=lambda item: (dearest[item[0][0]], item[0][0])))
+        settings = tuple(settings)
+        if not settings:
+            raise FlexError(f"{name}: there is no setting to run; a sweep it chooses from has none that would do")
+        if len({(setting.name, setting.role) for setting in settings}) < len(settings):
+            raise FlexError(f"{name}: two settings share their name and role")
+        seeds = tuple(seed for seed in range(n_seeds) for _ in settings)
+        return cls(
+            repetition_name(name, dataset), "run", dataset, tuple(protocols), settings * n_seeds, seeds, **options
+        )
+
+    @property
+    def configs(self) -> tuple[FlexConfig, ...]:
+        """Configuration of each run."""
+        return tuple(setting.config for setting in self.settings)
+
+    def load(self) -> Ratings:
+        """Load the data set."""
+        return load_ratings(self.dataset, dict(self.columns), self.scale)
+
+    def run(self, number: int, protocol: str, estimate: float = 0.0) -> Run:
+        """Give one run of the plan."""
+        return Run(
+            self.key, number, self.settings[number], protocol, self.seeds[number], estimate, measure=self.measure
+        )
+
+    def runs(self, ratings: Ratings) -> list[Run]:
+        """Give all runs with their estimated seconds, cheapest first, so that a sweep soon has much to show.
+
+        The protocols of a run are neighbours, ordered by the most expensive of them.
+        """
+        found = []
+        for number, setting in enumerate(self.settings):
+            seconds = {
+                name: estimate_cost(setting.config, ratings, Protocol.named(name).pad_refeeding).seconds
+                for name in self.protocols
+            }
+            runs = [self.run(number, name, seconds[name]) for name in self.protocols]
+            found.append((max(seconds.values()), number, runs))
+        return [run for _, _, runs in sorted(found, key=lambda each: each[:2]) for run in runs]
 
 
-def sweep_name(dataset, space="paper", seed=0):
-    """The name of a sweep's records, without the ending."""
+def sweep_name(dataset: str, space: str = "paper", seed: int = 0) -> str:
+    """Name a sweep's records, without the ending."""
     return f"sweep-{slug(dataset)}-{space}-seed{seed}"
 
 
-def replay_name(dataset, seed=0):
-    """The name of a replay's records, without the ending."""
+def replay_name(dataset: str, seed: int = 0) -> str:
+    """Name a replay's records, without the ending."""
     return f"replay-{slug(dataset)}-seed{seed}"
 
 
-def repetition_name(experiment, dataset):
-    """The name of the records of an experiment (`flexlib.plans`), without the ending."""
+def repetition_name(experiment: str, dataset: str) -> str:
+    """Name the records of settings that are run on several splits, without the ending."""
     return f"{experiment}-{slug(dataset)}"
 
 
-def slug(dataset):
-    """A data set's name or path as a part of a file's name."""
+def slug(dataset: str) -> str:
+    """Make a data set's name or path a part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", Path(dataset).name)

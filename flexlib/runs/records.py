@@ -1,116 +1,200 @@
-"""Sweeps: what their runs are, what one run records, and the table of records that they leave behind."""
+"""Records: what one run leaves, as a row of a table whose columns are fixed and checked."""
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
+from flexlib.data import Ratings
+from flexlib.runs.plan import Run
 from flexlib.runs.provenance import software
 
 STATUSES = ("ok", "diverged", "skipped", "failed")
-
-
+KEYS = ("run", "record")  # what tables call a run's number
 _PARAMETERS = FlexConfig().to_dict()
+_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+_TEXT, _WHOLE, _NUMBER = pa.string(), pa.int64(), pa.float64()
+_WORDS = {_TEXT: "text", _WHOLE: "whole number", _NUMBER: "number", pa.bool_(): "switch"}
+_DTYPES = {_TEXT: "str", _WHOLE: "Int64", _NUMBER: "float64", pa.bool_(): "bool"}
+
+# A run that is not "ok" has no RMSE. `details` is JSON of what the plan measures beside the errors, else "".
+SCHEMA = pa.schema(
+    [
+        ("setting", _TEXT),
+        ("role", _TEXT),
+        ("protocol", _TEXT),
+        ("status", _TEXT),
+        ("rmse", _NUMBER),
+        ("mae", _NUMBER),
+        ("rmse_first_half", _NUMBER),
+        ("rmse_second_half", _NUMBER),
+        ("rmse_of_diverged", _NUMBER),
+        ("n_scored", _WHOLE),
+        ("n_unseen", _WHOLE),
+        ("n_nonfinite", _WHOLE),
+        ("steps", _WHOLE),
+        ("epochs_run", _WHOLE),
+        ("seconds", _NUMBER),
+        ("estimate", _NUMBER),
+        ("error", _TEXT),
+        ("details", _TEXT),
+        *((name, _TYPES.get(type(value), _TEXT)) for name, value in _PARAMETERS.items()),
+        *((name, _TEXT) for name in ("dataset", "checksum", "device", *software())),
+        ("seed", _WHOLE),
+    ]
+)
+COLUMNS = tuple(SCHEMA.names)
 
 
-# The columns of a table of records and what they hold. A run that is not "ok" has no RMSE. details: JSON of
-# `measure_lists` or `measure_course` where the plan asks for it, else "".
-_MEASURED = {
-    "protocol": "text", "status": "text", "rmse": "number", "mae": "number", "rmse_first_half": "number",
-    "rmse_second_half": "number", "rmse_of_diverged": "number", "n_scored": "whole", "n_unseen": "whole",
-    "n_nonfinite": "whole", "steps": "whole", "epochs_run": "whole", "seconds": "number", "estimate": "number",
-    "error": "text", "details": "text",
-}  # fmt: skip
+def blank_record(run: Run, ratings: Ratings, status: str = "skipped", error: str = "") -> dict[str, Any]:
+    """Make the record of a run that was not made: its settings and origin, the estimate, and nothing measured."""
+    config = {
+        name: json.dumps(value) if isinstance(value, list) else value
+        for name, value in run.setting.config.to_dict().items()
+    }
+    known = {
+        "setting": run.setting.name,
+        "role": run.setting.role,
+        "protocol": run.protocol,
+        "status": status,
+        "error": error,
+        "details": "",
+        "estimate": round(run.estimate, 3),
+        "dataset": ratings.name,
+        "checksum": ratings.checksum,
+        "device": "",
+        "seed": run.seed,
+    }
+    return {run.key: run.number} | dict.fromkeys(COLUMNS) | config | software() | known
 
 
-_KINDS = {bool: "switch", int: "whole", float: "number"}
+def to_table(records: Iterable[Mapping[str, Any]], key: str) -> pd.DataFrame:
+    """Make a table of records.
+
+    Parameters
+    ----------
+    records
+        Mappings of plain values, by `COLUMNS` and the key.
+    key
+        "run" or "record".
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run and protocol, sorted by these: the key, then `COLUMNS`.
+    """
+    return _typed(pd.DataFrame(list(records), columns=[key, *COLUMNS]), key)
 
 
-_CONFIGURATION = {name: _KINDS.get(type(value), "text") for name, value in _PARAMETERS.items()}
-
-
-_ORIGIN = dict.fromkeys(["dataset", "checksum", "device", *software()], "text") | {"seed": "whole"}
-
-
-COLUMNS = _MEASURED | _CONFIGURATION | _ORIGIN
-
-
-_HOLDS = {
-    "text": lambda column: pd.api.types.is_string_dtype(column) and column.notna().all(),
-    "number": lambda column: pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column),
-    "whole": lambda column: pd.api.types.is_integer_dtype(column) or (
-        pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
-    ),
-    "switch": pd.api.types.is_bool_dtype,
-}  # fmt: skip
-
-
-_DTYPES = {"text": "str", "number": "float64", "whole": "Int64", "switch": "bool"}
-
-
-def blank_record(plan, ratings, k, protocol, estimate, status="skipped", error=""):
-    """The record of a run that was not made: its settings and origin, the estimate, and nothing measured."""
-    config = {name: json.dumps(v) if isinstance(v, list) else v for name, v in plan.configs[k].items()}
-    origin = {"dataset": ratings.name, "checksum": str(ratings.facts.get("sha256", "")), "device": ""} | software()
-    known = {"protocol": protocol, "status": status, "error": error, "details": "", "estimate": round(estimate, 3)}
-    return {plan.key: k} | dict.fromkeys(_MEASURED) | known | config | origin | {"seed": plan.seed_of(k)}
-
-
-def to_table(records, key):
-    """Records as a table, sorted by `key` and protocol."""
-    table = pd.DataFrame(records, columns=[key, *COLUMNS])
-    table = table.astype({key: "int64"} | {name: _DTYPES[kind] for name, kind in COLUMNS.items()})
+def _typed(table: pd.DataFrame, key: str) -> pd.DataFrame:
+    table = table[[key, *COLUMNS]].astype({key: "int64"} | {column.name: _DTYPES[column.type] for column in SCHEMA})
     return table.sort_values([key, "protocol"], ignore_index=True)
 
 
-def save_records(table, path):
-    """Write a table of records as Parquet, beside first and then renamed."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another sweep may be writing the same records
-    table.to_parquet(partial, index=False)
-    partial.replace(path)
+def save_records(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet: beside first, on the disk, then renamed."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        table.to_parquet(partial, index=False)
+        with open(partial, "rb") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
-def read_table(path):
-    """A Parquet file as it is. Raises `FlexError` naming the file."""
+def read_parquet(path: Path | str) -> pa.Table:
+    """Read a Parquet file as it is.
+
+    Raises
+    ------
+    FlexError
+        Naming the file, where it is not there or not Parquet.
+    """
     if not Path(path).is_file():
         raise FlexError(f"{path}: no such file")
     try:
-        return pd.read_parquet(path)
-    except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
 
 
-def load_records(path):
-    """Read a sweep's or a replay's records (Parquet), one row a run and protocol, and check them.
+def load_records(path: Path | str) -> pd.DataFrame:
+    """Read the records of a plan (Parquet), and check every one.
 
-    Columns: `run` or `record` (the 0-based place), and those of `COLUMNS`; lists are JSON text. Raises `FlexError`
-    naming the file and what is off: a column, or a row and its value.
+    Parameters
+    ----------
+    path
+        Written by a sweep, a replay or an experiment.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run and protocol: `run` or `record` (the 0-based number), then `COLUMNS`; lists are JSON text.
+
+    Raises
+    ------
+    FlexError
+        Naming the file and what is off: a column, or a row and its value.
     """
-    table = read_table(path)
-    table = table if "details" in table else table.assign(details="")  # which older records do not have
-    keys = [key for key in ("run", "record") if key in table.columns]
-    expected = [*keys[:1], *COLUMNS]
-    for name in expected if keys else ["run"]:
-        if name not in table.columns:
+    table = read_parquet(path)
+    keys = [key for key in KEYS if key in table.column_names]
+    expected = pa.schema([(keys[0] if keys else KEYS[0], _WHOLE), *SCHEMA])
+    table = _with_old_columns(table, path)
+    for name in expected.names:
+        if name not in table.column_names:
             raise FlexError(f"{path}: no column '{name}'")
-    for name in table.columns:
-        if name not in expected:
+    for name in table.column_names:
+        if name not in expected.names:
             raise FlexError(f"{path}: unknown column '{name}'")
-    for name, kind in ({keys[0]: "whole"} | COLUMNS).items():
-        if not _HOLDS[kind](table[name]):
-            raise FlexError(f"{path}: column '{name}' holds {table[name].dtype} where it should hold a {kind}")
+    key, columns = expected.names[0], {}
+    for column in expected:
+        held = table.column(column.name)
+        if not _holds(held, column.type):
+            word = _WORDS[column.type]
+            raise FlexError(f"{path}: column '{column.name}' holds {held.type} where it should hold a {word}")
+        columns[column.name] = held.to_pandas()
     try:
-        table = to_table(table, keys[0])
+        found = _typed(pd.DataFrame(columns), key)
     except (TypeError, ValueError) as error:
         raise FlexError(f"{path}: a column does not hold what it should ({first_line(error)})") from None
-    _check(table, keys[0], path)
+    _check(found, key, path)
+    return found
+
+
+def _with_old_columns(table: pa.Table, path: Path | str) -> pa.Table:
+    """Add what records of before lack and need not be asked for: `details`, which the oldest do not have."""
+    for name in ("setting", "role"):
+        if name not in table.column_names and "protocol" in table.column_names:
+            raise FlexError(f"{path}: no column '{name}': records of an earlier version; flexstudy convert adds it")
+    if "details" not in table.column_names:
+        table = table.append_column("details", pa.array([""] * len(table), _TEXT))
     return table
 
 
-def _check(table, key, path):
+def _holds(column: pa.ChunkedArray, wanted: pa.DataType) -> bool:
+    """Say whether a column holds the type of values that is wanted, in whatever width it was written."""
+    kind = column.type
+    if wanted == _TEXT:
+        return (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and not column.null_count
+    if wanted == pa.bool_():
+        return bool(pa.types.is_boolean(kind)) and not column.null_count
+    if pa.types.is_null(kind):
+        return True
+    if wanted == _WHOLE and pa.types.is_floating(kind):
+        values = column.drop_null().to_numpy()
+        return bool((values[~np.isnan(values)] % 1 == 0).all())
+    return bool(pa.types.is_integer(kind) or (wanted == _NUMBER and pa.types.is_floating(kind)))
+
+
+def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:
     ok, rmse = table["status"] == "ok", table["rmse"]
     wrong = {
         "status": ~table["status"].isin(STATUSES),
@@ -135,8 +219,14 @@ def _check(table, key, path):
             raise FlexError(f"{path}: {key} {table.at[place, key]}: {first_line(error)}") from None
 
 
-def config_of(record):
-    """The `FlexConfig` of a record (a mapping or a table's row)."""
+def config_of(record: Mapping[str, Any] | pd.Series) -> FlexConfig:
+    """Read the `FlexConfig` off a record (a mapping or a table's row).
+
+    Raises
+    ------
+    FlexError
+        Where a value is not one that the parameter can have.
+    """
     values = {name: record[name] for name in _PARAMETERS}
     for name, value in values.items():
         if isinstance(_PARAMETERS[name], list):

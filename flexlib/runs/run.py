@@ -1,40 +1,63 @@
-"""Sweeps: what their runs are, what one run records, and the table of records that they leave behind."""
+"""Runs: training and scoring one, and working a plan off, by any number of workers and after any interruption."""
 
+import functools
 import json
 import math
-import signal
-from multiprocessing import resource_tracker
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import optuna
-import sqlalchemy
-from flexstudy.lists import measure_course, measure_lists
-from tqdm import tqdm
+import pandas as pd
 
-from flexlib.config import FlexConfig, FlexError, first_line
-from flexlib.evaluate import errors, evaluate
+from flexlib.config import FlexError, first_line
+from flexlib.data import Ratings
+from flexlib.datasets.loading import load_ratings
+from flexlib.evaluate import Evaluation, errors, evaluate
+from flexlib.runs.engine import Died, Job, Journal, work
+from flexlib.runs.plan import Plan, Run
 from flexlib.runs.provenance import device_name
-from flexlib.runs.records import blank_record, config_of, load_records, to_table
+from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table
+from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
+Record = dict[str, Any]
+Place = tuple[int, str]  # a run's number and protocol
 
-def run_one(plan, ratings, k, protocol, estimate, device=None):
-    """Train and score run k under a protocol (a name): its record, a mapping of plain values by `COLUMNS`."""
-    record = blank_record(plan, ratings, k, protocol, estimate)
+
+def run_one(run: Run, ratings: Ratings, device: str | None = None) -> Record:
+    """Train and score one run.
+
+    Parameters
+    ----------
+    run
+        Of a plan.
+    ratings
+        The plan's data set.
+    device
+        By default cuda where there is one, else cpu.
+
+    Returns
+    -------
+    dict
+        Its record: plain values by `flexlib.runs.records.COLUMNS`, and the number. A run that is too large for the
+        machine has the status "failed" and an error.
+    """
+    record = blank_record(run, ratings)
+    measure = run.measure() if run.measure else None
     try:
-        config, watched = FlexConfig.from_dict(plan.configs[k]), []
-        watch = (lambda model: watched.append(evaluate(model).rmse)) if plan.detail == "course" else None
-        model = fit(ratings, config, protocol, record["seed"], device=device, on_epoch=watch)
-        scores, details = evaluate(model), None
-        if plan.detail and model.status == "ok":
-            details = measure_lists(model) if plan.detail == "lists" else measure_course(model, watched)
-    except (RuntimeError, MemoryError) as error:  # too large for the machine, for one
+        model = fit(
+            ratings,
+            run.setting.config,
+            run.protocol,
+            run.seed,
+            device=device,
+            on_epoch=measure.watch if measure else None,
+        )
+        scores = evaluate(model)
+        details = measure.details(model) if measure and model.status == "ok" else None
+    except (RuntimeError, MemoryError) as error:
         return record | {"status": "failed", "error": f"{type(error).__name__}: {first_line(error)}"}
-    table = scores.predictions[scores.predictions["scored"]]
-    first = np.random.default_rng([model.seed, 0x4A1F]).random(len(table)) < 0.5
-    halves = (errors(*table.loc[half, ["actual", "predicted"]].to_numpy().T)[0] for half in (first, ~first))
-    rmse_first, rmse_second = (None if math.isnan(rmse) else rmse for rmse in halves)
-    record |= scores.scores() | {"rmse_first_half": rmse_first, "rmse_second_half": rmse_second}
+    record |= scores.scores() | _halves(scores, run.seed)
     record |= {"steps": model.steps, "epochs_run": len(model.history), "seconds": round(model.seconds, 3)}
     record |= {"status": model.status, "device": device_name(model.device)}
     if record["status"] == "ok" and record["rmse"] is None:
@@ -47,75 +70,155 @@ def run_one(plan, ratings, k, protocol, estimate, device=None):
     return record
 
 
-def run_all(plan, device=None):
-    """The table of a small plan's records, made here and now, one run after the other. Large plans go to
-    `flexlib.ledger.run_plan`, which can be stopped and goes on."""
-    ratings, records = plan.load(), []
-    for (k, protocol), seconds in tqdm(plan.estimates(ratings).items(), desc=plan.name):
-        if seconds > plan.max_seconds:
-            records.append(blank_record(plan, ratings, k, protocol, seconds))
-        else:
-            records.append(run_one(plan, ratings, k, protocol, seconds, device))
-    return to_table(records, plan.key)
+def _halves(scores: Evaluation, seed: int) -> Record:
+    """RMSE of two random halves of the scored ratings: settings may be chosen on the first and reported on the other."""
+    table = scores.predictions[scores.predictions["scored"]]
+    first = numpy_generator(seed, Purpose.HALVES).random(len(table)) < 0.5
+    found = {}
+    for name, half in (("rmse_first_half", first), ("rmse_second_half", ~first)):
+        actual, predicted = table.loc[half, ["actual", "predicted"]].to_numpy().T
+        rmse = errors(actual, predicted)[0]
+        found[name] = None if math.isnan(rmse) else rmse
+    return found
 
 
-def run_plan(plan, out, storage=None, workers=1, device=None, heartbeat=20):
-    """Work a plan off with `workers` processes and write its records to `out`/NAME.parquet; returns their table.
+@functools.lru_cache(maxsize=2)
+def _load(dataset: str, columns: tuple[tuple[str, str], ...], scale: Any) -> Ratings:
+    return load_ratings(dataset, dict(columns), scale)
 
-    What `out` or the ledger already holds is not run again, so that any number of calls, here or (with one storage)
-    on many machines, add up to one sweep. Raises `FlexError`, and `KeyboardInterrupt` when stopped: runs finished by
-    then are kept.
+
+def run_job(run: Run, dataset: str, columns: tuple[tuple[str, str], ...], scale: Any, device: str | None) -> Record:
+    """Make one run's record on a worker, which loads the data set once."""
+    return run_one(run, _load(dataset, columns, scale), device)
+
+
+def run_plan(
+    plan: Plan,
+    out: Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Make all records of a plan that are not made yet.
+
+    Each record is on the disk as soon as it is made. A call that was stopped or killed goes on where it was, also with
+    more runs, seeds or seconds than before.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    out
+        Folder of the records, `NAME.parquet`; None to keep them in memory alone.
+    workers
+        Processes on this machine, of one thread each.
+    scheduler
+        Address or scheduler file of a Dask cluster that does the work instead.
+    device
+        By default cuda where a worker has one, else cpu.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run and protocol (`flexlib.runs.records.to_table`).
+
+    Raises
+    ------
+    FlexError
+        Where `out` has records of another plan, or the cluster is lost.
+    KeyboardInterrupt
+        When stopped; records made by then are kept.
     """
     ratings = plan.load()
+    runs = {run.job: run for run in plan.runs(ratings)}
+    if out is None:
+        records: dict[Place, Record] = {}
+        _work_off(plan, runs, ratings, records, records.__setitem__, workers, scheduler, device)
+        return _table(plan, runs, ratings, records)
     out.mkdir(parents=True, exist_ok=True)
-    storage = Storage(
-        storage or str(sqlalchemy.URL.create("sqlite", database=f"{out.resolve() / plan.name}.sqlite3")), heartbeat
-    )
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = out / f"{plan.name}.parquet"
-    work = _Work(plan, ratings, storage, _carried(plan, ratings, path), device)
-    try:
-        for job, record in work.ledger.state()[0].items():
-            if job in work.estimates:
-                _check_same(plan, ratings, record, storage.shown)
-        resource_tracker.ensure_running()  # which unblocks the signals that are blocked next
-        with _signals(signal.SIG_BLOCK):
-            table = _work_off(work, path, storage, workers)
-    except LEDGER_ERRORS as error:
-        raise FlexError(f"{storage.shown}: lost ({storage.redact(error)}); finished runs are kept") from None
-    finally:
-        work.ledger.close()
-    missing = len(work.estimates) - len(table)
-    if missing:
-        raise FlexError(f"{missing} runs are missing, as every worker ended early; {path} has the others: run it again")
+    with Journal(path.with_suffix(".journal")) as journal:
+        records = _earlier(plan, runs, ratings, path)
+        for record in journal.records:
+            _check_same(plan, runs, record, ratings, journal.path)
+            records.setdefault((record[plan.key], record["protocol"]), record)
+
+        def keep(place: Place, record: Record) -> None:
+            journal.append(record)
+            records[place] = record
+
+        try:
+            _work_off(plan, runs, ratings, records, keep, workers, scheduler, device)
+        finally:
+            table = _table(plan, runs, ratings, records)
+            save_records(table, path)
+            journal.clear()
     return table
 
 
-def _carried(plan, ratings, path):
-    """Records of an earlier call, by job: those of this plan that were run."""
+def _work_off(
+    plan: Plan,
+    runs: dict[Place, Run],
+    ratings: Ratings,
+    records: dict[Place, Record],
+    keep: Callable[[Place, Record], object],
+    workers: int,
+    scheduler: str | None,
+    device: str | None,
+) -> None:
+    """Give the engine the runs that have no record and are not too costly, and keep each record as it comes."""
+    data = plan.dataset, plan.columns, plan.scale
+    jobs = [
+        Job(run.job, run_job, (run, *data, device), run.estimate)
+        for run in runs.values()
+        if run.job not in records and run.estimate <= plan.max_seconds
+    ]
+    best: dict[str, float] = {}
+
+    def on_result(job: Job, result: Record | Died) -> str:
+        run = runs[job.key]
+        record = blank_record(run, ratings, "failed", result.reason) if isinstance(result, Died) else result
+        keep(run.job, record)
+        if record["status"] == "ok":
+            best[run.protocol] = min(best.get(run.protocol, math.inf), record["rmse"])
+        return ", ".join(f"best {name} {rmse:.3f}" for name, rmse in best.items())
+
+    work(jobs, on_result, name=plan.name, workers=workers, scheduler=scheduler)
+
+
+def _table(plan: Plan, runs: dict[Place, Run], ratings: Ratings, records: dict[Place, Record]) -> pd.DataFrame:
+    """Make the table of the records so far, and of the runs that are skipped for their cost."""
+    skipped = [
+        blank_record(run, ratings)
+        for run in runs.values()
+        if run.job not in records and run.estimate > plan.max_seconds
+    ]
+    return to_table([*records.values(), *skipped], plan.key)
+
+
+def _earlier(plan: Plan, runs: dict[Place, Run], ratings: Ratings, path: Path) -> dict[Place, Record]:
+    """Read the records of an earlier call that were made, by run."""
     if not path.exists():
         return {}
-    carried = {}
+    found = {}
     for record in load_records(path).astype(object).to_dict("records"):
-        job = record[plan.key], record["protocol"]
-        if job[0] >= len(plan.configs) or job[1] not in plan.protocols:
-            raise FlexError(
-                f"{path}: has {plan.key} {job[0]} under '{job[1]}', which is not asked for: ask for it too, or "
-                "choose another --out"
-            )
-        _check_same(plan, ratings, record, path)
+        _check_same(plan, runs, record, ratings, path)
         if record["status"] != "skipped":
-            carried[job] = record
-    return carried
+            found[record[plan.key], record["protocol"]] = record
+    return found
 
 
-def _check_same(plan, ratings, record, where):
-    """Refuse a record that is not of this plan's data, seed and settings."""
-    k = record[plan.key]
-    blank = blank_record(plan, ratings, k, record["protocol"], 0.0)
-    theirs = {name: record[name] for name in ("dataset", "checksum", "seed")}
-    if any(value != blank[name] for name, value in theirs.items()):
-        described = ", ".join(f"{name} {value}" for name, value in theirs.items() if value != blank[name])
-        raise FlexError(f"{where}: {plan.key} {k} has {described}, which is not asked for: choose another --out")
-    if config_of(record).to_dict() != plan.configs[k]:
-        raise FlexError(f"{where}: {plan.key} {k} has other parameters than asked for: choose another --out")
+def _check_same(plan: Plan, runs: dict[Place, Run], record: Record, ratings: Ratings, where: Path) -> None:
+    """Refuse a record that is not of this plan's runs, data, seeds and settings."""
+    advice = "which is not asked for: ask for it too, or choose another --out"
+    if plan.key not in record:
+        raise FlexError(f"{where}: has no column '{plan.key}': choose another --out")
+    number, protocol = record[plan.key], record["protocol"]
+    if (number, protocol) not in runs:
+        raise FlexError(f"{where}: has {plan.key} {number} under '{protocol}', {advice}")
+    expected = blank_record(runs[number, protocol], ratings)
+    for name in ("dataset", "checksum", "seed", "setting", "role"):
+        if record[name] != expected[name]:
+            raise FlexError(f"{where}: {plan.key} {number} has {name} {record[name]}, {advice}")
+    if config_of(record) != runs[number, protocol].setting.config:
+        raise FlexError(f"{where}: {plan.key} {number} has other parameters than asked for: choose another --out")

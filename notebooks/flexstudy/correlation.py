@@ -2,14 +2,12 @@
 
 import itertools
 import json
-from pathlib import Path
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import optuna
 import pandas as pd
-import yaml
 from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
@@ -19,14 +17,12 @@ from tqdm import tqdm
 from flexlib.config import FlexConfig
 from flexlib.runs.sampling import SPACES, sample_config
 from flexstudy.anova import TREES, ForestAnova
-from flexstudy.plans import LEARNED
 from flexstudy.paper import FIGURE_4
+from flexstudy.plans import LEARNED
 from flexstudy.references import row_mean_rmse
 from flexstudy.repetitions import by_setting
 from flexstudy.statistics import bootstrap, holm, labelled, median_interval, signed_rank_p, spearman, spelled, spelled_p
 from flexstudy.style import COLOURS, _legend_below, words_of
-
-
 
 _FIELDS = {row["parameter"]: row["abbreviation"] for row in FlexConfig().describe()}
 

@@ -4,14 +4,43 @@ Rounding makes ties, and what breaks them decides which items a list holds: each
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from flexlib.config import FlexError
 from flexlib.evaluate import errors, evaluate, recommend
+from flexlib.model import FittedModel
 from flexlib.predict import network_outputs, round_predictions
+from flexlib.seeds import Purpose, numpy_generator
 
 LIST_LENGTH = 10
+
+
+class ListMeasure:
+    """What a plan measures of each run's recommended lists (`flexlib.runs.plan.Measure`)."""
+
+    def watch(self, model: FittedModel) -> None:
+        """Look at nothing while it trains."""
+
+    def details(self, model: FittedModel) -> dict[str, Any]:
+        """Measure the lists of the trained model, by `measure_lists`."""
+        return measure_lists(model)
+
+
+class CourseMeasure:
+    """What a plan measures of a run from its first epoch to its lists (`flexlib.runs.plan.Measure`)."""
+
+    def __init__(self) -> None:
+        self.test: list[float] = []
+
+    def watch(self, model: FittedModel) -> None:
+        """Score the model after an epoch."""
+        self.test.append(evaluate(model).rmse)
+
+    def details(self, model: FittedModel) -> dict[str, Any]:
+        """Measure the run, by `measure_course`."""
+        return measure_course(model, self.test)
 
 
 def measure_lists(model, k=LIST_LENGTH):
@@ -28,7 +57,7 @@ def measure_lists(model, k=LIST_LENGTH):
     counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
     allowed = (counts[None] > 0) & np.isfinite(scores)
     allowed[ratings.users, ratings.items] = False
-    chance = np.random.default_rng([model.seed, 0x71E5]).random(scores.shape)
+    chance = numpy_generator(model.seed, Purpose.TIES).random(scores.shape)
     popularity = np.broadcast_to(counts, scores.shape)
     tops = {
         "unrounded": (scores, top_lists(scores, allowed, popularity, k)),

@@ -15,8 +15,8 @@ from flexlib.config import FlexError
 from flexlib.data import hold_back
 from flexlib.datasets.loading import load_ratings
 from flexlib.methods.networks import NETWORKS
-from flexstudy.paper import TABLE_3_RMSE
 from flexlib.methods.tuning import ALL, TRY_COLUMNS, load_tuned, run_tuning, score
+from flexstudy.paper import TABLE_3_RMSE
 from flexstudy.statistics import holm, labelled, mean_interval
 from flexstudy.style import COLOURS, _legend_below
 

@@ -1,35 +1,59 @@
-"""The runs that the study's chapters are made of: each experiment's `Plan`, by name."""
+"""Experiments: the runs that the chapters are made of, each as a `Plan`, by name.
 
+A record's `setting` names what was trained, its `role` what part it plays in the experiment:
+
+============  =========================================  ====================================================
+experiment    setting                                    role
+============  =========================================  ====================================================
+table2        the preset                                 ""
+accuracy      the preset                                 ""
+best          "best 1" to "best 10"                      the protocol by whose scores it was chosen
+rounding      the run of the sweep, "sample 7"           "no re-feeding", "not rounded" or "rounded" (DeFR)
+centring      the run of the sweep                       how it is centred: "rows" or "three"
+explore       what differs from the explored preset      ""
+courses       the preset                                 ""
+============  =========================================  ====================================================
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig, FlexError
+from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.plan import Plan, sweep_name
+from flexlib.runs.plan import Plan, Setting, sweep_name
 from flexlib.runs.records import config_of, load_records
+from flexstudy.lists import CourseMeasure, ListMeasure
 from flexstudy.references import row_mean_rmse
 
-PROTOCOLS = ("released", "described", "holdout")
-
-
+THREE_PROTOCOLS = ("released", "described", "holdout")  # the code, the paper's text, and without the leak
+LEAKY_AND_LEAK_FREE = ("released", "holdout")
 TABLE_2 = tuple(f"table2:{number}" for number in range(1, 11))
-
 
 # From released to holdout, a field at a time. What a field changes depends on those before it.
 STEPS = {
-    "means": "row means from training ratings", "unseen_fallback": "a mean where a row or column is new",
-    "test_input": "training ratings as input", "loss_entries": "loss over all observed ratings",
-    "noise": "noise on the input too", "pad_first_pass": "no zero rows in the loss", "rounding": "the data's own scale",
-}  # fmt: skip
-
-
+    "means": "row means from training ratings",
+    "unseen_fallback": "a mean where a row or column is new",
+    "test_input": "training ratings as input",
+    "loss_entries": "loss over all observed ratings",
+    "noise": "noise on the input too",
+    "pad_first_pass": "no zero rows in the loss",
+    "rounding": "the data's own scale",
+}
 _LEAK_FREE = {
-    "means": "training", "unseen_fallback": "true", "test_input": "training", "loss_entries": "observed",
-    "noise": "input-and-refed", "pad_first_pass": "false", "rounding": "scale",
-}  # fmt: skip
-
-
+    "means": "training",
+    "unseen_fallback": "true",
+    "test_input": "training",
+    "loss_entries": "observed",
+    "noise": "input-and-refed",
+    "pad_first_pass": "false",
+    "rounding": "scale",
+}
 # The leaks alone: each put back into a protocol without the other.
 ALONE = {
     "neither leak": "released means=training unseen_fallback=true test_input=training",
@@ -38,38 +62,58 @@ ALONE = {
     "both leaks": "released",
 }
 
-
-BEST = 10  # of a sweep, as in Table 2
-
-
-LISTED, CENTRED = 12, 48  # settings of a sweep whose lists are measured (with re-feeding, and without), or centring
-
-
+BEST = 10  # settings of a sweep, as many as Table 2 has
+LISTED = 12  # settings of a sweep whose lists are measured, with re-feeding and as many without
+CENTRED = 48  # settings of a sweep whose centring is changed
 LEARNED = 0.01  # stars below the row means' RMSE, from which on a network counts as having learned something
-
-
-CHEAP_SECONDS = 4.0  # of the estimate of such a setting
-
+CHEAP_SECONDS = 4.0  # of the estimate of a setting whose lists or centring are measured
+NO_REFEEDING, NOT_ROUNDED, ROUNDED = "no re-feeding", "not rounded", "rounded"  # roles of `rounding`
+BY_ROWS, BY_THREE = "rows", "three"  # roles of `centring`
 
 # What the explorer changes, a grid at a time, in the paper's best setting; everything else stays as it is there.
 EXPLORED = "table2:1"
-
-
-GRIDS = {
-    "settings": {"activation": ACTIVATIONS[:8], "optimizer": OPTIMIZERS[:4], "pivot_indexes": PIVOTS[::-1],
-                 "mean_normalization": (True, False)},
+GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "settings": {
+        "activation": ACTIVATIONS[:8],
+        "optimizer": OPTIMIZERS[:4],
+        "pivot_indexes": PIVOTS[::-1],
+        "mean_normalization": (True, False),
+    },
     "learning_rate": {"learning_rate": (0.0001, 0.001, 0.005, 0.01, 0.1), "optimizer": OPTIMIZERS[:4]},
-    "hidden_layers": {"hidden_layers": ((4,), (16,), (64,), (256,), (1024,), (64, 4), (4, 64), (256, 64, 4),
-                                        (4, 64, 256), (64, 64, 64), (256, 128, 64, 32, 16), (16, 32, 64, 128, 256))},
+    "hidden_layers": {
+        "hidden_layers": (
+            (4,),
+            (16,),
+            (64,),
+            (256,),
+            (1024,),
+            (64, 4),
+            (4, 64),
+            (256, 64, 4),
+            (4, 64, 256),
+            (64, 64, 64),
+            (256, 128, 64, 32, 16),
+            (16, 32, 64, 128, 256),
+        )
+    },
     "dropout": dict.fromkeys(("drop_probability", "noise_probability"), (0.0, 0.2, 0.4, 0.6, 0.8)),
-    "refeeding": {"dense_refeeding": (0, 1, 2, 3), "dense_refeeding_rounding": (False, True),
-                  "prediction_rounding": (False, True)},
-}  # fmt: skip
+    "refeeding": {
+        "dense_refeeding": (0, 1, 2, 3),
+        "dense_refeeding_rounding": (False, True),
+        "prediction_rounding": (False, True),
+    },
+}
 
 
-def ladder():
-    """Protocol names from `released` to `holdout`, each with one more field of `STEPS` as holdout has it: step to name,
-    the first of them "released". The last is `holdout` but for how test ratings are masked, which it does not do."""
+def ladder() -> dict[str, str]:
+    """Name the protocols from `released` to `holdout`, each with one more field of `STEPS` as holdout has it.
+
+    Returns
+    -------
+    dict
+        Step to protocol, the first of them "released". The last is `holdout` but for how test ratings are masked,
+        which it does not do.
+    """
     names, done = {"released": "released"}, "released"
     for step in STEPS:
         done = f"{done} {step}={_LEAK_FREE[step]}"
@@ -77,115 +121,158 @@ def ladder():
     return names
 
 
-def table2(dataset, n_seeds=5, sets=TABLE_2, **options):
-    """The paper's ten best (Table 2) under three protocols."""
-    configs = [FlexConfig.preset(name) for name in sets]
-    return Plan.repeat("table2", dataset, PROTOCOLS, configs, n_seeds, **options)
+def presets(names: Iterable[str]) -> list[Setting]:
+    """Make settings of presets."""
+    return [Setting(name, FlexConfig.preset(name)) for name in names]
 
 
-def accuracy(dataset, n_seeds=5, sets=TABLE_2, **options):
-    """Table 2's sets on every step from released to holdout, and with each leak alone."""
-    configs = [FlexConfig.preset(name) for name in sets]
+def table2(dataset: str, n_seeds: int = 5, sets: Sequence[str] = TABLE_2, **options: Any) -> Plan:
+    """Run the paper's ten best (Table 2) under three protocols."""
+    return Plan.repeat("table2", dataset, THREE_PROTOCOLS, presets(sets), n_seeds, **options)
+
+
+def accuracy(dataset: str, n_seeds: int = 5, sets: Sequence[str] = TABLE_2, **options: Any) -> Plan:
+    """Run Table 2's sets on every step from released to holdout, and with each leak alone."""
     protocols = dict.fromkeys([*ladder().values(), *ALONE.values(), "holdout"])
-    return Plan.repeat("accuracy", dataset, tuple(protocols), configs, n_seeds, **options)
+    return Plan.repeat("accuracy", dataset, tuple(protocols), presets(sets), n_seeds, **options)
 
 
-def own_best(dataset, n_seeds=5, records=None, **options):
-    """Our own ten best of a sweep under released, then under holdout, again on other splits."""
-    chosen = [choose_best(records, protocol) for protocol in ("released", "holdout")]
-    configs = [config_of(row) for table in chosen for _, row in table.iterrows()]
-    return Plan.repeat("best", dataset, ("released", "holdout"), configs, n_seeds, **options)
+def own_best(dataset: str, records: pd.DataFrame, n_seeds: int = 5, **options: Any) -> Plan:
+    """Run our own ten best of a sweep, by each of two protocols, again on other splits."""
+    settings = [
+        Setting(f"best {place}", config_of(row), role=protocol)
+        for protocol in LEAKY_AND_LEAK_FREE
+        for place, (_, row) in enumerate(choose_best(records, protocol).iterrows(), start=1)
+    ]
+    return Plan.repeat("best", dataset, LEAKY_AND_LEAK_FREE, settings, n_seeds, **options)
 
 
-def choose_best(records, protocol, n=BEST):
-    """The n runs of a protocol with the lowest RMSE on the choosing half, lowest first; the other half, which was not
-    looked at, is what they are reported on."""
+def choose_best(records: pd.DataFrame, protocol: str, n: int = BEST) -> pd.DataFrame:
+    """Choose the n runs of a protocol with the lowest RMSE on the choosing half, lowest first.
+
+    The other half, which was not looked at, is what they are reported on.
+    """
     own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
     return own.nsmallest(n, "rmse_first_half")
 
 
-def grid_cells(grid):
-    """The cells of one of `GRIDS`, the last parameter running fastest: tuples of values to the cell's `FlexConfig`."""
+def grid_cells(grid: str) -> dict[tuple[Any, ...], FlexConfig]:
+    """Make the cells of one of `GRIDS`: tuples of values, the last parameter running fastest, to configurations."""
     base, levels = FlexConfig.preset(EXPLORED), GRIDS[grid]
     return {cell: base.replace(**dict(zip(levels, cell, strict=True))) for cell in product(*levels.values())}
 
 
-def explore(dataset, n_seeds=3, grids=tuple(GRIDS), **options):
-    """Every cell of the explorer's grids, with and without the leak."""
+def explore(dataset: str, n_seeds: int = 3, grids: Sequence[str] = tuple(GRIDS), **options: Any) -> Plan:
+    """Run every cell of the explorer's grids, with and without the leak."""
     configs = dict.fromkeys(config for grid in grids for config in grid_cells(grid).values())
-    return Plan.repeat("explore", dataset, ("released", "holdout"), configs, n_seeds, **options)
+    settings = [Setting(_difference(config), config) for config in configs]
+    return Plan.repeat("explore", dataset, LEAKY_AND_LEAK_FREE, settings, n_seeds, **options)
 
 
-def courses(dataset, n_seeds=1, presets=tuple(PRESETS), **options):
-    """One run of each preset under three protocols, from its learning curve to its recommended lists."""
-    configs = [FlexConfig.preset(name) for name in presets]
-    return Plan.repeat("courses", dataset, PROTOCOLS, configs, n_seeds, detail="course", **options)
+def _difference(config: FlexConfig) -> str:
+    """Name a configuration by what it changes in the explored preset."""
+    base = FlexConfig.preset(EXPLORED).to_dict()
+    changed = [f"{name}={value}" for name, value in config.to_dict().items() if value != base[name]]
+    return " ".join(changed) or EXPLORED
 
 
-def rounding(dataset, n_seeds=3, records=None, **options):
-    """The recommended lists of a sweep's settings, those with re-feeding with and without its rounding (DeFR)."""
-    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
-    configs = []
-    for refeeding in (False, True):
-        for config in choose_usable(records, ratings, refeeding):
-            switches = (False, True) if refeeding else (False,)
-            configs += [config.replace(dense_refeeding_rounding=on) for on in switches]
-    return Plan.repeat("rounding", dataset, ("holdout",), configs, n_seeds, detail="lists", **options)
+def courses(dataset: str, n_seeds: int = 1, names: Sequence[str] = tuple(PRESETS), **options: Any) -> Plan:
+    """Run each preset once under three protocols, from its learning curve to its recommended lists."""
+    return Plan.repeat("courses", dataset, THREE_PROTOCOLS, presets(names), n_seeds, measure=CourseMeasure, **options)
 
 
-def choose_usable(records, ratings, refeeding, n=LISTED):
-    """Of a sweep's settings with or without re-feeding the first n that have learned something under `holdout` and are
-    estimated at `CHEAP_SECONDS` or less, with both roundings off. Learned: the RMSE on the choosing half is `LEARNED`
-    or more below that of the row means."""
+def rounding(dataset: str, records: pd.DataFrame, n_seeds: int = 3, **options: Any) -> Plan:
+    """Measure the recommended lists of a sweep's settings, those with re-feeding with and without its rounding."""
+    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    settings = [Setting(name, config, NO_REFEEDING) for name, config in choose_usable(records, ratings, False)]
+    for name, config in choose_usable(records, ratings, True):
+        settings.append(Setting(name, config, NOT_ROUNDED))
+        settings.append(Setting(name, config.replace(dense_refeeding_rounding=True), ROUNDED))
+    return Plan.repeat("rounding", dataset, ("holdout",), settings, n_seeds, measure=ListMeasure, **options)
+
+
+def choose_usable(
+    records: pd.DataFrame, ratings: Ratings, refeeding: bool, n: int = LISTED
+) -> list[tuple[str, FlexConfig]]:
+    """Choose the first n of a sweep's settings, with or without re-feeding, that have learned something.
+
+    Under `holdout`, the RMSE on the choosing half is at least `LEARNED` below that of the row means; the setting is
+    estimated at `CHEAP_SECONDS` or less.
+
+    Returns
+    -------
+    list
+        Names of the settings and their configurations, both roundings off.
+    """
     own = records[(records["protocol"] == "holdout") & (records["status"] == "ok")]
     own = own[(own["dense_refeeding"] > 0) == refeeding]
-    floors = {
-        (pivot, rate): row_mean_rmse(ratings, pivot == "[1, 0]", rate) - LEARNED
-        for pivot, rate in own[["pivot_indexes", "test_split_rate"]].drop_duplicates().itertuples(index=False)
-    }
-    off, configs = {"prediction_rounding": False, "dense_refeeding_rounding": False}, []
+    floors: dict[tuple[bool, float], float] = {}
+    chosen = []
     for _, row in own.iterrows():
-        config = config_of(row).replace(**off)
-        if row["rmse_first_half"] <= floors[row["pivot_indexes"], row["test_split_rate"]] and _is_cheap(
-            config, ratings
-        ):
-            configs.append(config)
-    return configs[:n]
+        config = config_of(row).replace(prediction_rounding=False, dense_refeeding_rounding=False)
+        kind = config.item_based, config.test_split_rate
+        if kind not in floors:
+            floors[kind] = row_mean_rmse(ratings, *kind) - LEARNED
+        if row["rmse_first_half"] <= floors[kind] and _is_cheap(config, ratings):
+            chosen.append((row["setting"], config))
+    return chosen[:n]
 
 
-def _is_cheap(config, ratings):
+def _is_cheap(config: FlexConfig, ratings: Ratings) -> bool:
     return estimate_cost(config, ratings).seconds <= CHEAP_SECONDS
 
 
-def centring(dataset, n_seeds=3, records=None, **options):
-    """A sweep's first cheap settings, each centred by row means and with missing entries filled with 3."""
-    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
-    configs = [config_of(row) for _, row in records.drop_duplicates("run").iterrows()]
-    cheap = [config.replace(mean_normalization=True) for config in configs if _is_cheap(config, ratings)][:CENTRED]
-    configs = [config.replace(centring=way) for config in cheap for way in ("rows", "three")]
-    return Plan.repeat("centring", dataset, ("holdout",), configs, n_seeds, **options)
+def centring(dataset: str, records: pd.DataFrame, n_seeds: int = 3, **options: Any) -> Plan:
+    """Run a sweep's first cheap settings, each centred by row means and with missing entries filled with 3."""
+    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    settings = []
+    for _, row in records.drop_duplicates("run").iterrows():
+        config = config_of(row).replace(mean_normalization=True)
+        if _is_cheap(config, ratings):
+            settings += [Setting(row["setting"], config.replace(centring=way), way) for way in (BY_ROWS, BY_THREE)]
+    return Plan.repeat("centring", dataset, ("holdout",), settings[: 2 * CENTRED], n_seeds, **options)
 
 
-# Each takes the data set and the number of seeds; `records`, of a sweep, where it chooses from them.
-EXPERIMENTS = {
-    "table2": table2, "accuracy": accuracy, "best": own_best, "rounding": rounding, "centring": centring,
-    "explore": explore, "courses": courses,
-}  # fmt: skip
+EXPERIMENTS: dict[str, Callable[..., Plan]] = {
+    "table2": table2,
+    "accuracy": accuracy,
+    "best": own_best,
+    "rounding": rounding,
+    "centring": centring,
+    "explore": explore,
+    "courses": courses,
+}
+OF_A_SWEEP = ("best", "rounding", "centring")  # those that choose their settings from its records
 
 
-_OF_A_SWEEP = ("best", "rounding", "centring")
+def experiment(
+    name: str, dataset: str, folder: Path | str | None = None, n_seeds: int | None = None, **options: Any
+) -> Plan:
+    """Make the plan of an experiment.
 
+    Parameters
+    ----------
+    name
+        A key of `EXPERIMENTS`.
+    dataset
+        As in `flexlib.load_ratings`.
+    folder
+        Where the sweep's records are that the experiments of `OF_A_SWEEP` choose from, unless `records` are given.
+    n_seeds
+        Splits of each setting; by default the experiment's own number.
+    **options
+        Of `flexlib.runs.plan.Plan`.
 
-def experiment(name, dataset, folder=None, n_seeds=None, **options):
-    """The `Plan` of an experiment. folder: where the sweep's records are that "best" and "rounding" choose from.
-
-    Raises `FlexError` for an unknown experiment, and where there is no such sweep.
+    Raises
+    ------
+    FlexError
+        For an unknown experiment, and where there is no such sweep.
     """
     if name not in EXPERIMENTS:
         raise FlexError(f"unknown experiment '{name}': known are {', '.join(EXPERIMENTS)}")
     if n_seeds is not None:
         options["n_seeds"] = n_seeds
-    if name in _OF_A_SWEEP and "records" not in options:
+    if name in OF_A_SWEEP and options.get("records") is None:
         if folder is None:
             raise FlexError(f"experiment '{name}' chooses from a sweep: say in which folder its records are")
         options["records"] = load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")

@@ -5,10 +5,10 @@ returns (len(split.test),) float64 stars, not clipped, for the test ratings, of 
 """
 
 import numpy as np
+from flexlib.methods.predictors import biases, item_mean, user_mean
 
 from flexlib.data import split_ratings
 from flexlib.evaluate import errors, fallback
-from flexlib.methods.predictors import biases, item_mean, user_mean
 
 
 def row_mean_rmse(ratings, item_based, test_split_rate, seed=0):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import load_records
-from flexlib.runs.run import run_all
+from flexlib.runs.run import run_plan
 from flexstudy.plans import TABLE_2, experiment
 from flexstudy.statistics import labelled, mean_interval
 
@@ -18,14 +18,14 @@ def find_records(name, dataset, folder="", n_seeds=None, device=None, **options)
     go to its `Plan`. Raises `FlexError` where the folder does not have them."""
     if folder:
         return load_records(Path(folder) / f"{repetition_name(name, dataset)}.parquet")
-    return run_all(experiment(name, dataset, n_seeds=n_seeds, **options), device)
+    return run_plan(experiment(name, dataset, n_seeds=n_seeds, **options), device=device)
 
 
 def find_sweep(dataset, folder="", runs=20, max_seconds=math.inf, device=None):
     """The records of a random sample of the paper's space, seed 0, as `find_records`: `runs` of them where made now."""
     if folder:
         return load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
-    return run_all(Plan.sweep(dataset, ("released", "holdout"), runs, 0, max_seconds=max_seconds), device)
+    return run_plan(Plan.sweep(dataset, ("released", "holdout"), runs, 0, max_seconds=max_seconds), device=device)
 
 
 def find_report(dataset, folder=""):

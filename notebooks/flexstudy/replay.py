@@ -245,11 +245,11 @@ def _rmse_of_constant(ratings, row):
 
 def _rmse_again(plan, ratings, record, protocol, max_seconds, device):
     """Infinite where it diverges, NaN where it would take too long."""
-    config = FlexConfig.from_dict(plan.configs[record])
+    config = plan.configs[record]
     seconds = estimate_cost(config, ratings, Protocol.named(protocol).pad_refeeding).seconds
     if seconds > max_seconds:
         return np.nan
-    rmse = run_one(plan, ratings, record, protocol, seconds, device)["rmse"]
+    rmse = run_one(plan.run(record, protocol, seconds), ratings, device)["rmse"]
     return np.inf if rmse is None else rmse
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from flexlib.config import FlexError
 from flexlib.runs.plan import Plan, replay_name, sweep_name
 from flexlib.runs.records import load_records
-from flexlib.runs.run import run_all
+from flexlib.runs.run import run_plan
 from flexstudy.replay import CLOSEST, LOW_STARS, NEAR
 from flexstudy.statistics import median_interval, spearman
 from flexstudy.style import COLOURS, FILLS, MARKERS, NAMES
@@ -60,7 +60,7 @@ def read_evidence(folder, dataset, seed=0):
 
 def make_evidence(dataset, runs, seed, max_seconds, device=None):
     """A fresh sample made now, one run after the other. The sweep of the command line does so at any size."""
-    return Evidence(run_all(Plan.sweep(dataset, PROTOCOLS, runs, seed, max_seconds=max_seconds), device))
+    return Evidence(run_plan(Plan.sweep(dataset, PROTOCOLS, runs, seed, max_seconds=max_seconds), device))
 
 
 def agreement_table(evidence):

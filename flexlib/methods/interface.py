@@ -1,0 +1,98 @@
+"""What tuning and scoring need of a method: `Predictor`, one interface for all."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flexlib.data import Ratings, Split
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial  # an optional dependency, and slow to import
+
+Predictions = NDArray[np.float64]
+Settings = dict[str, Any]
+Space = Callable[["BaseTrial"], Settings]
+
+
+class Predictor(Protocol):
+    """A way to predict ratings, with a space of settings to choose from.
+
+    `flexlib.methods.registry` and `flexlib.methods.networks` hold those that there are.
+    """
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call it."""
+
+    @property
+    def made_by(self) -> str:
+        """The library that implements it, with its version where that is not flexlib."""
+
+    @property
+    def citation(self) -> str | None:
+        """Key of its paper in `references.bib`; None for what has no paper."""
+
+    def space(self, trial: "BaseTrial") -> Settings:
+        """Let a trial of Optuna suggest settings.
+
+        Parameters
+        ----------
+        trial
+            Of a search, or one with fixed values.
+
+        Returns
+        -------
+        Settings
+            Name of each setting to a plain value, as JSON has them.
+        """
+
+    def predict(self, ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+        """Fit on the training ratings and predict the test ratings, of which only users and items are read.
+
+        Parameters
+        ----------
+        ratings, split
+            The ratings, and which of them train and test.
+        seed
+            At least 0; for all random draws.
+        **settings
+            Those that the method has; each has a default.
+
+        Returns
+        -------
+        Predictions
+            (len(split.test),) stars, not clipped. Finite, unless a network diverged: then all are NaN.
+
+        Raises
+        ------
+        FlexError
+            Where a library is missing that the method needs.
+        """
+
+    def rehearse(
+        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, Settings] | None:
+        """Try settings out on the validation ratings, which `hold_back` takes off the training ratings.
+
+        Parameters
+        ----------
+        ratings, split
+            As in `predict`; test ratings are not read.
+        seed
+            At least 0; also chooses the validation ratings.
+        settings
+            Of `space`.
+        max_seconds
+            The most that a try may take, for a method whose cost can be estimated.
+
+        Returns
+        -------
+        predictions
+            (n_validation,) stars.
+        settings
+            What to use with all training ratings: as given, or with the number of epochs found. None in place of both
+            where the estimate is above `max_seconds`.
+        """
