@@ -1,85 +1,122 @@
-"""Tuning methods on validation ratings and reading the test ratings once: the same splits, the same held-back
-ratings and the same number of tries for every method."""
+"""Tuning methods on validation ratings and reading the test ratings once.
 
-import contextlib
+Every method has the same splits, the same held-back ratings and the same number of tries. A search is a chain: what a
+try of Optuna's sampler suggests depends on the tries before it. Each try is a job of the engine, and so is the
+final fit of a method on a split; what ended is in a journal, from which a search that was stopped goes on.
+"""
+
+import functools
 import json
 import math
-import multiprocessing
 import time
 import warnings
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-import sqlalchemy
-import torch
-from tqdm import tqdm
 
 from flexlib.config import FlexError
-from flexlib.data import Split, hold_back, split_ratings
-from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import errors, fallback
+from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
+from flexlib.datasets.loading import load_cached, load_ratings
+from flexlib.evaluate import errors
+from flexlib.methods.interface import Predictions, Predictor, Settings
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.table3 import METHODS
+from flexlib.methods.registry import METHODS
+from flexlib.predict import fallback
+from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.plan import slug
 from flexlib.runs.provenance import device_name, software
-from flexlib.runs.records import read_table, save_records
+from flexlib.runs.records import read_parquet, save_records
 from flexlib.train import choose_device
 
-ALL = METHODS | NETWORKS
-
-
+ALL: dict[str, Predictor] = METHODS | NETWORKS
 RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
-
-
 AVERAGED = "flexencoder"  # the method of which the networks of several tries are averaged too
+SHARED = "all"  # in place of a split's name: one search for all splits
 
-
-_FACTS = ["dataset", "checksum", "device", *software()]
-
-
+# Records: one row a method and split, two where networks are averaged.
 COLUMNS = {
-    "method": "str", "split": "str", "networks": "int64", "tries": "int64", "validation_rmse": "float64",
-    "rmse": "float64", "mae": "float64", "rmse_known": "float64", "rmse_own_fallback": "float64", "n_test": "int64",
-    "n_unseen": "int64", "settings": "str", "seconds": "float64", "tuning_seconds": "float64",
-} | dict.fromkeys(_FACTS, "str")  # fmt: skip
-
-
+    "method": "str",
+    "split": "str",
+    "networks": "int64",
+    "tries": "int64",
+    "validation_rmse": "float64",
+    "rmse": "float64",
+    "mae": "float64",
+    "rmse_known": "float64",
+    "rmse_own_fallback": "float64",
+    "n_test": "int64",
+    "n_unseen": "int64",
+    "settings": "str",
+    "seconds": "float64",
+    "tuning_seconds": "float64",
+    **dict.fromkeys(["dataset", "checksum", "device", *software()], "str"),
+}
+# Tries: one row a method, split and try.
 TRY_COLUMNS = {
-    "method": "str", "split": "str", "number": "int64", "validation_rmse": "float64", "settings": "str",
-    "suggested": "str", "seconds": "float64",
-}  # fmt: skip
+    "method": "str",
+    "split": "str",
+    "number": "int64",
+    "validation_rmse": "float64",
+    "settings": "str",
+    "suggested": "str",
+    "seconds": "float64",
+}
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is tuned on what. methods: keys of `ALL`. test_split_rate: of splits with seeds 0 to `splits` - 1; None for
-    the data set's own folds, of which the first `splits` are taken. tries: settings that a method may look at on the
-    validation ratings of each split. shared: one search for all splits, on the ratings that no test set has.
-    max_seconds: of the estimate of a network's try, above which it counts as tried and is not made.
-    average: networks, of so many best tries, whose mean prediction is scored too. start: settings as suggested (a JSON
-    text each), of a search on other data for one, which a search with the same space begins with.
+    """What is tuned on what.
+
+    Parameters
+    ----------
+    dataset
+        As in `flexlib.load_ratings`.
+    methods
+        Keys of `ALL`.
+    test_split_rate
+        Of splits with seeds 0 to `splits` - 1; None for the data set's own folds.
+    splits
+        How many splits or folds.
+    tries
+        Settings that a method may look at on the validation ratings of each split.
+    shared
+        One search for all splits, on the ratings that no test set has.
+    max_seconds
+        Of the estimate of a network's try, above which it counts as tried and is not made.
+    average
+        Networks, of so many best tries, whose mean prediction is scored too.
+    start
+        Settings as suggested (a JSON text each), such as those of a search on other data, that each search begins with.
     """
 
     dataset: str
-    methods: tuple
+    methods: tuple[str, ...]
     test_split_rate: float | None = 0.3
     splits: int = 3
     tries: int = 10
     shared: bool = False
     max_seconds: float = math.inf
     average: int = 1
-    start: tuple = ()
+    start: tuple[str, ...] = ()
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name of its records, without the ending."""
         return tuned_name(self.dataset, self.test_split_rate, self.tries)
 
-    def load_splits(self, ratings):
-        """Name to (seed, `Split`). Raises `FlexError` where the data set has no folds."""
+    def load_splits(self, ratings: Ratings) -> dict[str, tuple[int, Split]]:
+        """Make the splits: name to seed and `Split`.
+
+        Raises
+        ------
+        FlexError
+            Where the data set has no folds, or the rate leaves nothing to train on.
+        """
         if self.test_split_rate is None:
             if not ratings.folds:
                 raise FlexError(f"{ratings.name} has no folds of its own: say which share to hold out")
@@ -90,217 +127,393 @@ class Tuning:
         }
 
 
-def tuned_name(dataset, test_split_rate, tries):
-    """The name of the records of a `Tuning`, without the ending."""
+def tuned_name(dataset: str, test_split_rate: float | None, tries: int) -> str:
+    """Name the records of a `Tuning`, without the ending."""
     return f"tuned-{slug(dataset)}-{'folds' if test_split_rate is None else f'{test_split_rate:g}'}-{tries}tries"
 
 
-def score(ratings, split, predicted):
-    """Errors of raw predictions (n_test,) of a split's test ratings, clipped to the scale: rmse and mae with the common
-    `fallback` where user or item has no training rating, rmse_known without these, rmse_own_fallback with what the
-    method itself says of them; n_test, n_unseen."""
+def score(ratings: Ratings, split: Split, predicted: Predictions) -> dict[str, Any]:
+    """Compute the errors of raw predictions of a split's test ratings, clipped to the scale.
+
+    Parameters
+    ----------
+    ratings, split
+        What was predicted.
+    predicted
+        (n_test,) stars.
+
+    Returns
+    -------
+    dict
+        rmse and mae, in stars, with the common `fallback` where user or item has no training rating; rmse_known without
+        these; rmse_own_fallback with what the method itself says of them; n_test, n_unseen.
+    """
     test, actual = split.test, ratings.values[split.test].astype(np.float64)
     predicted = np.clip(predicted, *ratings.scale[:2])
     unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
     rmse, mae = errors(actual, np.where(unseen, means, predicted))
-    known = {"rmse_known": errors(actual[~unseen], predicted[~unseen])[0]}
-    known |= {"rmse_own_fallback": errors(actual, predicted)[0]}
-    return {"rmse": rmse, "mae": mae} | known | {"n_test": len(test), "n_unseen": int(unseen.sum())}
+    return {
+        "rmse": rmse,
+        "mae": mae,
+        "rmse_known": errors(actual[~unseen], predicted[~unseen])[0],
+        "rmse_own_fallback": errors(actual, predicted)[0],
+        "n_test": len(test),
+        "n_unseen": int(unseen.sum()),
+    }
 
 
-def tune(study, key, ratings, split, seed, tries, max_seconds=math.inf):
-    """Give a method its tries on a split's held-back training ratings, those that `study` (Optuna) has included.
-    Returns the study; each trial's value is the validation RMSE, and its attribute "settings" what it is trained with
-    on all training ratings."""
-    method, inner = ALL[key], hold_back(split, seed)
-    while (done := sum(trial.state.is_finished() for trial in study.trials)) < tries:
-        if any(trial.state.is_finished() and not trial.params for trial in study.trials):
-            break  # nothing to tune
-        # A sampler of its own for each trial, so that a search that was stopped goes on as if it had not been
-        study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=min(RANDOM_TRIES, tries // 2), multivariate=True, group=True, seed=1000 * seed + done,
-        )  # fmt: skip
-        cut_short = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.RUNNING]
-        trial = optuna.trial.Trial(study, cut_short[0]._trial_id) if cut_short else study.ask()
-        begun = time.perf_counter()
-        settings = method.space(trial)
-        outcome = method.rehearse(ratings, split, seed, settings, max_seconds)
-        trial.set_user_attr("seconds", round(time.perf_counter() - begun, 3))
-        value = math.nan
-        if outcome is not None:
-            predicted, settings = outcome
-            value = score(ratings, inner, predicted)["rmse"]
-        trial.set_user_attr("settings", settings)
-        if math.isnan(value):  # diverged, or too dear
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        else:
-            study.tell(trial, value)
-    return study
+def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFrame:
+    """Read records of a `Tuning`, or, with `TRY_COLUMNS`, its tries.
+
+    Raises
+    ------
+    FlexError
+        Naming the file, and the column that is missing or holds something else.
+    """
+    table = read_parquet(path).to_pandas()
+    for name in columns:
+        if name not in table:
+            raise FlexError(f"{path}: no column '{name}'")
+    try:
+        return table[list(columns)].astype(columns)
+    except (TypeError, ValueError) as error:
+        raise FlexError(f"{path}: a column does not hold what it should ({str(error).splitlines()[0]})") from None
 
 
-def run_tuning(tuning, out, workers=1):
-    """Tune and score every method on every split, and write the records and the tries to `out`; returns both tables.
+def best_suggestions(tries: pd.DataFrame, key: str) -> tuple[str, ...]:
+    """List what the best try of a method on each split was suggested, as `Tuning.start`."""
+    own = tries[(tries["method"] == key) & tries["validation_rmse"].notna()]
+    return tuple(own.sort_values("validation_rmse").groupby("split", sort=True).first()["suggested"])
 
-    What `out` holds is not run again; a search that was stopped goes on at its next try. Raises `FlexError`, and
-    `KeyboardInterrupt` when stopped: what is finished by then is kept.
+
+@dataclass
+class Search:
+    """The tries of one method for one split, or for all: which settings come next.
+
+    Parameters
+    ----------
+    method
+        Key of `ALL`.
+    split
+        The split's name, or `SHARED`.
+    seed
+        Of the split; also of the sampler.
+    tries
+        How many settings it may look at.
+    start
+        Settings to begin with, as suggested.
+    made
+        Finished tries: number, validation_rmse (None where there is none), settings, suggested, seconds.
+    """
+
+    method: str
+    split: str
+    seed: int
+    tries: int
+    start: tuple[str, ...] = ()
+    made: list[dict[str, Any]] = field(default_factory=list)
+
+    def next_settings(self) -> tuple[Settings, Settings] | None:
+        """Suggest the next settings, from the finished tries alone.
+
+        Returns
+        -------
+        settings, suggested
+            What to try, and what the sampler drew for it. None when the search has ended.
+        """
+        if len(self.made) >= self.tries or any(not one["suggested"] for one in self.made):
+            return None  # all were tried, or there is nothing to tune
+        study = self._study()
+        trial = study.ask()
+        return ALL[self.method].space(trial), dict(trial.params)
+
+    def _study(self) -> optuna.Study:
+        """Make Optuna's study anew; a seed of its own for each try makes a search independent of interruptions."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                n_startup_trials=min(RANDOM_TRIES, self.tries // 2),
+                multivariate=True,
+                group=True,
+                seed=1000 * self.seed + len(self.made),
+            )
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(sampler=sampler)
+        optuna.logging.set_verbosity(verbosity)
+        for one in self.made:
+            fixed = optuna.trial.FixedTrial(one["suggested"])
+            ALL[self.method].space(fixed)
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=one["suggested"],
+                    distributions=fixed.distributions,
+                    value=one["validation_rmse"],
+                    state=optuna.trial.TrialState.PRUNED
+                    if one["validation_rmse"] is None
+                    else optuna.trial.TrialState.COMPLETE,
+                )
+            )
+        if len(self.made) < len(self.start):
+            study.enqueue_trial(json.loads(self.start[len(self.made)]))
+        return study
+
+    def tell(self, suggested: Settings, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Take the outcome of the next try, and return it as it is kept."""
+        one = {"number": len(self.made), "suggested": suggested} | outcome
+        self.made.append(one)
+        return one
+
+    def best(self) -> list[dict[str, Any]]:
+        """List the tries that have a validation RMSE, lowest first."""
+        ended = [one for one in self.made if one["validation_rmse"] is not None]
+        return sorted(ended, key=lambda one: one["validation_rmse"])
+
+
+def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
+    """Try settings of a method on the validation ratings of a split (or of `SHARED`); a job of the engine.
+
+    Returns
+    -------
+    dict
+        validation_rmse (None where the network diverged or is too costly), settings (to be used with all training
+        ratings), seconds.
+    """
+    begun = time.perf_counter()
+    ratings, split = _split(tuning, checksum, name)
+    outcome = ALL[key].rehearse(ratings, split, seed, settings, tuning.max_seconds)
+    rmse = math.nan
+    if outcome is not None:
+        predicted, settings = outcome
+        rmse = score(ratings, hold_back(split, seed), predicted)["rmse"]
+    seconds = round(time.perf_counter() - begun, 3)
+    return {"validation_rmse": None if math.isnan(rmse) else rmse, "settings": settings, "seconds": seconds}
+
+
+def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Settings]) -> list[dict[str, Any]]:
+    """Fit a method with its best settings on a split, and score its test ratings; a job of the engine.
+
+    Parameters
+    ----------
+    tuning, checksum
+        What is tuned, and the data's checksum.
+    key, name
+        Of the method and the split.
+    chosen
+        Settings of the best tries; a network for each, where these are averaged.
+
+    Returns
+    -------
+    list
+        Mappings of what was measured: networks, seconds, device, and `score`.
+    """
+    ratings, split = _split(tuning, checksum, name)
+    seed, _ = tuning.load_splits(ratings)[name]
+    sizes = {1, tuning.average} if key == AVERAGED else {1}
+    rows, begun = [], time.perf_counter()
+    total: Predictions = np.zeros(len(split.test))
+    for count, settings in enumerate(chosen, start=1):
+        # Each network has weights of its own.
+        total = total + ALL[key].predict(ratings, split, seed + 100 * (count - 1), **settings)
+        if count in sizes:
+            measured = {"networks": count, "seconds": round(time.perf_counter() - begun, 3)}
+            rows.append(measured | {"device": device_name(choose_device())} | score(ratings, split, total / count))
+    return rows
+
+
+@functools.lru_cache(maxsize=8)
+def _split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
+    ratings = load_cached(tuning.dataset, checksum=checksum)
+    splits = tuning.load_splits(ratings)
+    if name != SHARED:
+        return ratings, splits[name][1]
+    first = next(iter(splits.values()))[1]
+    return ratings, Split(_in_no_test_set(ratings, splits), first.test)
+
+
+def _in_no_test_set(ratings: Ratings, splits: dict[str, tuple[int, Split]]) -> Index:
+    apart = np.ones(len(ratings), bool)
+    for _, split in splits.values():
+        apart[split.test] = False
+    return np.flatnonzero(apart)
+
+
+def run_tuning(
+    tuning: Tuning, out: Path, workers: int = 1, scheduler: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tune and score every method on every split.
+
+    What `out` holds is not run again; a search that was stopped or killed goes on at its next try.
+
+    Parameters
+    ----------
+    tuning
+        What to do.
+    out
+        Folder of the records, and of the tries.
+    workers, scheduler
+        As in `flexlib.runs.run.run_plan`.
+
+    Returns
+    -------
+    records, tries
+        By `COLUMNS` and `TRY_COLUMNS`.
+
+    Raises
+    ------
+    FlexError
+        For an unknown method, splits that cannot be made, or records of other data in `out`.
+    KeyboardInterrupt
+        When stopped; what ended by then is kept.
     """
     for key in tuning.methods:
         if key not in ALL:
             raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
     ratings = load_ratings(tuning.dataset)
-    out.mkdir(parents=True, exist_ok=True)
-    files = {out / f"{tuning.name}.parquet": COLUMNS, out / f"{tuning.name}-tries.parquet": TRY_COLUMNS}
-    jobs = {(key, split): (tuning, key, split) for key in tuning.methods for split in tuning.load_splits(ratings)}
-    storage = f"sqlite:///{out.resolve() / tuning.name}.sqlite3"
-    first = {}
-    if tuning.shared:  # the searches first: two jobs that went on with one would not be told apart
-        first = {key: (*job, storage) for (key, _), job in reversed(jobs.items())}
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _open(storage, tuning.name)  # so that no two workers make its tables
-    jobs = {place: (*job, storage) for place, job in jobs.items()}
-    return run_jobs(tuning.name, _job, jobs, files, ratings, workers, before=(_search, first.values()))
-
-
-def run_jobs(name, function, jobs, files, ratings, workers=1, before=(None, ())):
-    """Call `function` with the arguments of each job in `workers` processes, and add what it returns, a list of records
-    for each file, to the files at once; returns their tables.
-
-    jobs: place to arguments; a job whose place, the first columns of its records, the first file has is not run again.
-    files: path to columns (name to dtype). before: a function and the arguments of the calls to be made first, where
-    there is a job left. Raises `FlexError` where the first file is of other data than `ratings`.
-    """
-    tables = [load_tuned(path, columns) if path.exists() else pd.DataFrame(columns=columns)
-              for path, columns in files.items()]  # fmt: skip
-    path, checksum = next(iter(files)), str(ratings.facts.get("sha256", ""))
-    if set(tables[0]["checksum"]) - {checksum}:
-        raise FlexError(f"{path}: is of another {ratings.name}: choose another --out")
-    width = len(next(iter(jobs)))
-    done = set(tables[0].iloc[:, :width].itertuples(index=False, name=None))
-    jobs = {place: arguments for place, arguments in jobs.items() if place not in done}
-    calls = [arguments for arguments in before[1] if jobs]
-    made = _results(function, jobs, before[0], calls, workers)
-    with tqdm(total=len(jobs), desc=name) as bar, contextlib.closing(made):
-        for place, result in made:
-            for k, (rows, columns) in enumerate(zip(result, files.values(), strict=True)):
-                added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-                again = pd.MultiIndex.from_frame(tables[k].iloc[:, :width]).isin(
-                    [place]
-                )  # such as a job without records
-                tables[k] = pd.concat([tables[k][~again].astype(columns), added])
-                tables[k] = tables[k].sort_values(list(columns)[:width], kind="stable", ignore_index=True)
-                save_records(tables[k], list(files)[k])
-            bar.set_postfix_str(", ".join(map(str, place)), refresh=False)
-            bar.update()
-    return tables
-
-
-def _results(function, jobs, first, calls, workers):
-    """Each job's place and result, as they come: made in this process, by one thread, or in `workers` ones. Before them
-    `first` is called with the arguments of each of `calls`."""
-    if workers == 1:
-        threads = torch.get_num_threads()
-        try:
-            _quiet()
-            for arguments in calls:
-                first(*arguments)
-            for place, arguments in jobs.items():
-                yield place, function(*arguments)
-        finally:
-            torch.set_num_threads(threads)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
-        try:
-            for future in [pool.submit(first, *arguments) for arguments in calls]:
-                future.result()
-            waiting = {pool.submit(function, *arguments): place for place, arguments in jobs.items()}
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        except BaseException:
-            for process in pool._processes.values():
-                process.kill()  # what is finished is in the files, and tries are in the ledger
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def load_tuned(path, columns=COLUMNS):
-    """Records of a `Tuning` (one row a method and split; two where networks are averaged), or, with other columns, its
-    tries. Raises `FlexError` naming the file and the column that is missing."""
-    table = read_table(path)
-    for name in columns:
-        if name not in table:
-            raise FlexError(f"{path}: no column '{name}'")
-    return table[list(columns)].astype(columns)
-
-
-def _quiet():
-    torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-
-
-def best_suggestions(tries, key):
-    """What the best try of a method on each split was suggested, as `Tuning.start`."""
-    own = tries[(tries["method"] == key) & tries["validation_rmse"].notna()]
-    return tuple(own.sort_values("validation_rmse").groupby("split", sort=True).first()["suggested"])
-
-
-def _open(storage, name, start=()):
-    options = {"connect_args": {"timeout": 120}, "poolclass": sqlalchemy.pool.NullPool}
-    found = optuna.storages.RDBStorage(storage, engine_kwargs=options)
-    study = optuna.create_study(storage=found, study_name=name, load_if_exists=True)
-    for text in start if not study.trials else ():
-        study.enqueue_trial(json.loads(text))
-    return study
-
-
-def _search(tuning, key, name, storage):
-    """The tries of one method for one split, or for all: the ratings, the split, its seed, and the finished trials."""
-    ratings = load_ratings(tuning.dataset)
     splits = tuning.load_splits(ratings)
-    seed, split = splits[name]
-    data = str(ratings.facts.get("sha256", ""))[:8]  # other data, another search
-    if tuning.shared:
-        apart = np.ones(len(ratings), bool)
-        for _, other in splits.values():
-            apart[other.test] = False
-        if not apart.any():
-            raise FlexError(
-                f"{tuning.dataset}: every rating is in the test set of a split: none is left for one search"
-            )
-        study = _open(storage, f"{tuning.name} {key} {data}", tuning.start)
-        tune(study, key, ratings, Split(np.flatnonzero(apart), split.test), 0, tuning.tries, tuning.max_seconds)
-    else:
-        study = _open(storage, f"{tuning.name} {key} {name} {data}", tuning.start)
-        tune(study, key, ratings, split, seed, tuning.tries, tuning.max_seconds)
-    return ratings, split, seed, [trial for trial in study.trials if trial.state.is_finished()]
+    if tuning.shared and not len(_in_no_test_set(ratings, splits)):
+        raise FlexError(f"{tuning.dataset}: every rating is in the test set of a split: none is left for one search")
+    out.mkdir(parents=True, exist_ok=True)
+    with Journal(out / f"{tuning.name}.journal") as journal:
+        desk = _Desk(tuning, ratings, {name: seed for name, (seed, _) in splits.items()}, out, journal)
+        try:
+            jobs = list(desk.first_jobs())
+            work(jobs, desk.on_result, name=tuning.name, workers=workers, scheduler=scheduler, total=desk.jobs_left())
+        finally:
+            desk.save()
+    if desk.failed:
+        raise FlexError(f"{desk.records_path}: {len(desk.failed)} fits are missing: {'; '.join(desk.failed)}")
+    return desk.records, desk.tries
 
 
-def _job(tuning, key, name, storage):
-    """One method on one split: its records and its tries, as lists of mappings."""
-    ratings, split, seed, trials = _search(tuning, key, name, storage)
-    best = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: trial.value)
-    tries = [
-        {"method": key, "split": name, "number": trial.number, "validation_rmse": trial.value,
-         "settings": json.dumps(trial.user_attrs["settings"]), "suggested": json.dumps(trial.params),
-         "seconds": trial.user_attrs["seconds"]}
-        for trial in trials
-    ]  # fmt: skip
-    if not best:
-        return [], tries
-    origin = {
-        "dataset": ratings.name,
-        "checksum": str(ratings.facts.get("sha256", "")),
-        "device": device_name(choose_device()),
-    }
-    common = {"method": key, "split": name, "tries": len(tries), "validation_rmse": best[0].value} | origin | software()
-    common |= {"settings": json.dumps(best[0].user_attrs["settings"])}
-    common |= {"tuning_seconds": sum(row["seconds"] for row in tries)}
-    records, total, begun = [], 0.0, time.perf_counter()
-    sizes = {1, tuning.average} if key == AVERAGED else {1}
-    for count, trial in enumerate(best[: max(sizes)], start=1):
-        seed_of = seed + 100 * (count - 1)  # each with weights of its own
-        total = total + ALL[key].predict(ratings, split, seed_of, **trial.user_attrs["settings"])
-        if count in sizes:
-            seconds = round(time.perf_counter() - begun, 3)
-            records.append(common | {"networks": count, "seconds": seconds} | score(ratings, split, total / count))
-    return records, tries
+class _Desk:
+    """All searches of a `Tuning` and the tables that they end in; it hands out jobs and takes their results."""
+
+    def __init__(self, tuning: Tuning, ratings: Ratings, seeds: dict[str, int], out: Path, journal: Journal) -> None:
+        self.tuning, self.seeds, self.journal = tuning, seeds, journal
+        self.dataset, self.checksum = ratings.name, ratings.checksum
+        self.records_path = out / f"{tuning.name}.parquet"
+        self.tries_path = out / f"{tuning.name}-tries.parquet"
+        self.records = _read_or_empty(self.records_path, COLUMNS)
+        self.tries = _read_or_empty(self.tries_path, TRY_COLUMNS)
+        if set(self.records["checksum"]) - {self.checksum}:
+            raise FlexError(f"{self.records_path}: is of another {ratings.name}: choose another --out")
+        self.done = set(self.records[["method", "split"]].itertuples(index=False, name=None))
+        for place, own in self.tries.groupby(["method", "split"]):
+            if own["validation_rmse"].isna().all():  # it ended without a record
+                self.done.add(place)
+        self.failed: list[str] = []
+        self.searches: dict[tuple[str, str], Search] = {}
+        for key in tuning.methods:
+            for name, seed in {SHARED: 0}.items() if tuning.shared else seeds.items():
+                self.searches[key, name] = Search(key, name, seed, tuning.tries, tuning.start)
+        for entry in journal.records:
+            if entry["checksum"] == self.checksum and entry["shared"] == tuning.shared:
+                self._read(entry)
+
+    def _read(self, entry: dict[str, Any]) -> None:
+        """Take what an earlier call wrote into the journal."""
+        if "outcome" in entry:
+            search = self.searches.get((entry["method"], entry["split"]))
+            if search and len(search.made) == entry["number"]:
+                search.tell(entry["suggested"], entry["outcome"])
+        else:
+            self._add(entry["method"], entry["split"], entry["rows"], entry["tries"])
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self.journal.append(entry | {"checksum": self.checksum, "shared": self.tuning.shared})
+
+    def _finals(self, search: Search) -> list[str]:
+        """Name the splits that a search decides and that are not scored yet."""
+        names = list(self.seeds) if search.split == SHARED else [search.split]
+        return [name for name in names if (search.method, name) not in self.done]
+
+    def jobs_left(self) -> int:
+        """Count the jobs to come, if no search ends early."""
+        return sum(
+            search.tries - len(search.made) + len(self._finals(search))
+            for search in self.searches.values()
+            if self._finals(search)
+        )
+
+    def first_jobs(self) -> Iterator[Job]:
+        """Make the first job, or jobs, of each search that is not finished."""
+        for search in self.searches.values():
+            if self._finals(search):
+                yield from self._next(search)
+
+    def _next(self, search: Search) -> Iterator[Job]:
+        key, name = search.method, search.split
+        found = search.next_settings()
+        if found is not None:
+            settings, suggested = found
+            arguments = (self.tuning, self.checksum, key, name, search.seed, settings)
+            yield Job(("try", key, name, len(search.made), json.dumps(suggested)), make_try, arguments)
+            return
+        count = self.tuning.average if key == AVERAGED else 1
+        chosen = [one["settings"] for one in search.best()[:count]]
+        for final in self._finals(search):
+            yield Job(("fit", key, name, final), fit_best, (self.tuning, self.checksum, key, final, chosen))
+
+    def on_result(self, job: Job, result: Any) -> Iterator[Job]:
+        """Keep a result on the disk, and make the jobs that it leads to."""
+        kind, key, name, *more = job.key
+        search = self.searches[key, name]
+        if kind == "try":
+            number, suggested = more[0], json.loads(more[1])
+            if isinstance(result, Died):  # it counts as tried
+                result = {"validation_rmse": None, "settings": job.arguments[-1], "seconds": 0.0}
+            self._write({"method": key, "split": name, "number": number, "suggested": suggested, "outcome": result})
+            search.tell(suggested, result)
+            yield from self._next(search)
+            return
+        (final,) = more
+        if isinstance(result, Died):
+            self.failed.append(f"{key} on {final}: {result.reason}")
+            return
+        tries = [
+            {"method": key, "split": final}
+            | {name: one[name] for name in ("number", "validation_rmse", "seconds")}
+            | {name: json.dumps(one[name]) for name in ("settings", "suggested")}
+            for one in search.made
+        ]
+        common = {
+            "method": key,
+            "split": final,
+            "tries": len(tries),
+            "validation_rmse": search.best()[0]["validation_rmse"] if search.best() else None,
+            "settings": json.dumps(search.best()[0]["settings"]) if search.best() else "",
+            "tuning_seconds": sum(one["seconds"] for one in search.made),
+            "dataset": self.dataset,
+            "checksum": self.checksum,
+        }
+        rows = [common | software() | row for row in result]
+        self._write({"method": key, "split": final, "rows": rows, "tries": tries})
+        self._add(key, final, rows, tries)
+
+    def _add(self, key: str, name: str, rows: list[dict[str, Any]], tries: list[dict[str, Any]]) -> None:
+        self.done.add((key, name))
+        self.records = _merged(self.records, rows, COLUMNS, key, name)
+        self.tries = _merged(self.tries, tries, TRY_COLUMNS, key, name)
+
+    def save(self) -> None:
+        """Write both tables; the journal goes when nothing of it is needed any more."""
+        if len(self.tries):
+            save_records(self.records, self.records_path)
+            save_records(self.tries, self.tries_path)
+        if not any(self._finals(search) for search in self.searches.values()):
+            self.journal.clear()
+
+
+def _read_or_empty(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    return load_tuned(path, columns) if path.exists() else pd.DataFrame(columns=list(columns)).astype(columns)
+
+
+def _merged(
+    table: pd.DataFrame, rows: list[dict[str, Any]], columns: dict[str, str], key: str, name: str
+) -> pd.DataFrame:
+    """Put the rows of one method and split into a table, in place of those that it has."""
+    others = table[(table["method"] != key) | (table["split"] != name)]
+    added = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    both = pd.concat([others, added]) if len(others) else added
+    return both.sort_values(["method", "split"], kind="stable", ignore_index=True)

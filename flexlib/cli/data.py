@@ -1,0 +1,18 @@
+"""`flexlib data`: a data set's counts."""
+
+from typing import Any
+
+import click
+
+from flexlib.cli.options import DATA_SETS, layout_options
+from flexlib.cli.tables import print_facts
+from flexlib.datasets.loading import load_ratings
+
+
+@click.command(epilog=DATA_SETS)
+@click.argument("dataset")
+@layout_options
+def data(dataset: str, columns: dict[str, str], scale: Any) -> None:
+    """Fetch a data set, check it, and print its counts."""
+    ratings = load_ratings(dataset, columns, scale)
+    print_facts({"data set": ratings.name} | ratings.summary())

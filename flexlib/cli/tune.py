@@ -1,0 +1,82 @@
+"""`flexlib tune`: methods tuned on validation ratings, and scored once on test ratings."""
+
+import math
+from pathlib import Path
+
+import click
+
+from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
+from flexlib.config import FlexConfig, FlexError
+from flexlib.datasets.loading import load_ratings
+
+
+@click.command(epilog=DATA_SETS)
+@dataset_option()
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="may be repeated (default: all)")
+@click.option("--tries", type=AT_LEAST_ONE, default=10, show_default=True, metavar="N", help="of each method")
+@click.option(
+    "--test-split-rate",
+    type=POSITIVE,
+    metavar="SHARE",
+    help="held out for testing (default: the data set's own folds, else 0.3)",
+)
+@click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="or folds")
+@click.option("--one-search", is_flag=True, help="for all splits, on the ratings that none of their test sets has")
+@click.option(
+    "--average",
+    type=AT_LEAST_ONE,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="score the mean of the networks of FlexEncoder's N best tries too",
+)
+@click.option(
+    "--start-from",
+    metavar="TRIES.parquet",
+    help="begin the search with the best tries of another one (a single --method)",
+)
+@click.option(
+    "--max-seconds-per-try",
+    type=POSITIVE,
+    default=math.inf,
+    metavar="T",
+    help="a network's try whose estimate (of one core) is higher is not made",
+)
+@engine_options
+def tune(
+    dataset: str,
+    methods: tuple[str, ...],
+    tries: int,
+    test_split_rate: float | None,
+    splits: int,
+    one_search: bool,
+    average: int,
+    start_from: str | None,
+    max_seconds_per_try: float,
+    workers: int,
+    scheduler: str | None,
+    out: Path,
+) -> None:
+    """Tune methods on validation ratings, and read the test ratings once.
+
+    Each method gets so many tries on a tenth of each split's training ratings; the best one's settings are then trained
+    on all of them. A search that was stopped goes on where it was.
+    """
+    try:
+        from flexlib.methods import tuning as search  # Optuna and Dask are extras
+    except ImportError as error:
+        raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[methods,runs]'") from None
+    if test_split_rate is None and not load_ratings(dataset).folds:
+        test_split_rate = FlexConfig().test_split_rate
+    start: tuple[str, ...] = ()
+    methods = methods or tuple(search.ALL)
+    if start_from:
+        if len(methods) != 1:
+            raise FlexError("--start-from: needs exactly one --method, whose settings it takes over")
+        start = search.best_suggestions(search.load_tuned(start_from, search.TRY_COLUMNS), methods[0])
+    tuning = search.Tuning(
+        dataset, methods, test_split_rate, splits, tries, one_search, max_seconds_per_try, average, start
+    )
+    table, _ = search.run_tuning(tuning, out, workers, scheduler)
+    print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
+    print(f"wrote {out / tuning.name}.parquet")

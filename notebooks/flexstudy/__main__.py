@@ -1,0 +1,114 @@
+"""The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served` and `convert`."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from flexlib.cli.app import run_app
+from flexlib.cli.options import (
+    AT_LEAST_ONE,
+    DATA_SETS,
+    dataset_option,
+    engine_options,
+    protocols_option,
+    run_options,
+    seed_option,
+)
+from flexlib.cli.sweep import plan_options, work_off
+from flexlib.config import PAPERS_DATASET
+from flexlib.runs.plan import Plan
+from flexstudy.convert import convert_folder
+from flexstudy.plans import EXPERIMENTS
+from flexstudy.plans import experiment as plan_experiment
+from flexstudy.replay import read_authors_records, replay_report
+from flexstudy.served_cases import served_name
+from flexstudy.served_runs import run_served
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def commands() -> None:
+    """Make the runs of the study's chapters; `flexlib` has the commands for everything else.
+
+    Exit status: 0 done, 2 bad input (one line says which), 130 interrupted.
+    """
+
+
+@commands.command(epilog=DATA_SETS)
+@click.argument("records", metavar="RECORDS.csv")
+@dataset_option(PAPERS_DATASET)
+@seed_option("of splits and weights")
+@protocols_option
+@run_options
+def replay(records: str, dataset: str, seed: int, protocols: tuple[str, ...], **options: Any) -> None:
+    """Run the settings of a table of records again, and compare the RMSE.
+
+    RECORDS.csv has the columns of the authors' log, one row a run.
+    """
+    configs, authors = read_authors_records(records)
+    plan = Plan.replay(dataset, protocols, configs, seed, **plan_options(options))
+    table, path = work_off(plan, options)
+    report = replay_report(table, configs, authors, plan, options["device"])
+    for protocol, groups in report["agreement"].items():
+        print(f"\nagreement with the recorded RMSE (stars), {protocol}:")
+        print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))
+    print("\nthe runs that disagree most:")
+    print(pd.DataFrame(report.get("disagreements", {})).T.to_string(float_format="{:.3f}".format))
+    path = path.with_suffix(".json")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    print(f"wrote {path}")
+
+
+_EXPERIMENTS = "\n\n".join(f"{name}: {(make.__doc__ or '').splitlines()[0]}" for name, make in EXPERIMENTS.items())
+
+
+@commands.command(
+    epilog=f"{_EXPERIMENTS}\n\nbest, rounding and centring choose from the sweep's records in --out.\n\n{DATA_SETS}"
+)
+@click.argument("name", type=click.Choice(list(EXPERIMENTS)))
+@dataset_option(PAPERS_DATASET)
+@click.option("--splits", type=AT_LEAST_ONE, metavar="N", help="seeds: of splits, weights and order")
+@run_options
+def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> None:
+    """Make the runs of a chapter of the study."""
+    work_off(plan_experiment(name, dataset, options["out"], splits, **plan_options(options)), options)
+
+
+@commands.command(epilog=DATA_SETS)
+@dataset_option(PAPERS_DATASET)
+@click.option("--tuned", required=True, metavar="FILE", help="records of flexlib tune (tuned-....parquet)")
+@click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="seeds, from 0")
+@engine_options
+def served(dataset: str, tuned: str, splits: int, workers: int, scheduler: str | None, out: Path) -> None:
+    """Score tuned methods where users, films or all of them have few ratings.
+
+    Methods and settings are those of the records of `flexlib tune` on random splits; each is trained anew for every
+    case.
+    """
+    table = run_served(dataset, tuned, splits, out, workers, scheduler)
+    print(table.pivot_table(index=["task", "shown"], columns="method", values="rmse").round(4).to_string())
+    print(f"wrote {out / served_name(dataset)}.parquet")
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def convert(folder: Path) -> None:
+    """Bring records of an earlier version up to date: add the columns setting and role."""
+    for path in convert_folder(folder):
+        print(f"wrote {path}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    return run_app(commands, "flexstudy", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
