@@ -58,6 +58,8 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # The explorer as an app in the browser, on this machine alone, without the parts that only a built page can show.
 explore: $(READY)

@@ -20,7 +20,8 @@ from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.model import ACTIVATION_FUNCTIONS, Autoencoder
 from flexlib.runs.cost import estimate_cost
-from flexlib.train import _generator, fit
+from flexlib.seeds import TorchStream, torch_generator
+from flexlib.train import fit
 
 SETTINGS = {
     "best published setting": FlexConfig.preset("table2:1").replace(epochs=1, noise_probability=0, drop_probability=0),
@@ -76,7 +77,7 @@ def plain_loop(ratings, config, split, network):
         loss.backward()
         optimizer.step()
 
-    order, steps, seconds = _generator(0, 2), 0, 0.0
+    order, steps, seconds = torch_generator(0, TorchStream.ORDER), 0, 0.0
     for _ in range(config.epochs):
         shuffled = alive[torch.randperm(len(alive), generator=order).numpy()]
         begun, squares = time.perf_counter(), 0.0
@@ -134,7 +135,7 @@ def main():
     for name, config in SETTINGS.items():
         split = split_ratings(ratings, config.test_split_rate, 0)
         width = ratings.n_users if config.item_based else ratings.n_items
-        network = Autoencoder(width, config, _generator(0, 1))
+        network = Autoencoder(width, config, torch_generator(0, TorchStream.WEIGHTS))
         plain, models = [], []
         for _ in range(args.repeats):
             plain.append(plain_loop(ratings, config, split, network))

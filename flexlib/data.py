@@ -82,7 +82,7 @@ class Ratings:
         return str(self.facts.get("sha256", ""))
 
     def summary(self) -> dict[str, Any]:
-        """Counts, density, scale and long tail, as a mapping of plain values."""
+        """Describe the ratings: counts, density, scale and long tail, as plain values."""
         counts = np.bincount(self.items, minlength=self.n_items)
         facts: dict[str, Any] = {
             "ratings": len(self),

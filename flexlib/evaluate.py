@@ -95,7 +95,7 @@ def evaluate(model: FittedModel) -> Evaluation:
     )
 
 
-def errors(actual: NDArray[np.floating], predicted: NDArray[np.floating]) -> tuple[float, float]:
+def errors(actual: NDArray[np.floating[Any]], predicted: NDArray[np.floating[Any]]) -> tuple[float, float]:
     """Compute the pooled RMSE and MAE.
 
     Parameters
@@ -142,14 +142,14 @@ def hidden_mask(model: FittedModel) -> Mask:
 
 def _predict(
     model: FittedModel, shown: Index, values: Stars, rows: Ids, columns: Ids
-) -> tuple[NDArray[np.floating], Mask, Mask]:
+) -> tuple[NDArray[np.floating[Any]], Mask, Mask]:
     """Predict (k,) stars at (rows, columns) from the ratings at `shown` with these values as input.
 
     Returns the predictions, which have a user or item without training ratings, and which outputs were not finite.
     """
     users, items = (columns, rows) if model.config.item_based else (rows, columns)
     unseen, means = fallback(model.ratings, model.split.train, users, items)
-    predicted: NDArray[np.floating] = network_outputs(model, shown, values, rows, columns) + model.centres(
+    predicted: NDArray[np.floating[Any]] = network_outputs(model, shown, values, rows, columns) + model.centres(
         rows, columns
     )
     if model.protocol.unseen_fallback:

@@ -1,6 +1,7 @@
 """The network, a mirrored autoencoder over the rows of a rating matrix, and what training makes of it.
 
-f(x) = decode(encode(x)) (Equation 1). Each layer: c = activation(W x + b) (Equation 2). The decoder mirrors the encoder.
+f(x) = decode(encode(x)) (Equation 1). Each layer is c = activation(W x + b) (Equation 2); the decoder mirrors the
+encoder.
 
 References
 ----------

@@ -1,5 +1,7 @@
 """A network's predictions: its outputs at chosen cells, centres added back, and rounding to stars (PrR)."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -89,8 +91,8 @@ def fallback(ratings: Ratings, train: Index, users: Ids, items: Ids) -> tuple[Ma
 
 
 def round_predictions(
-    predicted: NDArray[np.floating], scale: tuple[float, float, float], rounding: str
-) -> NDArray[np.floating]:
+    predicted: NDArray[np.floating[Any]], scale: tuple[float, float, float], rounding: str
+) -> NDArray[np.floating[Any]]:
     """Round predictions to the rating scale (PrR): to the nearest step, halfway cases to the even one, and into range.
 
     Parameters

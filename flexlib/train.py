@@ -85,13 +85,13 @@ def fit(
     FlexError
         For a protocol or a device that is not there.
     """
-    protocol, device = Protocol.named(protocol), choose_device(device)
+    rules, device = Protocol.named(protocol), choose_device(device)
     split = split or split_ratings(ratings, config.test_split_rate, seed)
     held_back = None
     if config.patience:
         inner = hold_back(split, seed)
         held_back, split = inner.test, Split(inner.train, split.test)
-    model = _untrained(ratings, config, protocol, seed, split, device)
+    model = _untrained(ratings, config, rules, seed, split, device)
     trainer = _Trainer(model)
     best = BestEpoch(math.inf, 0, None)
     for epoch in range(1, config.epochs + 1):
@@ -184,17 +184,22 @@ class Stepper(Interface):
 
 def make_optimizer(parameters: torch.nn.Parameter, config: FlexConfig) -> Stepper:
     """Make the update rule (Opt) of one tensor that has a gradient, with its learning rate (LR) and decay (WeD)."""
-    common = dict(lr=config.learning_rate, weight_decay=config.weight_decay)
-    on_cpu = parameters.device.type == "cpu"
-    make: dict[str, Callable[[], Stepper]] = {
-        "adam": lambda: torch.optim.Adam([parameters], fused=True, **common),
-        "adamw": lambda: torch.optim.AdamW([parameters], fused=True, **common),
-        "adagrad": lambda: torch.optim.Adagrad([parameters], fused=on_cpu or None, **common),
-        "adadelta": lambda: torch.optim.Adadelta([parameters], **common),
-        "rmsprop": lambda: ChunkedRMSprop(parameters, momentum=MOMENTUM, **common),
-        "sgd": lambda: torch.optim.SGD([parameters], momentum=MOMENTUM, fused=True, **common),
-    }
-    return make[config.optimizer]()
+    rate, decay = config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam([parameters], lr=rate, weight_decay=decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW([parameters], lr=rate, weight_decay=decay, fused=True)
+        case "adagrad":
+            fused = parameters.device.type == "cpu" or None  # it has no fused form elsewhere
+            return torch.optim.Adagrad([parameters], lr=rate, weight_decay=decay, fused=fused)
+        case "adadelta":
+            return torch.optim.Adadelta([parameters], lr=rate, weight_decay=decay)
+        case "rmsprop":
+            return ChunkedRMSprop(parameters, lr=rate, weight_decay=decay, momentum=MOMENTUM)
+        case "sgd":
+            return torch.optim.SGD([parameters], lr=rate, weight_decay=decay, momentum=MOMENTUM, fused=True)
+    raise FlexError(f"optimizer '{config.optimizer}' is not known")
 
 
 @contextmanager
@@ -228,7 +233,7 @@ class _Trainer:
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
         # Without MKL, PyTorch has no product of a sparse and a dense matrix on a CPU.
-        self.sparse = model.device == "cpu" and torch.backends.mkl.is_available()
+        self.sparse = model.device == "cpu" and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
     def train_epoch(self) -> float | None:
         """Train on each row once; the RMSE of the first passes in stars, None where a loss was not finite."""

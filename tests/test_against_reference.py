@@ -12,7 +12,8 @@ from flexlib.config import ACTIVATIONS, OPTIMIZERS, FlexConfig, Protocol
 from flexlib.data import split_ratings
 from flexlib.evaluate import evaluate, hidden_mask
 from flexlib.model import Autoencoder
-from flexlib.train import _generator, fit
+from flexlib.seeds import TorchStream, torch_generator
+from flexlib.train import fit
 
 CONFIG_FIELDS = {
     "learning_rate": st.sampled_from([0.001, 0.02]),
@@ -61,9 +62,9 @@ def compare(config, protocol, seed):
     split = split_ratings(ratings, config.test_split_rate, seed)
     model = fit(ratings, config, protocol, seed, split=split, device="cpu")
     n_columns = ratings.n_users if config.item_based else ratings.n_items
-    start = Autoencoder(n_columns, config, _generator(seed, 1)).state_dict()
+    start = Autoencoder(n_columns, config, torch_generator(seed, TorchStream.WEIGHTS)).state_dict()
     naive = Reference(ratings, config, protocol, split, start)
-    finished = naive.fit(_generator(seed, 2), _generator(seed, 3))
+    finished = naive.fit(torch_generator(seed, TorchStream.ORDER), torch_generator(seed, TorchStream.DROPOUT))
     assert model.status == ("ok" if finished else "diverged")
     if not finished:
         return

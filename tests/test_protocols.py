@@ -9,7 +9,7 @@ import torch
 from conftest import make_ratings, random_ratings
 
 from flexlib.config import FlexConfig, Protocol
-from flexlib.data import Split, split_ratings
+from flexlib.data import hold_back, split_ratings
 from flexlib.evaluate import errors, evaluate, hidden_mask
 from flexlib.predict import round_predictions
 from flexlib.train import _Trainer, fit
@@ -231,3 +231,20 @@ def test_errors_by_hand():
     for predicted in ([1.0, np.nan], [np.inf, 1.0]):
         assert all(map(math.isnan, errors(np.array([1.0, 2.0]), np.array(predicted))))
     assert math.isnan(errors(np.array([]), np.array([]))[0])
+
+
+def test_early_stopping_shows_every_epoch_the_split_that_the_model_ends_with():
+    """The ratings held back to watch are neither training nor test ratings, in the callback as at the end."""
+    ratings, seen = random_ratings(4, 12, 15), []
+    split = split_ratings(ratings, 0.3, 0)
+
+    def look(model):
+        seen.append((model.split.train.tolist(), model.split.test.tolist(), evaluate(model).n_scored))
+
+    model = fit(ratings, CONFIG.replace(epochs=6, patience=2), "holdout", 0, split, on_epoch=look)
+    assert len(seen) > 1
+    held_back = hold_back(split, 0)
+    expected = held_back.train.tolist(), split.test.tolist(), len(split.test)
+    assert seen == [expected] * len(seen)
+    assert (model.split.train.tolist(), model.split.test.tolist()) == expected[:2]
+    assert set(held_back.test) == set(split.train) - set(model.split.train)

@@ -183,12 +183,12 @@ def test_the_watched_rmse_is_the_lowest_of_all_epochs():
     model = fit(ratings, config, "holdout", 5, split, "cpu",
                 lambda m: seen.append(naive_rmse(actual, predict_ratings(m, watched).tolist())))  # fmt: skip
     assert 2 < len(seen) < 60
-    assert model.watched_rmse == pytest.approx(min(seen))
+    assert model.validation_rmse == pytest.approx(min(seen))
     assert model.best_epoch == 1 + int(np.argmin(seen)) == len(seen) - 2
     plain = fit(ratings, config.replace(patience=0, epochs=3), "holdout", 5, split, "cpu")
     lost = fit(RATINGS, FlexConfig.from_dict(WILD | {"patience": 2}), "holdout", 5, device="cpu")
     assert lost.status == "diverged"
-    assert [(math.isnan(m.watched_rmse), m.best_epoch) for m in (plain, lost)] == [(True, 0)] * 2
+    assert [(math.isnan(m.validation_rmse), m.best_epoch) for m in (plain, lost)] == [(True, 0)] * 2
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "released"])

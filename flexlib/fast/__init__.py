@@ -1,1 +1,1 @@
-"""The sums of training, faster than autograd and dense products make them; the tests hold them to the plain reference."""
+"""The sums of training, faster than by autograd and dense products; tests hold them to the plain reference."""

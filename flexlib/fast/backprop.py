@@ -89,8 +89,8 @@ class Backprop:
         self.parameters = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in own]), requires_grad=False)
         self.parameters.grad = torch.zeros_like(self.parameters)
         sizes = [p.numel() for p in own]
-        gradients = {}
-        parts = self.parameters.detach().split(sizes), self.parameters.grad.split(sizes)
+        gradients: dict[Tensor, Tensor] = {}
+        parts = torch.split(self.parameters.detach(), sizes), torch.split(self.parameters.grad, sizes)
         for p, data, gradient in zip(own, *parts, strict=True):
             p.data = data.view_as(p)
             gradients[p] = gradient.view_as(p)

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,9 +76,11 @@ class Entries:
         """Compute these (k,) cells of the product of `left` (n_rows, h) and `right` (h, width)."""
         if self.row_ends is None:
             return torch.mm(left, right).view(-1)[self.cells]
-        return torch.sparse.sampled_addmm(self._csr(torch.zeros(len(self.cells))), left, right).values()
+        sampled: Tensor = torch.sparse.sampled_addmm(self._csr(torch.zeros(len(self.cells))), left, right)
+        return sampled.values()
 
     def _csr(self, values: Tensor) -> Tensor:
+        assert self.row_ends is not None
         return torch.sparse_csr_tensor(self.row_ends, self.columns, values, self.shape, check_invariants=False)
 
 
@@ -102,7 +105,7 @@ class RowTable:
         self.values = torch.from_numpy(values[order]).to(device, torch.get_default_dtype())
 
     def batches(
-        self, order: NDArray[np.int64], size: int, width: int, sparse: bool = False
+        self, order: NDArray[np.integer[Any]], size: int, width: int, sparse: bool = False
     ) -> Iterator[tuple[Entries, Tensor]]:
         """Cut an order of rows into batches.
 

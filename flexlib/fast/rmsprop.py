@@ -31,7 +31,7 @@ class ChunkedRMSprop:
         squares, velocities = torch.zeros_like(parameters), torch.zeros_like(parameters)
         size = self.PIECE if parameters.device.type == "cpu" else parameters.numel()
         state = parameters.detach(), parameters.grad, squares, velocities
-        self.pieces = list(zip(*(tensor.split(size) for tensor in state), strict=True))
+        self.pieces = list(zip(*(torch.split(tensor, size) for tensor in state), strict=True))
 
     def step(self) -> None:
         """Update every weight once."""
