@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from conftest import make_ratings
 from hypothesis import given
 from hypothesis import strategies as st
 
+import flexlib
 from flexlib.data import split_ratings
-from flexlib.datasets import sources
-from flexlib.datasets.loading import load_ratings
+from flexlib.datasets import netflix, sources
+from flexlib.datasets.loading import load_cached, load_ratings
 
 PAIRS = [(1, 10, 4.0), (1, 20, 3.5), (3, 10, 0.5), (3, 30, 5.0)]
 
@@ -38,9 +41,8 @@ def folder(tmp_path, monkeypatch):
 def small_sets(monkeypatch):
     """Let the named sets have the counts of `PAIRS`: 4 ratings, 2 users, 3 items, and no known checksums."""
     for name, spec in sources.DATASETS.items():
-        fields = spec.__dict__ | {"counts": (4, 2, 3), "ratings_sha256": (), "archive_hash": None}
-        fields["folds"] = spec.folds[:2]
-        monkeypatch.setitem(sources.DATASETS, name, sources.DatasetSpec(**fields))
+        small = {"counts": (4, 2, 3), "ratings_sha256": (), "archive_hash": None, "folds": spec.folds[:2]}
+        monkeypatch.setitem(sources.DATASETS, name, spec.model_copy(update=small))
 
 
 def write_set(root, name, ratings=None):
@@ -64,6 +66,14 @@ def write_set(root, name, ratings=None):
     else:
         (root / "movies.dat").write_text("10::Ten: The Film (1990)::Drama|War\n30::Thirty::Comedy\n")
     (root / spec.ratings).write_text("\n".join(ratings or lines) + "\n")
+
+
+def test_the_core_is_imported_without_what_fetches_plots_tunes_or_distributes():
+    unwanted = {"pooch", "requests", "matplotlib", "optuna", "distributed", "dask", "sklearn", "surprise"}
+    code = f"import flexlib, sys; print(sorted({unwanted} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+    assert flexlib.load_ratings is load_ratings
 
 
 TEXT_SETS = [name for name, spec in sources.DATASETS.items() if spec.style != "netflix"]
@@ -94,13 +104,14 @@ def test_each_set_reads_alike_from_a_folder_and_from_an_archive(folder, small_se
         assert ratings.genres[0] == ("Genre1" if name == "ml-100k" else "Drama|War")
         assert ratings.titles[1] == ("Twenty" if name == "ml-100k" else "")
     if name == "ml-100k":
-        assert {fold: test.tolist() for fold, test in ratings.folds.items()} == {
-            "u1": [0, 1], "u2": [2, 3]}  # fmt: skip
+        assert {fold: test.tolist() for fold, test in ratings.folds.items()} == {"u1": [0, 1], "u2": [2, 3]}
         assert split_ratings(ratings, fold="u2").train.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 100])
 @pytest.mark.parametrize("layout", ["mv", "combined"])
-def test_netflix_files(folder, small_sets, refused, layout):
+def test_netflix_files(folder, small_sets, refused, monkeypatch, layout, chunk):
+    monkeypatch.setattr(netflix, "LINES_PER_CHUNK", chunk)  # a movie's ratings go on in the next chunk
     texts = ["10:\n1,4,2005-09-06\n3,1,2005-05-13\n", "20:\n1,3,1970-01-02\n", "30:\n3,5,2004-01-01\n"]
     root = folder / "netflix"
     (root / "training_set").mkdir(parents=True)
@@ -121,6 +132,9 @@ def test_netflix_files(folder, small_sets, refused, layout):
     refused(lambda: load_ratings("netflix"), path.name, "line 3", "rating")
     path.write_text("1,4,2005-09-06\n")
     refused(lambda: load_ratings("netflix"), path.name, "line 1", "no movie id")
+    path.write_text(texts[0] if layout == "mv" else "".join(texts[:2]))
+    (root / "movie_titles.csv").write_text("10,2003,Dinosaur Planet\n20,Isle\n")
+    refused(lambda: load_ratings("netflix"), "movie_titles.csv", "line 2", "20,Isle")
 
 
 HEADER = "userId,movieId,rating,timestamp"
@@ -211,17 +225,17 @@ def test_a_fetched_archive_is_checked_cached_and_read(folder, small_sets, monkey
             archive.write(path, f"ml-25m/{path.name}")
     asked = []
 
-    def fake_download(url, output_file, pooch):
+    def fake_download(downloader, url, output_file, pooch):
         asked.append(url)
         Path(output_file).write_bytes(made.read_bytes())
 
-    monkeypatch.setattr(sources.pooch.core, "choose_downloader", lambda url, progressbar=False: fake_download)
+    monkeypatch.setattr(sources.pooch.HTTPDownloader, "__call__", fake_download)
     digest = hashlib.sha256(made.read_bytes()).hexdigest()
-    spec = sources.DATASETS["ml-25m"].__dict__
-    wrong = sources.DatasetSpec(**spec | {"archive_hash": "sha256:" + "0" * 64})
+    spec = sources.DATASETS["ml-25m"]
+    wrong = spec.model_copy(update={"archive_hash": "sha256:" + "0" * 64})
     monkeypatch.setitem(sources.DATASETS, "ml-25m", wrong)
     refused(lambda: load_ratings("ml-25m"), "could not be fetched", "hash")
-    right = sources.DatasetSpec(**spec | {"archive_hash": f"sha256:{digest}"})
+    right = spec.model_copy(update={"archive_hash": f"sha256:{digest}"})
     monkeypatch.setitem(sources.DATASETS, "ml-25m", right)
     asked.clear()
     assert len(load_ratings("ml-25m")) == len(load_ratings("ml-25m")) == 4
@@ -252,6 +266,17 @@ def test_a_file_of_the_users(tmp_path, refused):
     refused(lambda: load_ratings(tmp_path / "not.parquet"), "not.parquet", "cannot be read")
     refused(lambda: load_ratings("ml-2m"), "'ml-2m'", "synthetic", "ml-latest-small-2016")
     refused(lambda: load_ratings("synthetic:users=x"), "'users=x'")
+
+
+def test_a_cached_set_is_read_once(tmp_path):
+    pd.DataFrame({"who": [1, 2], "item": [1, 1], "rating": [3, 5]}).to_csv(tmp_path / "my.csv", index=False)
+    arguments = str(tmp_path / "my.csv"), (("user", "who"),), (1.0, 5.0, 1.0)
+    ratings = load_cached(*arguments)
+    assert (ratings.user_ids.tolist(), ratings.values.tolist(), ratings.scale) == ([1, 2], [3, 5], (1, 5, 1))
+    assert load_cached(*arguments) is ratings
+    assert load_cached(arguments[0], (("user", "rating"),)).user_ids.tolist() == [3, 5]
+    load_cached("synthetic:users=5,items=5,ratings=10")
+    assert load_cached(*arguments) is not ratings  # two sets are kept
 
 
 @pytest.mark.parametrize(
@@ -351,7 +376,8 @@ def test_a_scale_need_not_start_at_a_multiple_of_its_step(tmp_path, refused):
     text = "userId,movieId,rating\n1,10,1\n1,11,4\n2,11,10\n"
     assert read_text(tmp_path, text, scale=(1, 10, 3)).scale == (1, 10, 3)
     assert read_text(tmp_path, text).scale == (1, 10, 1)
-    for scale in ((1, 5, 0), (5, 1, 1), (1, 5, -1), (1, 5, float("nan")), (1, 5, 3), (1, 5), (1, 5, 1e-310)):
+    steps = [(1, 5, step) for step in (0, -1, 3, 1e-310, float("nan"))]
+    for scale in (*steps, (5, 1, 1), (1, 5), (1, 5, 1, 1)):
         refused(lambda scale=scale: read_text(tmp_path, text, scale=scale), "scale")
 
 

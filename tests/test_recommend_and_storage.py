@@ -85,6 +85,13 @@ def test_a_diverged_model_recommends_nothing(refused):
     refused(lambda: recommend(model, 102), "not finite")
 
 
+def contents(path):
+    """The facts and the tensors in a model's file."""
+    with safe_open(path, "pt") as stream:
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        return json.loads(stream.metadata()["flexlib"]), tensors
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_saved_model_scores_and_recommends_as_before(tmp_path, tied):
     ratings = load_ratings("synthetic:users=30,items=40,ratings=300,seed=1")
@@ -100,11 +107,99 @@ def test_a_saved_model_scores_and_recommends_as_before(tmp_path, tied):
     assert recommend(again, 3).equals(recommend(model, 3))
     assert again.ratings.noise_floor == ratings.noise_floor
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
-    with safe_open(path, "pt") as stream:
-        facts = json.loads(stream.metadata()["flexlib"])
+    facts, _ = contents(path)
     assert facts["provenance"]["seed"] == 7
     assert facts["provenance"]["dataset"]["name"] == ratings.name
     assert {"torch", "python", "commit", "device", "seconds"} <= set(facts["provenance"])
+
+
+STORED_CONFIG = {
+    "learning_rate": 0.005,
+    "weight_decay": 0.0,
+    "hidden_layers": [2],
+    "drop_probability": 0.0,
+    "noise_probability": 0.0,
+    "train_batch_size": 64,
+    "epochs": 3,
+    "optimizer": "adam",
+    "activation": "tanh",
+    "dense_refeeding": 1,
+    "dense_refeeding_rounding": False,
+    "decoder_constraint": False,
+    "mean_normalization": True,
+    "prediction_rounding": False,
+    "pivot_indexes": [1, 0],
+    "test_masking_rate": 0.5,
+    "test_split_rate": 0.3,
+    "output_activation": True,
+    "loss_size_average": False,
+    "centring": "rows",
+    "patience": 0,
+}
+STORED_PROTOCOL = {
+    "means": "training",
+    "test_input": "training",
+    "masking": "exact",
+    "scored": "all",
+    "loss_entries": "observed",
+    "noise": "input-and-refed",
+    "pad_first_pass": False,
+    "pad_refeeding": False,
+    "rounding": "scale",
+    "unseen_fallback": True,
+}
+
+
+def test_files_of_this_format_are_read_for_good(tmp_path):
+    """A file as the first versions wrote it, name by name: `TRIPLES` with a network of zeros."""
+    users, items, values = zip(*TRIPLES, strict=True)
+    tensors = {
+        "ratings.users": torch.tensor(users, dtype=torch.int32),
+        "ratings.items": torch.tensor(items, dtype=torch.int32),
+        "ratings.values": torch.tensor(values, dtype=torch.float32),
+        "ratings.timestamps": torch.arange(7),
+        "train": torch.arange(5),
+        "test": torch.tensor([5, 6]),
+        "row_means": torch.tensor([3.0, 5.0, 4.0, 4.0, 0.0]),
+        "column_offsets": torch.zeros(3),
+        "network.encoder_weights.0": torch.zeros(3, 2),
+        "network.encoder_biases.0": torch.zeros(2),
+        "network.decoder_weights.0": torch.zeros(3, 2),
+        "network.decoder_biases.0": torch.zeros(3),
+    }
+    facts = {
+        "format": "flexlib model 2",
+        "config": STORED_CONFIG,
+        "protocol": STORED_PROTOCOL,
+        "ratings": {
+            "user_ids": [100, 101, 102],
+            "item_ids": [200, 201, 202, 203, 204],
+            "titles": ["Film 0", "Film 1", "Film 2", "Film 3", "Film 4"],
+            "genres": None,
+            "name": "hand-made",
+            "scale": [0.5, 5.0, 0.5],
+            "noise_floor": None,
+            "facts": {"file": "ratings.csv", "sha256": "00ff"},
+        },
+        "model": {"seed": 8, "status": "ok", "history": [0.9, 0.8, 0.7], "steps": 6, "seconds": 0.25},
+        "provenance": {"commit": "unknown"},
+    }
+    path = tmp_path / "old.safetensors"
+    save_file(tensors, path, metadata={"flexlib": json.dumps(facts)})
+    model = load_model(path, device="cpu")
+    table = recommend(model, 102)
+    assert (table["item"].tolist(), table["predicted"].tolist()) == ([201, 200], [5, 3])
+    assert evaluate(model).predictions["predicted"].tolist() == [4, 4.5]  # the item's mean, and the user's
+    assert (model.config, model.protocol) == (FlexConfig(**STORED_CONFIG), Protocol())
+    assert (model.seed, model.history, model.steps, model.seconds) == (8, [0.9, 0.8, 0.7], 6, 0.25)
+    assert model.ratings.timestamps.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert model.ratings.checksum == "00ff"
+    save_model(model, tmp_path / "new.safetensors")
+    new_facts, new_tensors = contents(tmp_path / "new.safetensors")
+    del facts["provenance"], new_facts["provenance"]
+    assert new_facts == facts
+    assert set(new_tensors) == set(tensors)
+    assert all(new_tensors[name].equal(tensor) for name, tensor in tensors.items())
 
 
 def test_files_that_are_not_models_are_refused(tmp_path, refused):
@@ -119,9 +214,7 @@ def test_files_that_are_not_models_are_refused(tmp_path, refused):
     save_file({"a": torch.zeros(1)}, path, metadata={"flexlib": json.dumps({"format": "flexlib model 99"})})
     refused(lambda: load_model(path), "x.safetensors", "flexlib model 99")
     save_model(means_only(), path)
-    with safe_open(path, "pt") as stream:
-        facts = json.loads(stream.metadata()["flexlib"])
-        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    facts, tensors = contents(path)
     facts["config"]["hidden_layers"] = [3]
     save_file(tensors, path, metadata={"flexlib": json.dumps(facts)})
     refused(lambda: load_model(path), "x.safetensors", "not a model")
@@ -146,9 +239,7 @@ def damaged(tensors, facts):
 def test_damaged_models_are_refused(tmp_path, refused):
     path = tmp_path / "x.safetensors"
     save_model(means_only(), path)
-    with safe_open(path, "pt") as stream:
-        facts = json.loads(stream.metadata()["flexlib"])
-        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    facts, tensors = contents(path)
     for arrays, described in damaged(tensors, facts):
         save_file(arrays, path, metadata={"flexlib": json.dumps(described)})
         refused(lambda: load_model(path), "x.safetensors")

@@ -20,18 +20,20 @@ def test_sizes_are_exact_and_pairs_are_distinct(users, items, share, seed):
         return
     ratings = round(least + share * (most - least))
     made = synthetic.make_synthetic(users, items, ratings, seed)
-    pairs = made["users"].astype(np.int64) * items + made["items"]
+    pairs = made.users.astype(np.int64) * items + made.items
     assert len(np.unique(pairs)) == len(pairs) == ratings
-    assert len(np.unique(made["users"])) == users
-    assert len(np.unique(made["items"])) == items
-    assert set(np.unique(made["values"])) <= set(synthetic.STARS)
+    assert len(np.unique(made.users)) == users
+    assert len(np.unique(made.items)) == items
+    assert set(np.unique(made.values)) <= set(synthetic.STARS)
 
 
 def test_two_runs_give_identical_bytes():
     def raw(seed):
         made = synthetic.make_synthetic(40, 90, 900, seed)
-        return {key: value.tobytes() if hasattr(value, "dtype") and value.dtype != object else str(value)
-                for key, value in made.items()}  # fmt: skip
+        return {
+            key: value.tobytes() if hasattr(value, "dtype") and value.dtype != object else str(value)
+            for key, value in vars(made).items()
+        }
 
     assert raw(1) == raw(1)
     assert raw(1)["values"] != raw(2)["values"]
@@ -79,15 +81,15 @@ def test_taste_has_low_rank_and_more_than_biases():
 def test_pairs_drawn_in_many_chunks_are_whole(monkeypatch):
     monkeypatch.setattr(synthetic, "CELLS_PER_CHUNK", 500)
     made = synthetic.make_synthetic(40, 90, 900, 1)
-    pairs = made["users"].astype(np.int64) * 90 + made["items"]
+    pairs = made.users.astype(np.int64) * 90 + made.items
     assert len(np.unique(pairs)) == 900
-    assert len(np.unique(made["items"])) == 90
+    assert len(np.unique(made.items)) == 90
 
 
 def test_rating_moments_against_simulation():
     rng = np.random.default_rng(0)
     scores = np.array([-1.0, 0.4, 2.2, 3.74, 4.9, 6.0])
-    means, variances = synthetic._rating_moments(scores)
+    means, variances = synthetic.rating_moments(scores)
     for score, mean, variance in zip(scores, means, variances, strict=True):
         drawn = np.clip(np.round(2 * (score + synthetic.SIGMA * rng.normal(size=400_000))) / 2, 0.5, 5)
         assert drawn.mean() == pytest.approx(mean, abs=0.006)
@@ -96,8 +98,16 @@ def test_rating_moments_against_simulation():
 
 def test_a_leak_free_fit_learns_and_stays_above_the_floor():
     ratings = load_ratings("synthetic:users=300,items=400,ratings=20000,seed=3")
-    config = FlexConfig(hidden_layers=[16], pivot_indexes=[1, 0], epochs=5, dense_refeeding=0, train_batch_size=16,
-                        learning_rate=0.001, output_activation=False, drop_probability=0.5)  # fmt: skip
+    config = FlexConfig(
+        hidden_layers=[16],
+        pivot_indexes=[1, 0],
+        epochs=5,
+        dense_refeeding=0,
+        train_batch_size=16,
+        learning_rate=0.001,
+        output_activation=False,
+        drop_probability=0.5,
+    )
     trained, untrained = (evaluate(fit(ratings, config.replace(epochs=n), "holdout")).rmse for n in (5, 0))
     assert ratings.noise_floor < trained < untrained - 0.02
 

@@ -15,7 +15,7 @@ import pandas as pd
 from flexlib.config import FlexError
 from flexlib.data import Index, Ratings
 from flexlib.datasets.sources import DatasetSpec, Source
-from flexlib.datasets.tables import Texts, check_table, read_csv, read_numbered
+from flexlib.datasets.tables import Texts, check_table, first_true, read_csv, read_numbered
 
 COLUMNS = ["user", "item", "rating", "timestamp"]
 CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
@@ -84,13 +84,59 @@ def read_titles(source: Source, spec: DatasetSpec) -> tuple[Texts, Texts]:
         return None, None
     if spec.style == "csv":
         return _read_csv_titles(source, spec.titles)
+    titles: dict[int, str] = {}
+    genres: dict[int, str] = {}
     if spec.style == "double-colon":
-        lines = dict(read_numbered(source, spec.titles, spec.encoding, "::", 2))
-        return {item: title for item, (title, _) in lines.items()}, {item: names for item, (_, names) in lines.items()}
-    names = source.read(spec.genres).split("\n") if spec.genres else []
-    genres = [line.split("|")[0] for line in names if "|" in line]
-    fields = dict(read_numbered(source, spec.titles, spec.encoding, "|"))
-    return (
-        {item: title for item, (title, *_) in fields.items()},
-        {item: _flagged(genres, flags) for item, (_, _, _, _, *flags) in fields.items()},
-    )
+        for item, (title, names) in read_numbered(source, spec.titles, spec.encoding, "::", 2):
+            titles[item], genres[item] = title, names
+        return titles, genres
+    lines = source.read(spec.genres).split("\n") if spec.genres else []
+    flagged = [line.split("|")[0] for line in lines if "|" in line]
+    for item, (title, *fields) in read_numbered(source, spec.titles, spec.encoding, "|"):
+        # Behind three fields of dates and an address stands a 0 or 1 for each genre.
+        titles[item] = title
+        genres[item] = "|".join(genre for genre, flag in zip(flagged, fields[3:], strict=False) if flag == "1")
+    return titles, genres
+
+
+def _read_csv_titles(source: Source, name: str) -> tuple[dict[int, str], dict[int, str]]:
+    where = source.describe(name)
+    with source.open(name) as stream:
+        table = read_csv(stream, where, header=0, na_filter=False)
+    if not {"movieId", "title", "genres"} <= set(table.columns):
+        raise FlexError(f"{where}: its columns are not movieId, title and genres")
+    if (at := first_true(pd.to_numeric(table["movieId"], errors="coerce").isna())) is not None:
+        raise FlexError(f"{where}, line {table.index[at]}: '{table['movieId'].iloc[at]}' is not a movie id")
+    items = table["movieId"].tolist()
+    return dict(zip(items, table["title"], strict=True)), dict(zip(items, table["genres"], strict=True))
+
+
+def read_fold(source: Source, spec: DatasetSpec, fold: str, ratings: Ratings) -> Index:
+    """Read a published fold's test ratings.
+
+    Parameters
+    ----------
+    source, spec
+        Where the files are, and what is known of the set.
+    fold
+        Its name: the file is FOLD.test.
+    ratings
+        All of the set.
+
+    Returns
+    -------
+    Index
+        (n / number of folds,) sorted index into `ratings`.
+
+    Raises
+    ------
+    FlexError
+        Where the file does not hold an equal share of the pairs in `ratings`.
+    """
+    where = source.describe(f"{fold}.test")
+    table = check_table(read_text(source, f"{fold}.test", spec), where, spec.scale)
+    pairs = pd.MultiIndex.from_arrays([ratings.user_ids[ratings.users], ratings.item_ids[ratings.items]])
+    found = pairs.get_indexer(pd.MultiIndex.from_frame(table[["user", "item"]]))
+    if (found < 0).any() or len(found) != round(len(ratings) / len(spec.folds)):
+        raise FlexError(f"{where}: not one of {len(spec.folds)} equal shares of the pairs in {spec.ratings}")
+    return np.sort(found)

@@ -89,8 +89,8 @@ def load_cached(name: str, columns: tuple[tuple[str, str], ...] = (), scale: Sca
 def _load_known(name: str, spec: DatasetSpec) -> Ratings:
     with open_source(name) as source:
         if spec.style == "netflix":
-            where, table, titles, genres = source.describe(""), read_netflix(source), None, None
-            titles = read_netflix_titles(source, spec)
+            where, table = source.describe(""), read_netflix(source)
+            titles, genres = read_netflix_titles(source, spec), None
         else:
             where, table = source.describe(spec.ratings), read_text(source, spec.ratings, spec)
             titles, genres = read_titles(source, spec)
@@ -119,7 +119,7 @@ def _load_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> R
 def _assemble(
     name: str, table: pd.DataFrame, scale: Scale, facts: Mapping[str, str], titles: Texts = None, genres: Texts = None
 ) -> Ratings:
-    """Number users and items from 0, in the order of their ids."""
+    """Give users and items numbers from 0, in the order of their ids."""
     users, user_ids = pd.factorize(table["user"].to_numpy(), sort=True)
     items, item_ids = pd.factorize(table["item"].to_numpy(), sort=True)
     return Ratings(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from flexlib.config import FlexError, first_line
 from flexlib.datasets.sources import DatasetSpec, Source
-from flexlib.datasets.tables import read_numbered
+from flexlib.datasets.tables import first_true, read_numbered
 
 LINES_PER_CHUNK = 5_000_000
 
@@ -43,10 +43,9 @@ def read_netflix(source: Source) -> pd.DataFrame:
                 source.open(member) as stream,
                 pd.read_csv(stream, header=None, names=names, dtype=str, chunksize=LINES_PER_CHUNK) as chunks,
             ):
-                for lines in chunks:
-                    if len(lines):
-                        part, movie = _read_chunk(lines, where, movie)
-                        parts.append(part)
+                for lines in filter(len, chunks):
+                    part, movie = _read_chunk(lines, where, movie)
+                    parts.append(part)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     if not parts:
@@ -63,10 +62,10 @@ def _read_chunk(lines: pd.DataFrame, where: str, movie: str | None) -> tuple[pd.
     part = pd.DataFrame({key: pd.to_numeric(text, errors="coerce") for key, text in columns.items()})
     part["timestamp"] = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
     part = part[~heads]
-    if (bad := part.isna().any(axis=1)).any():
-        what = part.columns[part.loc[bad.idxmax()].isna()][0]
+    if (at := first_true(part.isna().any(axis=1))) is not None:
+        what = part.columns[part.iloc[at].isna()][0]
         why = "no movie id followed by ':' stands before it" if what == "item" else f"no valid {what}"
-        raise FlexError(f"{where}, line {bad.idxmax() + 1}: {why}")
+        raise FlexError(f"{where}, line {part.index[at] + 1}: {why}")
     return part, movies.iloc[-1]
 
 

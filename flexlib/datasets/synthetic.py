@@ -4,45 +4,81 @@ Every rating is a latent score plus Gaussian noise, rounded to the nearest half 
 
     score(u, i) = mean + user bias + item bias + taste(u) . style(i),    rating = round(score + sigma * noise)
 
-An oracle that knows the score predicts E[rating | score], which no predictor beats on average. Its expected
-RMSE, the square root of the mean of Var[rating | score] over the set's own pairs, is the noise floor: a
-lower score on held-out ratings cannot be skill.
+An oracle that knows the score predicts E[rating | score], which no predictor beats on average. Its expected RMSE is the
+noise floor: the square root of the mean of Var[rating | score] over the set's own pairs. A lower score on held-out
+ratings cannot be skill.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from flexlib.config import FlexError
+from flexlib.data import Ids, Index, Ratings
+
+Floats = NDArray[np.float64]
 
 STARS = np.arange(0.5, 5.01, 0.5)
-
-
 SIGMA = 0.85  # sd of the noise in stars; leaves a floor near the best RMSE reported on MovieLens
-
-
 FACTORS = 8
-
-
 CELLS_PER_CHUNK = 20_000_000  # user-item keys drawn at once: 160 MB
-
+RATINGS_PER_CHUNK = 1_000_000
 
 GENRES = ("Action", "Comedy", "Crime", "Drama", "Fantasy", "Musical", "Mystery", "Romance", "Thriller", "War")
-
-
 ADJECTIVES = (
     "Amber Broken Crimson Distant Electric Forgotten Golden Hidden Iron Last Midnight Quiet Silver Wild".split()
 )
-
-
 NOUNS = "Harbour Lantern Letters Orchard Passage Promise Railway River Season Shadow Signal Summer Tower Voyage".split()
 
 
-def make_synthetic(users=671, items=9_066, ratings=100_004, seed=0):
-    """Draw exactly `ratings` ratings by `users` users of `items` items, each user and item at least once.
+def named_synthetic(name: str) -> Ratings:
+    """Draw the ratings that a name such as "synthetic:users=100,seed=1" describes; "synthetic" has the default sizes.
 
-    Returns the fields of `flexlib.data.Ratings` as a mapping. The bytes depend on the four arguments alone.
-    Raises `FlexError` where so many ratings do not fit. Pairs are drawn in chunks of users, so that 100
-    million ratings need memory for the ratings themselves, not for a users x items matrix.
+    Parameters
+    ----------
+    name
+        "synthetic", and the arguments of `make_synthetic` that differ from their defaults.
+
+    Raises
+    ------
+    FlexError
+        For another argument, or sizes that cannot be.
+    """
+    sizes = {}
+    for part in filter(None, name.partition(":")[2].split(",")):
+        key, _, value = part.partition("=")
+        if key not in ("users", "items", "ratings", "seed") or not (value.isascii() and value.isdecimal()):
+            raise FlexError(f"{name}: '{part}' is not one of users=N, items=N, ratings=N, seed=N")
+        sizes[key] = int(value)
+    return make_synthetic(**sizes, name=name)
+
+
+def make_synthetic(
+    users: int = 671, items: int = 9_066, ratings: int = 100_004, seed: int = 0, name: str = "synthetic"
+) -> Ratings:
+    """Draw ratings, of which each user and each item has at least one.
+
+    They depend on the four numbers alone. Pairs are drawn in chunks of users, so that 100 million ratings need memory
+    for the ratings themselves, not for a matrix of users and items.
+
+    Parameters
+    ----------
+    users, items, ratings
+        How many, exactly. By default as in ml-latest-small-2016.
+    seed
+        At least 0.
+    name
+        Of the set.
+
+    Returns
+    -------
+    Ratings
+        Sorted by user, with oracle and noise floor.
+
+    Raises
+    ------
+    FlexError
+        Where so many ratings do not fit.
     """
     if min(users, items) < 2 or ratings < max(users, items) or ratings > users * items // 2:
         what = f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items cannot be drawn"
@@ -66,27 +102,45 @@ def make_synthetic(users=671, items=9_066, ratings=100_004, seed=0):
     which = _pairs(rng, seed, activity, popularity)
     values, oracle = np.empty(ratings, np.float32), np.empty(ratings, np.float32)
     variance = 0.0
-    for start in range(0, ratings, 1_000_000):
-        part = slice(start, start + 1_000_000)
+    for start in range(0, ratings, RATINGS_PER_CHUNK):
+        part = slice(start, start + RATINGS_PER_CHUNK)
         u, i = who[part], which[part]
         score = 3.5 + user_bias[u] + item_bias[i] + np.einsum("nk,nk->n", taste[u], style[i])
         noisy = score + SIGMA * rng.normal(size=len(u))
         values[part] = np.clip(np.round(noisy * 2) / 2, STARS[0], STARS[-1])
-        expected, spread = _rating_moments(score)
+        expected, spread = rating_moments(score)
         oracle[part] = expected
         variance += spread.sum()
-    return {
-        "users": who, "items": which, "values": values, "oracle": oracle,
-        "timestamps": _timestamps(rng, activity), "noise_floor": float(np.sqrt(variance / ratings)),
-        "user_ids": np.arange(1, users + 1), "item_ids": np.arange(1, items + 1),
-        "scale": (0.5, 5.0, 0.5), "titles": _titles(rng, items),
-        "genres": np.array(["|".join(GENRES[g] for g in np.flatnonzero(row)) for row in item_genres], object),
-        "facts": {"generator": f"users={users}, items={items}, ratings={ratings}, seed={seed}"},
-    }  # fmt: skip
+    return Ratings(
+        name=name,
+        users=who,
+        items=which,
+        values=values,
+        timestamps=_timestamps(rng, activity),
+        user_ids=np.arange(1, users + 1),
+        item_ids=np.arange(1, items + 1),
+        scale=(0.5, 5.0, 0.5),
+        titles=_titles(rng, items),
+        genres=np.array(["|".join(GENRES[g] for g in np.flatnonzero(row)) for row in item_genres], object),
+        oracle=oracle,
+        noise_floor=float(np.sqrt(variance / ratings)),
+        facts={"generator": f"users={users}, items={items}, ratings={ratings}, seed={seed}"},
+    )
 
 
-def _rating_moments(score):
-    """Mean and variance of the rating that a score becomes; shapes (n,)."""
+def rating_moments(score: Floats) -> tuple[Floats, Floats]:
+    """Compute mean and variance of the rating that a score becomes.
+
+    Parameters
+    ----------
+    score
+        (n,) latent scores in stars.
+
+    Returns
+    -------
+    mean, variance
+        (n,) each, in stars and squared stars.
+    """
     # P(rating <= r) for each r but the last, with the scale's ends taking all that lies beyond.
     edges = (STARS[:-1] + 0.25 - score[:, None]) / SIGMA
     below = np.concatenate([np.zeros((len(score), 1)), ndtr(edges), np.ones((len(score), 1))], axis=1)
@@ -95,8 +149,8 @@ def _rating_moments(score):
     return mean, probabilities @ STARS**2 - mean**2
 
 
-def _activity(rng, users, items, ratings):
-    """Ratings per user: a floor, a log-normal tail, at most half the items, exactly `ratings` in all."""
+def _activity(rng: np.random.Generator, users: int, items: int, ratings: int) -> Index:
+    """Draw how many ratings each user gives: a floor, a log-normal tail, at most half the items."""
     floor = min(20, max(1, ratings // (2 * users)))
     most = items // 2 + 1
     weights = rng.lognormal(0, 1.25, users)
@@ -113,11 +167,11 @@ def _activity(rng, users, items, ratings):
     return counts
 
 
-def _pairs(rng, seed, activity, popularity):
-    """For each user in turn `activity[u]` different items, popular ones more often, every item at least once.
+def _pairs(rng: np.random.Generator, seed: int, activity: Index, popularity: Floats) -> Ids:
+    """Draw different items for each user in turn, popular ones more often, and every item at least once.
 
-    Sampling without replacement by weights: the items with the largest keys log(weight) + Gumbel noise
-    (Efraimidis and Spirakis 2006). An item's guaranteed rater is a rating slot drawn at random.
+    Weighted sampling without replacement takes the items with the largest keys log(weight) + Gumbel noise (Efraimidis
+    and Spirakis 2006). Which user rates an item for certain is drawn by a random place among all ratings.
     """
     users, items = len(activity), len(popularity)
     ends = np.cumsum(activity)
@@ -139,16 +193,16 @@ def _pairs(rng, seed, activity, popularity):
     return which
 
 
-def _timestamps(rng, activity):
-    """Seconds since 1970: each user joins at some time and rates on from there."""
+def _timestamps(rng: np.random.Generator, activity: Index) -> Index:
+    """Draw seconds since 1970: each user joins at some time and rates on from there."""
     joined = rng.integers(850_000_000, 1_470_000_000, len(activity))
     gaps = rng.integers(5, 4_000, activity.sum())
     run = np.cumsum(gaps)
     before = np.repeat(run[np.cumsum(activity) - activity], activity)
-    return np.repeat(joined, activity) + run - before
+    return np.asarray(np.repeat(joined, activity) + run - before)
 
 
-def _titles(rng, items):
+def _titles(rng: np.random.Generator, items: int) -> NDArray[np.object_]:
     drawn = rng.integers((0, 0, 1930), (len(ADJECTIVES), len(NOUNS), 2017), (items, 3)).tolist()
     names = [f"{ADJECTIVES[a]} {NOUNS[b]} #{k} ({year})" for k, (a, b, year) in enumerate(drawn, 1)]
     return np.array(names, object)

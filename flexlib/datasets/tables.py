@@ -1,16 +1,24 @@
-"""Rating tables: from a named set or a file of the user's to dense arrays, checked line by line, and split.
+"""Tables of ratings, whatever their origin: reading them, and checking every value.
 
-`load_ratings` is the one entry. Reading is vectorised; a value that cannot be right is reported with its
-file and line, and nothing is silently dropped.
+A table's index is the number of the line (of the row, in Parquet), by which a message names what is wrong.
 """
 
 import warnings
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from flexlib.config import FlexError, first_line
+from flexlib.datasets.sources import Source
+
+Scale = tuple[float, float, float]  # lowest, highest and step, in stars
+Texts = dict[int, str] | None  # by item id
 
 # The column names that need no `columns` argument, by what they hold.
 KNOWN_COLUMNS = {
@@ -19,38 +27,92 @@ KNOWN_COLUMNS = {
     "rating": ("rating", "stars", "value"),
     "timestamp": ("timestamp", "time", "date"),
 }
+WHOLE_BELOW = 2.0**53  # float64 holds every whole number up to here
 
 
-def checked_scale(scale):
+def first_true(mask: ArrayLike) -> int | None:
+    """Find the first place, counted from 0, where a mask is True; None where it is nowhere."""
+    places = np.flatnonzero(mask)
+    return int(places[0]) if len(places) else None
+
+
+def checked_scale(scale: Sequence[float] | None) -> Scale | None:
+    """Check that a scale is one.
+
+    Parameters
+    ----------
+    scale
+        Lowest rating, highest rating and step, in stars; None passes.
+
+    Raises
+    ------
+    FlexError
+        Unless the highest is a whole number of steps above the lowest.
+    """
     if scale is None:
         return None
-    low, high, step = scale = (*map(float, scale), *[np.nan] * 3)[:3]
-    steps = (high - low) / step if step else 0
-    if not (step > 0 and low < high and 1 - 1e-6 < steps < 1e6 and abs(steps - round(steps)) < 1e-6):
-        raise FlexError(f"scale {low:g} {high:g} {step:g}: give the lowest, the highest and the step, as 0.5 5 0.5")
-    return scale
+    values = [float(value) for value in scale]
+    if len(values) == 3:
+        low, high, step = values
+        steps = (high - low) / step if step else 0
+        if step > 0 and low < high and 1 - 1e-6 < steps < 1e6 and abs(steps - round(steps)) < 1e-6:
+            return low, high, step
+    given = " ".join(f"{value:g}" for value in values)
+    raise FlexError(f"scale {given}: give the lowest, the highest and the step, as 0.5 5 0.5")
 
 
-def infer_scale(stars):
-    """Lowest, highest, and the widest usual step between. It looks at every rating, test ratings too, which can matter
-    to PrR alone."""
-    low, high = stars.min(), stars.max()
-    fits = [step for step in (1.0, 0.5, 0.25, 0.1) if (np.abs(off_grid(stars, low, step)) < 1e-4).all()]
-    return (low, high, fits[0] if fits else 0.01)
+def infer_scale(stars: NDArray[np.float64]) -> Scale:
+    """Read the scale off all ratings, test ratings too, which can matter to rounded predictions (PrR) alone.
+
+    Parameters
+    ----------
+    stars
+        (n,) ratings.
+
+    Returns
+    -------
+    Scale
+        Lowest, highest, and the widest usual step that fits: 1, 0.5, 0.25, 0.1 or else 0.01.
+    """
+    low, high = float(stars.min()), float(stars.max())
+    fits = [step for step in (1.0, 0.5, 0.25, 0.1) if (np.abs(_off_grid(stars, low, step)) < 1e-4).all()]
+    return low, high, fits[0] if fits else 0.01
 
 
-def off_grid(stars, low, step):
+def _off_grid(stars: NDArray[np.float64], low: float, step: float) -> NDArray[np.float64]:
+    """Give the distances to the nearest value of a scale, in steps."""
     return (stars - low) / step - np.round((stars - low) / step)
 
 
-def read_csv(stream, where, **layout):
-    """A table whose index is the line number (if no quoted field holds a line break), less lines that hold nothing.
-    Raises `FlexError` for what is not such a table."""
+def read_csv(stream: BufferedIOBase | Path, where: str, **layout: Any) -> pd.DataFrame:
+    """Read comma-separated text as it stands, but for lines that hold nothing.
+
+    Parameters
+    ----------
+    stream
+        The text, or its path.
+    where
+        How messages name it.
+    **layout
+        Arguments of `pandas.read_csv`, with `header` among them.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the number of the line, if no quoted field holds a line break.
+
+    Raises
+    ------
+    FlexError
+        For what is not such a table.
+    """
     try:
         with warnings.catch_warnings():
             # Fields beyond the header's would be dropped with a warning.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(stream, index_col=False, skip_blank_lines=False, low_memory=False, **layout)
+            table: pd.DataFrame = pd.read_csv(
+                stream, index_col=False, skip_blank_lines=False, low_memory=False, **layout
+            )
     except pd.errors.EmptyDataError:
         raise FlexError(f"{where}: the file is empty") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OSError, EOFError, zlib.error) as error:
@@ -58,54 +120,162 @@ def read_csv(stream, where, **layout):
     if not table.shape[1]:
         raise FlexError(f"{where}: its first line, which names the columns, is blank")
     table.index += 1 if layout["header"] is None else 2
-    maybe = table.index[(table.iloc[:, 0].isna() | (table.iloc[:, 0] == "")).to_numpy()]
-    rest = table.loc[maybe]
-    return table.drop(maybe[(rest.isna() | (rest == "")).all(axis=1).to_numpy()]) if len(maybe) else table
+    maybe = table[table.iloc[:, 0].isna() | (table.iloc[:, 0] == "")]
+    blank = maybe[(maybe.isna() | (maybe == "")).all(axis=1)]
+    return table.drop(blank.index) if len(blank) else table
 
 
-def check_table(table, where, scale):
-    """The table with checked columns: whole or text ids, float stars, whole seconds. The index says which line (or row)
-    a `FlexError` names."""
+def read_own_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read a CSV or Parquet file of one's own, unchecked.
+
+    Parameters
+    ----------
+    path
+        It ends in .parquet, or else holds comma-separated text with a head.
+    columns
+        Which column holds what; for the rest, `KNOWN_COLUMNS` are looked for.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the number of the line or row.
+
+        - user, item: ids.
+        - rating: stars.
+        - timestamp: a date or seconds since 1970, where the file has it.
+
+    Raises
+    ------
+    FlexError
+        Where the file cannot be read, or lacks a column.
+    """
+    for what in columns:
+        if what not in KNOWN_COLUMNS:
+            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
+    if not path.is_file():
+        raise FlexError(f"{path}: no such file")
+    if path.suffix == ".parquet":
+        try:
+            table = pd.read_parquet(path).reset_index(drop=True)
+        except Exception as error:  # pyarrow's own errors are many; each has its reason in the first line
+            raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+        table.index += 1
+    else:
+        table = read_csv(path, str(path), header=0, dtype=str, na_filter=False)
+    chosen = {}
+    for what, names in KNOWN_COLUMNS.items():
+        wanted = (columns[what],) if what in columns else names
+        found = [column for column in wanted if column in table.columns]
+        if found:
+            chosen[what] = table[found[0]]
+        elif what != "timestamp" or what in columns:
+            has = ", ".join(map(str, table.columns))
+            raise FlexError(f"{path}: no column '{wanted[0]}' for the {what}; it has {has}")
+    return pd.DataFrame(chosen)
+
+
+def read_numbered(
+    source: Source, name: str, encoding: str, separator: str, splits: int = -1
+) -> Iterator[tuple[int, list[str]]]:
+    """Read lines that begin with an item's id.
+
+    Parameters
+    ----------
+    source, name, encoding
+        Where the file is, its name, and its encoding.
+    separator, splits
+        Between fields, and how many of them separate at most (-1: all).
+
+    Yields
+    ------
+    item, fields
+        The id, and at least two further fields.
+
+    Raises
+    ------
+    FlexError
+        With file and line, for a line that is not like this.
+    """
+    for number, line in enumerate(source.read(name, encoding).splitlines(), 1):
+        item, *fields = line.split(separator, splits)
+        if not item.isdecimal() or len(fields) < 2:
+            where = source.describe(name)
+            raise FlexError(f"{where}, line {number}: '{line[:40]}' is not id{separator}...{separator}...")
+        yield int(item), fields
+
+
+def check_table(table: pd.DataFrame, where: str, scale: Scale | None) -> pd.DataFrame:
+    """Check every value, and that no user rates an item twice.
+
+    Parameters
+    ----------
+    table
+        Columns user, item, rating and perhaps timestamp, indexed by the number of the line.
+    where
+        How messages name the file.
+    scale
+        That the ratings must lie on, or None.
+
+    Returns
+    -------
+    DataFrame
+        In the same order, indexed from 0.
+
+        - user, item: int64 where all ids are whole numbers written as such, else the text as it stands.
+        - rating: float64 stars.
+        - timestamp: int64 seconds since 1970, where the table has it.
+
+    Raises
+    ------
+    FlexError
+        With file and line, for the first wrong value of a column.
+    """
     if not len(table):
         raise FlexError(f"{where}: holds no ratings")
-
-    def refuse(bad, problem):
-        if (bad := np.asarray(bad)).any():
-            at = int(np.flatnonzero(bad)[0])
-            raise FlexError(f"{where}, line {table.index[at]}: {problem(at)}")
-
-    columns = {}
-    for name, column in table.items():
-        blank = column.isna() | (column.astype(str) == "") if column.dtype.kind == "O" else column.isna()
-        refuse(blank, lambda at, name=name: f"the {name} is missing or NaN")
-        if name in ("user", "item"):
-            columns[name] = _ids(column)
-            continue
-        if pd.api.types.is_datetime64_any_dtype(column):
-            column = (column - pd.Timestamp(0, tz=column.dt.tz)) // pd.Timedelta(seconds=1)
-        if name == "timestamp" and column.dtype.kind == "O":
-            dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-            column = column if dates.isna().any() else (dates - pd.Timestamp(0, tz="utc")) // pd.Timedelta(seconds=1)
-        if column.dtype.kind == "b":
-            column = column.astype(str)  # true is no number
-        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-        refuse(np.isnan(values), lambda at, n=name, column=column: f"the {n} '{column.iloc[at]}' is not a number")
-        refuse(np.abs(values) >= 2.0**53, lambda at, n=name, values=values: f"the {n} {values[at]} is not finite")
-        columns[name] = values if name == "rating" else values.astype(np.int64)
-    stars = columns["rating"]
+    checked = pd.DataFrame({name: _check_column(column, where) for name, column in table.items()})
+    stars = checked["rating"].to_numpy()
     if scale:
         low, high, step = scale
-        refuse((stars < low) | (stars > high) | (np.abs(off_grid(stars, low, step)) > 1e-4),
-               lambda at: f"the rating {stars[at]:g} is off the scale ({low:g} to {high:g} by {step:g})")  # fmt: skip
-    checked = pd.DataFrame(columns)
-    refuse(checked.duplicated(["user", "item"]),
-           lambda at: f"user {columns['user'][at]} rates item {columns['item'][at]} a second time")  # fmt: skip
+        at = first_true((stars < low) | (stars > high) | (np.abs(_off_grid(stars, low, step)) > 1e-4))
+        if at is not None:
+            grid = f"({low:g} to {high:g} by {step:g})"
+            raise FlexError(f"{where}, line {table.index[at]}: the rating {stars[at]:g} is off the scale {grid}")
+    if (at := first_true(checked.duplicated(["user", "item"]))) is not None:
+        user, item = checked["user"][at], checked["item"][at]
+        raise FlexError(f"{where}, line {table.index[at]}: user {user} rates item {item} a second time")
     return checked
 
 
-def _ids(column):
-    """(n,) ids: int64 where each is a whole number and written as one, else text as it stands."""
-    if column.dtype.kind == "f" and (column % 1 == 0).all() and (column.abs() < 2**53).all():
+def _check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
+    """Convert a column to what `check_table` returns of it."""
+    name = column.name
+    blank = column.isna() | (column.astype(str) == "") if column.dtype.kind == "O" else column.isna()
+    if (at := first_true(blank)) is not None:
+        raise FlexError(f"{where}, line {column.index[at]}: the {name} is missing or NaN")
+    if name in ("user", "item"):
+        return _check_ids(column)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        column = _seconds(column)
+    elif name == "timestamp" and column.dtype.kind == "O":
+        dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+        column = column if dates.isna().any() else _seconds(dates)
+    elif column.dtype.kind == "b":
+        column = column.astype(str)  # true is no number
+    values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    if (at := first_true(np.isnan(values))) is not None:
+        raise FlexError(f"{where}, line {column.index[at]}: the {name} '{column.iloc[at]}' is not a number")
+    if (at := first_true(np.abs(values) >= WHOLE_BELOW)) is not None:
+        raise FlexError(f"{where}, line {column.index[at]}: the {name} {values[at]} is not finite")
+    return values if name == "rating" else values.astype(np.int64)
+
+
+def _seconds(dates: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Give the whole seconds since 1970."""
+    return (dates - pd.Timestamp(0, tz=dates.dt.tz)) // pd.Timedelta(seconds=1)
+
+
+def _check_ids(column: "pd.Series[Any]") -> NDArray[Any]:
+    if column.dtype.kind == "f" and (column % 1 == 0).all() and (column.abs() < WHOLE_BELOW).all():
         return column.to_numpy(np.int64)
     if column.dtype.kind in "iu" and column.max() < 2**63:
         return column.to_numpy(np.int64)
