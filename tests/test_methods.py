@@ -1,8 +1,8 @@
-"""The methods of Table 3: what each may look at, what it must be able to predict, and scikit-surprise's algorithms as
-called here beside its own way in."""
+"""The registry of methods: what each may look at and must be able to predict, and scikit-surprise by its own way in."""
 
 import dataclasses
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -10,13 +10,13 @@ import optuna
 import pandas as pd
 import pytest
 from conftest import make_ratings, random_ratings
+from flexstudy.paper import TABLE_3_RMSE
 from test_project import ROOT
 
 from flexlib.data import Split, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors
-from flexstudy.paper import TABLE_3_RMSE
-from flexlib.methods.table3 import METHODS
+from flexlib.methods.registry import METHODS
 
 SYNTHETIC = load_ratings("synthetic:users=200,items=150,ratings=8000,seed=1")
 DRAWS = {"bpmf", "rbm", "cofils", "mean_field", "als", "hidden_similarity", "nmf", "svdpp", "improved_svd"}
@@ -101,10 +101,10 @@ def test_published_numbers_are_those_of_table_3(papers_figures):
     printed = {
         name.strip(): float(number) for name, number in re.findall(r"([A-Z][^,]*?) (0\.\d+)", text.replace("\n", " "))
     }
-    names = {method.name: method.published for method in METHODS.values() if method.published is not None}
-    ours = {"FlexEncoder": TABLE_3_RMSE["flexencoder"], "AutoRec": TABLE_3_RMSE["autorec"]}
-    assert printed == names | ours
-    assert len(printed) == 11
+    networks = {"flexencoder": "FlexEncoder", "autorec": "AutoRec"}
+    names = {key: networks[key] if key in networks else METHODS[key].name for key in TABLE_3_RMSE}
+    assert printed == {names[key]: rmse for key, rmse in TABLE_3_RMSE.items()}
+    assert len(printed) == len(TABLE_3_RMSE) == 11
 
 
 def test_slope_one_by_hand():
@@ -161,3 +161,10 @@ def test_without_surprise_its_methods_say_what_to_install(key, monkeypatch, refu
     monkeypatch.setitem(sys.modules, "surprise", None)
     ratings, split = split_with_unseen()
     refused(lambda: METHODS[key].predict(ratings, split), "surprise", "pip install 'flexlib[methods]'")
+
+
+def test_the_registries_import_without_the_libraries_of_an_extra():
+    code = "import sys, flexlib.methods.registry, flexlib.methods.networks; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert {"flexlib.methods.registry", "torch"} <= set(found.stdout.split())
+    assert set(found.stdout.split()) & {"distributed", "optuna", "sklearn", "surprise"} == set()

@@ -23,7 +23,7 @@ from flexlib.methods.interface import Predictions
 from flexlib.methods.means_and_biases import biases
 from flexlib.seeds import Purpose, numpy_generator
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating]
 
 PRIOR_STRENGTH = 2.0  # beta of Salakhutdinov and Mnih (2008): rows of mean 0 that the prior counts for
 
@@ -195,8 +195,8 @@ def mean_field(
     vectors = _start(numpy_generator(seed, Purpose.FACTORS), sides, factors)
     priors = [np.ones(factors), np.full(factors, 1 / factors)]
     covariances = [np.zeros(0), np.diag(priors[1])]  # those of users are found before they are used
-    values = sides[0].values.data
-    squared, count = np.sum(values**2), len(values)
+    values = sides[0].values
+    squared, count = np.sum(values.data**2), values.nnz
     noise = squared / count
     for _ in range(sweeps):
         for k, side in enumerate(sides):

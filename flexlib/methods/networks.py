@@ -1,40 +1,62 @@
-"""FlexEncoder and AutoRec as methods to be tuned: like those of `flexlib.methods`, and with early stopping."""
+"""The networks, FlexEncoder and AutoRec, as methods to be tuned, by key.
+
+References
+----------
+Tran et al. (2018). Sedhain et al. (2015) (AutoRec).
+"""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flexlib.config import PRESETS, FlexConfig
-from flexlib.data import hold_back
+from flexlib.data import Index, Ratings, Split, hold_back
+from flexlib.methods.interface import Predictions, Predictor, Settings, Space
+from flexlib.model import FittedModel
 from flexlib.predict import predict_ratings
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import suggest_extended, suggest_paper
 from flexlib.train import fit
 
-PATIENCE, MOST_EPOCHS = 5, 100  # of a try; what is then trained on all training ratings has the best epoch's number
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+# Of a try with early stopping. Training on all training ratings then takes as many epochs as the try's best one.
+PATIENCE = 5
+MOST_EPOCHS = 100
 
 
 @dataclass(frozen=True)
 class Network:
-    """An autoencoder with a space of settings (`FlexConfig` fields), as `flexlib.methods.Method`. stopped: whether the
-    number of epochs is found by early stopping, within `MOST_EPOCHS`, or is one of the settings."""
+    """A `Predictor` whose settings are fields of `FlexConfig`.
+
+    Parameters
+    ----------
+    name, citation, made_by
+        As in `Predictor`.
+    space
+        The function by which a trial suggests settings, as `Predictor.space`.
+    stopped
+        Whether the number of epochs is found by early stopping, within `MOST_EPOCHS`; else it is one of the settings.
+    """
 
     name: str
-    space: Callable
-    citation: str
+    space: Space
+    citation: str = "tran2018flexencoder"
     made_by: str = "flexlib"
     stopped: bool = True
 
-    def predict(self, ratings, split, seed=0, **settings):
-        """(n_test,) predictions in stars; NaN where training diverged."""
+    def predict(self, ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+        """Train on the training ratings and predict the test ratings: see `Predictor.predict`."""
         model = fit(ratings, FlexConfig.from_dict(settings), "holdout", seed, split=split)
         return _predictions(model, split.test)
 
-    def rehearse(self, ratings, split, seed, settings, max_seconds=math.inf):
-        """Try settings on the ratings that `hold_back` takes off the training ones: predictions of these, and the
-        settings to be trained with on all. None where a try is estimated to take more than `max_seconds`."""
+    def rehearse(
+        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, Settings] | None:
+        """Try settings out on the validation ratings, unless that is too costly: see `Predictor.rehearse`."""
         stopping = {"epochs": MOST_EPOCHS, "patience": PATIENCE} if self.stopped else {}
         config = FlexConfig.from_dict(settings | stopping)
         if estimate_cost(config, ratings).seconds > max_seconds:
@@ -46,31 +68,39 @@ class Network:
         return _predictions(model, inner.test), settings | {"epochs": max(1, model.best_epoch)}
 
 
-def _predictions(model, index):
-    found = predict_ratings(model, index).astype(np.float64)
-    return found if model.status == "ok" else np.full(len(index), np.nan)
+def _predictions(model: FittedModel, index: Index) -> Predictions:
+    if model.status != "ok":
+        return np.full(len(index), np.nan)
+    return predict_ratings(model, index).astype(np.float64)
 
 
-def _autorec(preset):
-    def space(trial):
-        own = {
-            "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True),
-            "hidden_layers": [trial.suggest_int("hidden_units", 50, 500, log=True)],
-            "train_batch_size": 2 ** trial.suggest_int("log2_train_batch_size", 5, 9),
-        }
-        return PRESETS[preset] | own
-
-    return space
+def _suggest_autorec(trial: "BaseTrial") -> Settings:
+    """Suggest what AutoRec leaves open: learning rate, weight decay, width and batch size."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True),
+        "hidden_layers": [trial.suggest_int("hidden_units", 50, 500, log=True)],
+        "train_batch_size": 2 ** trial.suggest_int("log2_train_batch_size", 5, 9),
+    }
 
 
-_PAPER = "tran2018flexencoder"
+def _suggest_autorec_item(trial: "BaseTrial") -> Settings:
+    return {**PRESETS["autorec-item"], **_suggest_autorec(trial)}
 
 
-NETWORKS = {
-    "autorec_item": Network("AutoRec, item-based", _autorec("autorec-item"), "sedhain2015autorec"),
-    "autorec_user": Network("AutoRec, user-based", _autorec("autorec-user"), "sedhain2015autorec"),
-    "flexencoder_set1": Network("FlexEncoder, set 1", lambda trial: PRESETS["table2:1"], _PAPER, stopped=False),
-    "flexencoder_paper": Network("FlexEncoder, the paper's space", suggest_paper, _PAPER, stopped=False),
-    "flexencoder": Network("FlexEncoder, extended space", suggest_extended, _PAPER),
+def _suggest_autorec_user(trial: "BaseTrial") -> Settings:
+    return {**PRESETS["autorec-user"], **_suggest_autorec(trial)}
+
+
+def _set_1(trial: "BaseTrial") -> Settings:
+    """Give the best set of the paper's Table 2: there is nothing to suggest."""
+    return dict(PRESETS["table2:1"])
+
+
+NETWORKS: dict[str, Predictor] = {
+    "autorec_item": Network("AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec"),
+    "autorec_user": Network("AutoRec, user-based", _suggest_autorec_user, citation="sedhain2015autorec"),
+    "flexencoder_set1": Network("FlexEncoder, set 1", _set_1, stopped=False),
+    "flexencoder_paper": Network("FlexEncoder, the paper's space", suggest_paper, stopped=False),
+    "flexencoder": Network("FlexEncoder, extended space", suggest_extended),
 }

@@ -1,207 +1,214 @@
-"""The paper's Table 3: its methods for rating prediction, and what to search when tuning each.
+"""The methods that are not networks alone, by key: those of the paper's Table 3, and others beside them.
 
-A method's `predict(ratings, split, seed=0, **settings)` fits on the training ratings and returns (len(split.test),)
-float64 stars, not clipped, for the test ratings, of which it reads users and items alone. For users and items without
-training ratings it predicts something finite.
+None reads the value of a test rating. Each predicts something finite for users and items without training ratings.
+
+To add a method, write its `predict` as `flexlib.methods.interface.Predictor` has it, and give it an entry here.
+
+References
+----------
+Tran et al. (2018), Table 3.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flexlib.centring import SHRINKAGE
-from flexlib.config import FlexError
-from flexlib.data import hold_back
-from flexlib.methods import predictors as baselines
+from flexlib.data import Ratings, Split, hold_back
+from flexlib.methods.boltzmann import rbm
+from flexlib.methods.factorization import als, bpmf, mean_field
+from flexlib.methods.hybrids import cofils, hidden_similarity
+from flexlib.methods.interface import Predictions, Predictor, Settings, Space
+from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.methods.scikit_surprise import (
+    improved_svd,
+    item_knn,
+    nmf,
+    regularized_svd,
+    slope_one,
+    svdpp,
+    version,
+)
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+SURPRISE = f"scikit-surprise {version()}"
+CENTRES = ("mean", "biases")
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of Table 3, or a method beside it. space: takes a trial (Optuna's, or alike) and returns a mapping of
-    settings. made_by: whose implementation. citation: key in references.bib. published: Table 3's RMSE, None where the
-    method is not in it."""
+    """A `Predictor` that is fitted with its settings as they are.
+
+    Parameters
+    ----------
+    name, citation, made_by
+        As in `Predictor`.
+    predict
+        The function that fits and predicts, as `Predictor.predict`.
+    space
+        The function by which a trial suggests settings, as `Predictor.space`.
+    """
 
     name: str
-    predict: Callable
-    space: Callable
-    made_by: str
-    citation: str
+    predict: Callable[..., Predictions]
+    space: Space
+    citation: str | None = None
+    made_by: str = "flexlib"
 
-    def rehearse(self, ratings, split, seed, settings, max_seconds=None):
-        """Try settings on the ratings that `hold_back` takes off the training ones: predictions of these, and the
-        settings to be used with all of them."""
+    def rehearse(
+        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, Settings]:
+        """Try settings out on the validation ratings, however long it takes: see `Predictor.rehearse`."""
         return self.predict(ratings, hold_back(split, seed), seed, **settings), settings
 
 
-def _on_training(predict):
-    """The predictor of `flexlib.baselines`, which takes the index of the ratings to fit on, as a method."""
+def on_training_ratings(predict_all: Callable[..., NDArray[Any]]) -> Callable[..., Predictions]:
+    """Make a `Predictor.predict` of a function of `flexlib.methods.means_and_biases`.
 
-    def method(ratings, split, seed=0, **settings):
-        return predict(ratings, split.train, **settings)[split.test].astype(np.float64)
+    Parameters
+    ----------
+    predict_all
+        Takes the ratings, the index of those to fit on, and settings; predicts all ratings.
 
-    return method
-
-
-def _surprise(ratings, split, make, whole=False):
-    """Predictions by one of scikit-surprise's algorithms (Hug 2020), which `make` builds from its module.
-
-    Pairs whose user or item has no training rating get the training mean. whole: hand it the ratings in steps of the
-    scale (7 for 3.5 stars), for an algorithm that holds ratings as whole numbers and would cut half stars off. Raises
-    `FlexError` where scikit-surprise is missing.
+    Returns
+    -------
+    Callable
+        Takes the ratings, a split, a seed that it does not use, and settings; predicts the test ratings.
     """
-    try:
-        from surprise import Trainset, prediction_algorithms  # an extra, and slow to import
-    except ImportError as error:
-        raise FlexError(f"this method needs {error.name}: pip install 'flexlib[methods]'") from None
-    train, unit = split.train, ratings.scale[2] if whole else 1.0
-    values = ratings.values[train].astype(np.float64) / unit
-    values = np.rint(values).astype(int) if whole else values
-    # Its own ids count those with a training rating alone, in the order of ours; -1 marks the others.
-    inner, sides = [], [(ratings.users, ratings.n_users), (ratings.items, ratings.n_items)]
-    for ids, n in sides:
-        known = np.bincount(ids[train], minlength=n) > 0
-        inner.append(np.where(known, np.cumsum(known) - 1, -1)[ids])
-    by_user, by_item = ({k: [] for k in range(ids.max() + 1)} for ids in inner)
-    for user, item, value in zip(inner[0][train].tolist(), inner[1][train].tolist(), values.tolist(), strict=True):
-        by_user[user].append((item, value))
-        by_item[item].append((user, value))
-    scale = ratings.scale[0] / unit, ratings.scale[1] / unit
-    raw = ({k: k for k in ids} for ids in (by_user, by_item))
-    counts = len(by_user), len(by_item), len(train)
-    fitted = make(prediction_algorithms).fit(Trainset(by_user, by_item, *counts, scale, *raw))
-    predicted = np.full(len(split.test), values.mean())
-    pairs = np.stack([ids[split.test] for ids in inner], axis=1)
-    both = np.flatnonzero((pairs >= 0).all(axis=1))
-    # Algorithms with neighbours return details beside the estimate.
-    predicted[both] = [np.ravel(np.asarray(fitted.estimate(u, i), object))[0] for u, i in pairs[both].tolist()]
-    return predicted * unit
+
+    def predict(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+        return predict_all(ratings, split.train, **settings)[split.test].astype(np.float64)
+
+    return predict
 
 
-def slope_one(ratings, split, seed=0):
-    """Slope One (Lemire and Maclachlan 2005), unweighted."""
-    return _surprise(ratings, split, lambda kinds: kinds.SlopeOne(), whole=True)
+def space_of(**settings: tuple[Any, ...]) -> Space:
+    """Make a search space of ranges.
 
+    Parameters
+    ----------
+    **settings
+        Of each setting: the texts to choose from, or the lowest and the highest number. Whole numbers stay whole. A
+        number is drawn on a logarithmic scale where the lowest is above 0.
 
-def regularized_svd(ratings, split, seed=0, **settings):
-    """RSVD (Paterek 2007): factors of stars by gradient descent. settings: those of surprise's `SVD`."""
-    return _surprise(ratings, split, lambda kinds: kinds.SVD(biased=False, random_state=seed, **settings))
+    Returns
+    -------
+    Space
+        The function by which a trial suggests all of them.
+    """
 
-
-def improved_svd(ratings, split, seed=0, **settings):
-    """RSVD2 (Paterek 2007): with biases of users and items. settings: those of surprise's `SVD`."""
-    return _surprise(ratings, split, lambda kinds: kinds.SVD(biased=True, random_state=seed, **settings))
-
-
-def svdpp(ratings, split, seed=0, **settings):
-    """SVD++ (Koren 2008): what a user has rated moves the user's factors too. settings: those of surprise's `SVDpp`."""
-    return _surprise(ratings, split, lambda kinds: kinds.SVDpp(random_state=seed, cache_ratings=True, **settings))
-
-
-def nmf(ratings, split, seed=0, regularization=0.06, **settings):
-    """Non-negative matrix factorisation (Luo, Zhou, Xia and Zhu 2014). settings: those of surprise's `NMF`."""
-    weights = dict(reg_pu=regularization, reg_qi=regularization)
-    return _surprise(ratings, split, lambda kinds: kinds.NMF(random_state=seed, **weights, **settings))
-
-
-def item_knn(ratings, split, seed=0, neighbours=40, shrinkage=100):
-    """Item-based neighbours around biases (Koren 2010, Equation 3), alike by shrunk Pearson correlation."""
-    alike = dict(name="pearson_baseline", user_based=False, shrinkage=shrinkage)
-    around = dict(method="als", n_epochs=10, reg_u=SHRINKAGE, reg_i=SHRINKAGE)
-    options = dict(k=neighbours, sim_options=alike, bsl_options=around, verbose=False)
-    return _surprise(ratings, split, lambda kinds: kinds.KNNBaseline(**options))
-
-
-def _version():
-    try:
-        return metadata.version("scikit-surprise")
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _space(**ranges):
-    """A search space: a function of a trial that suggests each setting, a text out of several or a number from (low,
-    high), on a logarithmic scale where low is above 0."""
-
-    def space(trial):
-        settings = {}
-        for name, (low, *rest) in ranges.items():
+    def space(trial: "BaseTrial") -> Settings:
+        found: Settings = {}
+        for name, (low, *rest) in settings.items():
             if isinstance(low, str):
-                settings[name] = trial.suggest_categorical(name, (low, *rest))
+                found[name] = trial.suggest_categorical(name, (low, *rest))
+            elif isinstance(low, int):
+                found[name] = trial.suggest_int(name, low, *rest, log=low > 0)
             else:
-                suggest = trial.suggest_int if isinstance(low, int) else trial.suggest_float
-                settings[name] = suggest(name, low, *rest, log=low > 0)
-        return settings
+                found[name] = trial.suggest_float(name, low, *rest, log=low > 0)
+        return found
 
     return space
 
 
-CENTRES = "mean", "biases"
+SVD_SPACE = space_of(n_factors=(10, 150), n_epochs=(15, 100), lr_all=(0.002, 0.02), reg_all=(0.02, 0.2))
 
-
-SVD_SPACE = _space(n_factors=(10, 150), n_epochs=(15, 100), lr_all=(0.002, 0.02), reg_all=(0.02, 0.2))
-
-
-# Key: name, predictor, space, key in references.bib
-_OURS = {
-    "user_mean": ("User mean", _on_training(baselines.user_mean), _space(), None),
-    "item_mean": ("Item mean", _on_training(baselines.item_mean), _space(), None),
-    "biases": (
-        "User and item biases", _on_training(baselines.biases),
-        _space(item_shrinkage=(0.5, 50.0), user_shrinkage=(0.5, 50.0)), "koren2010factor",
+METHODS: dict[str, Predictor] = {
+    "user_mean": Method("User mean", on_training_ratings(user_mean), space_of()),
+    "item_mean": Method("Item mean", on_training_ratings(item_mean), space_of()),
+    "biases": Method(
+        "User and item biases",
+        on_training_ratings(biases),
+        space_of(item_shrinkage=(0.5, 50.0), user_shrinkage=(0.5, 50.0)),
+        citation="koren2010factor",
     ),
-    "bpmf": (
-        "BPMF", baselines.bpmf, _space(factors=(4, 24), precision=(1.0, 4.0), centre=CENTRES),
-        "salakhutdinov2008bpmf",
+    "bpmf": Method(
+        "BPMF",
+        bpmf,
+        space_of(factors=(4, 24), precision=(1.0, 4.0), centre=CENTRES),
+        citation="salakhutdinov2008bpmf",
     ),
-    "rbm": (
-        "RBM-CF", baselines.rbm,
-        _space(hidden=(20, 150), epochs=(20, 60), learning_rate=(0.2, 2.0), weight_decay=(0.001, 0.02)),
-        "salakhutdinov2007rbm",
+    "rbm": Method(
+        "RBM-CF",
+        rbm,
+        space_of(hidden=(20, 150), epochs=(20, 60), learning_rate=(0.2, 2.0), weight_decay=(0.001, 0.02)),
+        citation="salakhutdinov2007rbm",
     ),
-    "cofils": (
-        "Autoencoder COFILS", baselines.cofils,
-        _space(factors=(4, 20), epochs=(10, 60), noise=(0.0, 0.6), leaf=(3, 30)), "barbieri2017cofils",
+    "cofils": Method(
+        "Autoencoder COFILS",
+        cofils,
+        space_of(factors=(4, 20), epochs=(10, 60), noise=(0.0, 0.6), leaf=(3, 30)),
+        citation="barbieri2017cofils",
     ),
-    "mean_field": (
-        "Mean Field", baselines.mean_field, _space(factors=(2, 24), sweeps=(10, 60), centre=CENTRES),
-        "lim2007variational",
+    "mean_field": Method(
+        "Mean Field",
+        mean_field,
+        space_of(factors=(2, 24), sweeps=(10, 60), centre=CENTRES),
+        citation="lim2007variational",
     ),
-    "als": (
-        "ALS", baselines.als, _space(factors=(2, 40), regularization=(0.03, 0.5), centre=CENTRES),
-        "zhou2008parallel",
+    "als": Method(
+        "ALS",
+        als,
+        space_of(factors=(2, 40), regularization=(0.03, 0.5), centre=CENTRES),
+        citation="zhou2008parallel",
     ),
-    "hidden_similarity": (
-        "Autoencoder and neighbours", baselines.hidden_similarity,
-        _space(
-            pivot=("items", "users"), factors=(10, 100), noise=(0.0, 0.6), neighbours=(10, 100),
+    "hidden_similarity": Method(
+        "Autoencoder and neighbours",
+        hidden_similarity,
+        space_of(
+            pivot=("items", "users"),
+            factors=(10, 100),
+            noise=(0.0, 0.6),
+            neighbours=(10, 100),
             shrinkage=(0.1, 10.0),
-        ), "suzuki2017similarity",
+        ),
+        citation="suzuki2017similarity",
     ),
-}  # fmt: skip
-
-
-_THEIRS = {
-    "slope_one": ("Slope One", slope_one, _space(), "lemire2005slope"),
-    "regularized_svd": ("Regularized SVD", regularized_svd, SVD_SPACE, "paterek2007improving"),
-    "improved_svd": ("Improved Regularized SVD", improved_svd, SVD_SPACE, "paterek2007improving"),
-    "svdpp": (
-        "SVD++", svdpp,
-        _space(n_factors=(3, 10), n_epochs=(10, 20), lr_all=(0.003, 0.02), reg_all=(0.01, 0.2)),
-        "koren2008factorization",
+    "slope_one": Method(
+        "Slope One",
+        slope_one,
+        space_of(),
+        citation="lemire2005slope",
+        made_by=SURPRISE,
     ),
-    "nmf": (
-        "NMF", nmf, _space(n_factors=(5, 50), n_epochs=(20, 100), regularization=(0.02, 0.5)), "luo2014nonnegative",
+    "regularized_svd": Method(
+        "Regularized SVD",
+        regularized_svd,
+        SVD_SPACE,
+        citation="paterek2007improving",
+        made_by=SURPRISE,
     ),
-    "item_knn": (
-        "Item kNN", item_knn, _space(neighbours=(10, 100), shrinkage=(20.0, 500.0)), "koren2010factor",
+    "improved_svd": Method(
+        "Improved Regularized SVD",
+        improved_svd,
+        SVD_SPACE,
+        citation="paterek2007improving",
+        made_by=SURPRISE,
     ),
-}  # fmt: skip
-
-
-METHODS = {
-    key: Method(name, predict, space, made_by, citation)
-    for made_by, table in (("flexlib", _OURS), (f"scikit-surprise {_version()}", _THEIRS))
-    for key, (name, predict, space, citation) in table.items()
+    "svdpp": Method(
+        "SVD++",
+        svdpp,
+        space_of(n_factors=(3, 10), n_epochs=(10, 20), lr_all=(0.003, 0.02), reg_all=(0.01, 0.2)),
+        citation="koren2008factorization",
+        made_by=SURPRISE,
+    ),
+    "nmf": Method(
+        "NMF",
+        nmf,
+        space_of(n_factors=(5, 50), n_epochs=(20, 100), regularization=(0.02, 0.5)),
+        citation="luo2014nonnegative",
+        made_by=SURPRISE,
+    ),
+    "item_knn": Method(
+        "Item kNN",
+        item_knn,
+        space_of(neighbours=(10, 100), shrinkage=(20.0, 500.0)),
+        citation="koren2010factor",
+        made_by=SURPRISE,
+    ),
 }

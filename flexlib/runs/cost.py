@@ -1,37 +1,49 @@
-"""What a run costs, from its configuration alone: steps, operations and bytes, and seconds of a reference core.
+"""What a run costs: steps, operations and bytes from its configuration, and from these the seconds of one core.
 
-The estimate is a pure function, so that who skips a run for its cost skips it on every machine.
+seconds = steps * (a + layers * b) + operations / c + bytes / d
+
+The estimate depends on nothing else, so every machine skips the same runs for their cost.
 """
 
 import itertools
 import math
 from typing import NamedTuple
 
-# Of the core that the published sweeps ran on, one thread.
+from flexlib.config import FlexConfig
+from flexlib.data import Ratings
+from flexlib.model import matrix_shape
+
+# Of one thread on the core that made the published sweeps, fitted to their seconds
 SECONDS_PER_STEP = 1.6e-4
-
-
 SECONDS_PER_LAYER = 2.5e-5  # of one step
-
-
 OPERATIONS_PER_SECOND = 7.0e10
-
-
 BYTES_PER_SECOND = 2.0e10
 
+# How many times a step reads or writes each weight: by the optimizer, for weights, their gradients and its state,
+OPTIMIZER_PASSES = {"adam": 7, "adamw": 7, "adagrad": 5, "adadelta": 16, "rmsprop": 9, "sgd": 5}
+NETWORK_PASSES = 4  # and by the network: weights forward and back, gradients zeroed and written.
+# How many times a re-fed step reads or writes each cell of its batch: inputs, outputs, gaps, gradients
+CELL_PASSES = 14
 
-# How many times a step reads or writes each weight: those of the optimizer, its state and the gradient.
-_OPTIMIZER_PASSES = {"adam": 7, "adamw": 7, "adagrad": 5, "adadelta": 16, "rmsprop": 9, "sgd": 5}
-
-
-_PASSES = 4  # weights forward and back, gradient zeroed and written
-
-
-_DENSE_PASSES = 14  # over the cells of a re-fed batch: inputs, outputs, gaps, gradients
+BYTES_PER_NUMBER = 4
+# Sparse products run at an eighth of the speed of dense ones.
+SPARSE_SLOWDOWN = 8
 
 
 class Cost(NamedTuple):
-    """steps: optimizer steps. operations: of floating point. bytes: moved. seconds: the estimate."""
+    """What training one run takes.
+
+    Parameters
+    ----------
+    steps
+        Of the optimizer.
+    operations
+        Of floating point.
+    bytes
+        Read and written.
+    seconds
+        Estimate for one thread of the reference core.
+    """
 
     steps: int
     operations: float
@@ -39,13 +51,24 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def estimate_cost(config, ratings, pad_refeeding=False):
-    """The `Cost` of training one run on `ratings`, all its epochs: an upper bound where `patience` may end it.
+def estimate_cost(config: FlexConfig, ratings: Ratings, pad_refeeding: bool = False) -> Cost:
+    """Estimate what training one run costs, all its epochs: an upper bound where `patience` may end it.
 
-    pad_refeeding: whether zero rows are re-fed too (as the protocol says).
+    Parameters
+    ----------
+    config
+        What is trained.
+    ratings
+        The ratings; only their numbers of users, items and ratings matter.
+    pad_refeeding
+        Whether zero rows are re-fed too, as the protocol says.
+
+    Returns
+    -------
+    Cost
+        Steps, operations, bytes and seconds.
     """
-    shape = (ratings.n_items, ratings.n_users) if config.item_based else (ratings.n_users, ratings.n_items)
-    n_rows, width = shape
+    n_rows, width = matrix_shape(ratings, config)
     batch = min(config.train_batch_size, n_rows)
     batches = math.ceil(n_rows / batch)
     sizes = [width, *config.hidden_layers]
@@ -53,19 +76,19 @@ def estimate_cost(config, ratings, pad_refeeding=False):
     outer, inner = pairs[0], 2 * sum(pairs[1:])
     weights = sum(pairs) * (1 if config.decoder_constraint else 2)
     entries = (1 - config.test_split_rate) * len(ratings)
-    noisy = config.drop_probability or config.noise_probability
-    refed_rows = batch + (pad_refeeding and not noisy)
+    noisy = bool(config.drop_probability or config.noise_probability)
+    refed_rows: float = batch + (pad_refeeding and not noisy)
     if pad_refeeding and noisy:
         refed_rows = n_rows * batch / (batch + 1)  # the expected largest index of a random batch
     refeeding, epochs = config.dense_refeeding, config.epochs
-    first = 10 * 8 * entries * sizes[1] + 6 * n_rows * inner  # sparse products run at an eighth of the dense speed
+    first = 10 * SPARSE_SLOWDOWN * entries * sizes[1] + 6 * n_rows * inner
     if refeeding:
         first += 2 * (refed_rows if pad_refeeding else batch) * batches * outer
     refed = batches * refed_rows * (10 * outer + 6 * inner)
     steps = epochs * batches * (1 + refeeding)
     operations = epochs * (first + refeeding * refed)
-    moved = 4 * steps * weights * (_OPTIMIZER_PASSES[config.optimizer] + _PASSES)
-    moved += 4 * epochs * batches * refeeding * refed_rows * width * _DENSE_PASSES
+    moved: float = BYTES_PER_NUMBER * steps * weights * (OPTIMIZER_PASSES[config.optimizer] + NETWORK_PASSES)
+    moved += BYTES_PER_NUMBER * epochs * batches * refeeding * refed_rows * width * CELL_PASSES
     seconds = steps * (SECONDS_PER_STEP + len(pairs) * SECONDS_PER_LAYER)
     seconds += operations / OPERATIONS_PER_SECOND + moved / BYTES_PER_SECOND
-    return Cost(int(steps), float(operations), float(moved), float(seconds))
+    return Cost(steps, float(operations), float(moved), seconds)

@@ -4,17 +4,38 @@ import functools
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from flexlib.config import VERSION
+from flexlib.model import FittedModel
 
 
-def provenance(model):
-    """What made a `FittedModel`: data set and checksum, configuration, protocol, seed, versions, device, commit."""
+def provenance(model: FittedModel) -> dict[str, Any]:
+    """Say what made a model.
+
+    Parameters
+    ----------
+    model
+        A fitted network.
+
+    Returns
+    -------
+    dict
+        Plain values:
+
+        - dataset: name, n_ratings and the data's own facts (file, checksum)
+        - config, protocol: all fields
+        - seed
+        - device: with the hardware's name
+        - seconds: of training
+        - steps: of the optimizer
+        - those of `software`
+    """
     return {
-        "dataset": {"name": model.ratings.name, "n_ratings": len(model.ratings)} | model.ratings.facts,
+        "dataset": {"name": model.ratings.name, "n_ratings": len(model.ratings)} | dict(model.ratings.facts),
         "config": model.config.to_dict(),
         "protocol": model.protocol.to_dict(),
         "seed": model.seed,
@@ -24,8 +45,16 @@ def provenance(model):
     } | software()
 
 
-def software():
-    """Versions of what computes, and the commit of this code ("unknown" outside a git checkout)."""
+def software() -> dict[str, str]:
+    """Give the versions of all that computes.
+
+    Returns
+    -------
+    dict
+        - flexlib, python, torch, numpy: versions
+        - platform: system and processor family
+        - commit: of this code, see `commit`
+    """
     return {
         "flexlib": VERSION,
         "python": platform.python_version(),
@@ -36,19 +65,36 @@ def software():
     }
 
 
-def device_name(device):
-    """The device with its hardware's name, such as "cuda (NVIDIA H100)" or "cpu (2 threads)"."""
-    if str(device).startswith("cuda"):
+def device_name(device: str) -> str:
+    """Name a device with its hardware, such as "cuda (NVIDIA H100)" or "cpu (2 threads)".
+
+    Parameters
+    ----------
+    device
+        As PyTorch names it.
+    """
+    if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)"
 
 
 @functools.cache
-def commit():
-    """The checkout's short commit, with "+" where files differ from it; "unknown" where this file is in no checkout."""
-    git = dict(cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
+def commit() -> str:
+    """Give the checkout's short commit, with "+" where files differ from it.
+
+    Returns
+    -------
+    str
+        "unknown" where this file is in no checkout.
+    """
     try:
-        subprocess.run(["git", "ls-files", "--error-unmatch", Path(__file__).name], **git)
-        return subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], **git).stdout.strip()
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

@@ -1,108 +1,174 @@
-"""The spaces that a sweep draws its configurations from."""
+"""Spaces of configurations: drawn at random for a sweep, or suggested by the trials of a search.
+
+What a run of a sweep is follows from this file, a seed and the run's number. Lists are therefore written out, and their
+order and length must not change: another list, other draws.
+
+References
+----------
+Tran et al. (2018), Section 4.1 and the released code (the paper's space).
+"""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, FlexConfig
+from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig
 
-_TENTHS = [k / 10 for k in range(10)]
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial  # an optional dependency, and slow to import
 
-
-_SIZES = [2**k for k in range(1, 13)]
-
-
-_SWITCHES = ("dense_refeeding_rounding", "decoder_constraint", "mean_normalization", "prediction_rounding",
-             "output_activation", "loss_size_average")  # fmt: skip
-
+TENTHS = [k / 10 for k in range(10)]
+LAYER_SIZES = [2**k for k in range(1, 13)]
+PAPERS_OPTIMIZERS = ["adam", "adagrad", "rmsprop", "sgd"]
+PAPERS_ACTIVATIONS = ["selu", "relu", "relu6", "elu", "lrelu", "sigmoid", "tanh", "swish"]
+EXTENDED_OPTIMIZERS = [*PAPERS_OPTIMIZERS, "adadelta", "adamw"]
+EXTENDED_ACTIVATIONS = [*PAPERS_ACTIVATIONS, "gelu", "mish", "softplus", "hardtanh"]
 
 # What the released code's random search draws from, each value as likely as it is often listed.
-_PAPER = {
+_PAPER: dict[str, Sequence[Any]] = {
     "learning_rate": [1e-4, 1e-3, 5e-3, 1e-2, 1e-1],
     "weight_decay": [0.0, 1e-4, 1e-3, 5e-3, 1e-2, 1e-1],
-    "drop_probability": [0.0, 0.0, *_TENTHS],
-    "noise_probability": [0.0, 0.0, *_TENTHS],
+    "drop_probability": [0.0, 0.0, *TENTHS],
+    "noise_probability": [0.0, 0.0, *TENTHS],
     "train_batch_size": [2**k for k in range(11)],
     "epochs": [1, 2, 4, 8, 10],
-    "optimizer": OPTIMIZERS[:4],
-    "activation": ACTIVATIONS[:8],
+    "optimizer": PAPERS_OPTIMIZERS,
+    "activation": PAPERS_ACTIVATIONS,
     "dense_refeeding": [0, 0, 0, 1, 1, 2, 3],
-    **{name: [False, True] for name in _SWITCHES},
-    "pivot_indexes": PIVOTS,
-    "test_masking_rate": _TENTHS[1:],
-    "test_split_rate": _TENTHS[1:5],
+    "dense_refeeding_rounding": [False, True],
+    "decoder_constraint": [False, True],
+    "mean_normalization": [False, True],
+    "prediction_rounding": [False, True],
+    "output_activation": [False, True],
+    "loss_size_average": [False, True],
+    "pivot_indexes": [USER_BASED, ITEM_BASED],
+    "test_masking_rate": TENTHS[1:],
+    "test_split_rate": TENTHS[1:5],
+}
+
+# Beyond the paper's. With early stopping an epoch too many does no harm, so there are more.
+_EXTENDED = _PAPER | {
+    "optimizer": EXTENDED_OPTIMIZERS,
+    "activation": EXTENDED_ACTIVATIONS,
+    "epochs": [50],
+    "patience": [3],
+    "centring": ["rows", "biases"],
+}
+
+SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {"paper": _PAPER, "extended": _EXTENDED}
+
+# Optimizers that take larger steps: name and bounds of their learning rate in a search
+_LEARNING_RATES = {
+    "sgd": ("learning_rate_sgd", 1e-2, 10),
+    "adadelta": ("learning_rate_adadelta", 1e-2, 10),
+    "adagrad": ("learning_rate_adagrad", 1e-3, 0.3),
 }
 
 
-SPACES = {
-    "paper": _PAPER,
-    # What the paper plans or leaves out. With early stopping an epoch too many does no harm, so there are more.
-    "extended": _PAPER
-    | {
-        "optimizer": OPTIMIZERS,
-        "activation": ACTIVATIONS,
-        "epochs": [50],
-        "patience": [3],
-        "centring": ["rows", "biases"],
-    },
-}
+def sample_config(space: str, seed: int, run: int) -> FlexConfig:
+    """Draw the configuration of one run of a sweep.
 
+    Hidden layers are 1 to 5 of 2, 4, ... 4096; a third of the time sorted up, a third sorted down, a third as drawn.
 
-def sample_config(space, seed, run):
-    """The configuration of a sweep's run `run`, by (seed, run) alone.
+    Parameters
+    ----------
+    space
+        Key of `SPACES`.
+    seed, run
+        Of the sweep, and number of the run, both at least 0: the configuration follows from them alone.
 
-    space: a key of `SPACES`. Hidden layers: 1 to 5 of 2, 4, ... 4096, sorted up, sorted down or left, a third each.
+    Returns
+    -------
+    FlexConfig
+        What the run trains.
     """
     rng = np.random.default_rng([seed, run])
-    drawn = {name: values[rng.integers(len(values))] for name, values in SPACES[space].items()}
-    layers = [_SIZES[k] for k in rng.integers(len(_SIZES), size=rng.integers(1, 6))]
+    drawn = {name: values[int(rng.integers(len(values)))] for name, values in SPACES[space].items()}
+    layers = [LAYER_SIZES[k] for k in rng.integers(len(LAYER_SIZES), size=rng.integers(1, 6))]
     order = rng.integers(3)
-    drawn["hidden_layers"] = sorted(layers, reverse=bool(order == 1)) if order < 2 else layers
-    return FlexConfig.from_dict(drawn)
+    if order < 2:
+        layers = sorted(layers, reverse=bool(order == 1))
+    return FlexConfig.from_dict(drawn | {"hidden_layers": layers})
 
 
-def run_seed(seed, run):
-    """The seed of a run's split, weights and order: one for all its protocols."""
+def run_seed(seed: int, run: int) -> int:
+    """Give the seed of a run's split, weights and order, one for all its protocols.
+
+    Parameters
+    ----------
+    seed, run
+        Of the sweep, and number of the run, both at least 0.
+
+    Returns
+    -------
+    int
+        Below 2**32.
+    """
     return int(np.random.SeedSequence([seed, run, 1]).generate_state(1)[0])
 
 
-def suggest_paper(trial):
-    """A configuration of the paper's space as an Optuna trial suggests it, as a mapping: each value once."""
-    found = {"hidden_layers": [2 ** trial.suggest_int(f"log2_size_{k}", 1, 12)
-                               for k in range(trial.suggest_int("n_layers", 1, 5))]}  # fmt: skip
+def suggest_paper(trial: "BaseTrial") -> dict[str, Any]:
+    """Let a trial suggest a configuration of the paper's space, where each value is listed once.
+
+    Parameters
+    ----------
+    trial
+        Of an Optuna search, or one with fixed values.
+
+    Returns
+    -------
+    dict
+        Fields of `FlexConfig`, as plain values. Not the rates of splitting and masking: tuning is given its split,
+        and masks nothing.
+    """
+    n_layers = trial.suggest_int("n_layers", 1, 5)
+    found: dict[str, Any] = {
+        "hidden_layers": [2 ** trial.suggest_int(f"log2_size_{k}", 1, 12) for k in range(n_layers)]
+    }
     for name, values in _PAPER.items():
-        if name not in ("test_split_rate", "test_masking_rate"):  # the split is given, and holdout masks nothing
-            place = trial.suggest_categorical(name, [json.dumps(value) for value in dict.fromkeys(values)])
-            found[name] = json.loads(place)
+        if name not in ("test_split_rate", "test_masking_rate"):
+            # As texts: Optuna's choices may not be lists.
+            text = trial.suggest_categorical(name, [json.dumps(value) for value in dict.fromkeys(values)])
+            found[name] = json.loads(text)
     return found
 
 
-# These rules take larger steps than the others.
-_STEP_SIZES = {
-    "sgd": ("learning_rate_sgd", 1e-2, 10), "adadelta": ("learning_rate_adadelta", 1e-2, 10),
-    "adagrad": ("learning_rate_adagrad", 1e-3, 0.3),
-}  # fmt: skip
+def suggest_extended(trial: "BaseTrial") -> dict[str, Any]:
+    """Let a trial suggest a configuration beyond the paper's space, with continuous numbers.
 
+    Parameters
+    ----------
+    trial
+        Of an Optuna search, or one with fixed values.
 
-def suggest_extended(trial):
-    """A configuration of the extended space, whose numbers are continuous, as an Optuna trial suggests it."""
-    found = {"hidden_layers": [2 ** trial.suggest_int(f"log2_size_{k}", 3, 10)
-                               for k in range(trial.suggest_int("n_layers", 1, 2))]}  # fmt: skip
-    found["optimizer"] = trial.suggest_categorical("optimizer", OPTIMIZERS)
-    if found["optimizer"] == "adamw":  # a share of the weights, not a term of the gradient
-        found["weight_decay"] = trial.suggest_float("weight_decay_adamw", 1e-3, 10, log=True)
+    Returns
+    -------
+    dict
+        Fields of `FlexConfig`, as plain values. Not the number of epochs, which early stopping finds.
+    """
+    n_layers = trial.suggest_int("n_layers", 1, 2)
+    layers = [2 ** trial.suggest_int(f"log2_size_{k}", 3, 10) for k in range(n_layers)]
+    optimizer = trial.suggest_categorical("optimizer", EXTENDED_OPTIMIZERS)
+    if optimizer == "adamw":  # a share of the weights, not a term of the gradient
+        weight_decay = trial.suggest_float("weight_decay_adamw", 1e-3, 10, log=True)
     else:
-        found["weight_decay"] = trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True)
-    name, low, high = _STEP_SIZES.get(found["optimizer"], ("learning_rate", 1e-4, 1e-2))
-    found["learning_rate"] = trial.suggest_float(name, low, high, log=True)
-    found["activation"] = trial.suggest_categorical("activation", ACTIVATIONS)
-    found["output_activation"] = trial.suggest_categorical("output_activation", [False, True])
-    found["drop_probability"] = trial.suggest_float("drop_probability", 0, 0.9)
-    found["noise_probability"] = trial.suggest_float("noise_probability", 0, 0.95)
-    found["train_batch_size"] = 2 ** trial.suggest_int("log2_train_batch_size", 4, 10)
-    found["dense_refeeding"] = trial.suggest_int("dense_refeeding", 0, 1)
-    for name in ("decoder_constraint", "loss_size_average"):
-        found[name] = trial.suggest_categorical(name, [False, True])
-    found["centring"] = trial.suggest_categorical("centring", ["biases", "rows"])
-    found["pivot_indexes"] = list(PIVOTS[trial.suggest_int("item_based", 0, 1)])
-    return found
+        weight_decay = trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True)
+    name, low, high = _LEARNING_RATES.get(optimizer, ("learning_rate", 1e-4, 1e-2))
+    return {
+        "hidden_layers": layers,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+        "learning_rate": trial.suggest_float(name, low, high, log=True),
+        "activation": trial.suggest_categorical("activation", EXTENDED_ACTIVATIONS),
+        "output_activation": trial.suggest_categorical("output_activation", [False, True]),
+        "drop_probability": trial.suggest_float("drop_probability", 0, 0.9),
+        "noise_probability": trial.suggest_float("noise_probability", 0, 0.95),
+        "train_batch_size": 2 ** trial.suggest_int("log2_train_batch_size", 4, 10),
+        "dense_refeeding": trial.suggest_int("dense_refeeding", 0, 1),
+        "decoder_constraint": trial.suggest_categorical("decoder_constraint", [False, True]),
+        "loss_size_average": trial.suggest_categorical("loss_size_average", [False, True]),
+        "centring": trial.suggest_categorical("centring", ["biases", "rows"]),
+        "pivot_indexes": list((USER_BASED, ITEM_BASED)[trial.suggest_int("item_based", 0, 1)]),
+    }

@@ -1,31 +1,70 @@
-"""Other predictors: means, biases, matrix factorisations, a Boltzmann machine, and hybrids of an autoencoder.
+"""Scores to hold a network against: means and biases, fitted on all ratings or on training ratings alone."""
 
-From `als` on, each is a function of the ratings, a split, a seed and settings, which fits on the training ratings and
-returns (len(split.test),) float64 stars, not clipped, for the test ratings, of which it reads users and items alone.
-"""
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
-from flexlib.methods.predictors import biases, item_mean, user_mean
+from numpy.typing import NDArray
 
-from flexlib.data import split_ratings
-from flexlib.evaluate import errors, fallback
+from flexlib.data import Index, Ratings, split_ratings
+from flexlib.evaluate import errors
+from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.predict import fallback
+
+BASELINES: dict[str, Callable[[Ratings, Index], NDArray[np.floating]]] = {
+    "item mean": item_mean,
+    "user mean": user_mean,
+    "user and item biases": biases,
+}
 
 
-def row_mean_rmse(ratings, item_based, test_split_rate, seed=0):
-    """RMSE over the test ratings of a split of predicting each by the mean of its row's training ratings, which is what
-    a centred network that has learned nothing predicts."""
+def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, seed: int = 0) -> float:
+    """Score predicting each test rating by the mean of its row's training ratings.
+
+    This is what a centred network predicts that has learned nothing.
+
+    Parameters
+    ----------
+    ratings
+        What to split and predict.
+    item_based
+        Whether rows are items; else they are users.
+    test_split_rate, seed
+        Of the split.
+
+    Returns
+    -------
+    float
+        RMSE in stars.
+    """
     split = split_ratings(ratings, test_split_rate, seed)
-    predicted = (item_mean if item_based else user_mean)(ratings, split.train)
-    return errors(ratings.values[split.test].astype(np.float64), predicted[split.test])[0]
+    predict = item_mean if item_based else user_mean
+    predicted = predict(ratings, split.train)[split.test]
+    return errors(ratings.values[split.test].astype(np.float64), predicted)[0]
 
 
-BASELINES = {"item mean": item_mean, "user mean": user_mean, "user and item biases": biases}
+def score_baselines(ratings: Ratings, test_split_rate: float, seeds: Iterable[int]) -> list[dict[str, Any]]:
+    """Score each of `BASELINES` on splits that `fit` draws, fitted on all ratings and on training ratings alone.
 
+    A pair whose user or item has no rating to be fitted on is predicted by the common `fallback`.
 
-def score_baselines(ratings, test_split_rate, seeds):
-    """RMSE of each of `BASELINES` over the test ratings of the splits that `fit` draws with these seeds, fitted on all
-    ratings, test ratings too, and on training ratings alone, with the common `fallback` where user or item has none: a
-    list of mappings, predictor, fitted_on ("all ratings" or "training ratings"), seed, rmse."""
+    Parameters
+    ----------
+    ratings
+        What to split and predict.
+    test_split_rate, seeds
+        Of the splits, one a seed.
+
+    Returns
+    -------
+    list of dict
+        One a seed, set of ratings and predictor:
+
+        - predictor: key of `BASELINES`
+        - fitted_on: "all ratings" or "training ratings"
+        - seed
+        - rmse: over the test ratings, in stars
+    """
     rows = []
     for seed in seeds:
         split = split_ratings(ratings, test_split_rate, seed)

@@ -1,5 +1,4 @@
-"""Predictors: means by hand, biases against the solved least squares, factorisations, the Boltzmann machine and
-neighbours against loops over single ratings, and what each may look at."""
+"""Predictors of our own, against means by hand, solved least squares and loops over single ratings."""
 
 import dataclasses
 import math
@@ -9,26 +8,20 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_ratings, random_ratings
+from flexstudy import references
 from flexstudy.references import BASELINES, row_mean_rmse, score_baselines
 
-from flexlib import centring as means
+from flexlib import centring
 from flexlib.centring import SHRINKAGE
 from flexlib.config import FlexConfig
 from flexlib.data import Split, split_ratings
 from flexlib.evaluate import errors, evaluate
-from flexlib.methods import predictors as baselines
-from flexlib.methods.predictors import (
-    als,
-    biases,
-    bottlenecks,
-    bpmf,
-    cofils,
-    hidden_similarity,
-    item_mean,
-    mean_field,
-    rbm,
-    user_mean,
-)
+from flexlib.methods import factorization, hybrids
+from flexlib.methods.boltzmann import rbm
+from flexlib.methods.factorization import als, bpmf, mean_field
+from flexlib.methods.hybrids import bottlenecks, cofils, hidden_similarity
+from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
 # Item 2 and user 2 have a rating of their own, that at index 4, and no other.
@@ -70,7 +63,7 @@ def test_more_sweeps_come_nearer_to_the_solution(monkeypatch):
     ratings = random_ratings(0, 30, 40)
     exact, gaps = solved_biases(ratings, slice(None)), []
     for sweeps in (1, 3, 10, 100):
-        monkeypatch.setattr(means, "SWEEPS", sweeps)
+        monkeypatch.setattr(centring, "ROUNDS", sweeps)
         gaps.append(np.abs(biases(ratings, slice(None)) - exact).max())
     assert gaps[0] > gaps[1] > gaps[2] > gaps[3]
     assert gaps[3] < 1e-12
@@ -91,7 +84,11 @@ def test_scores_are_the_rmse_over_the_test_ratings_of_fits_own_splits():
     ratings, rate = random_ratings(4, 20, 25), 0.5
     rows = score_baselines(ratings, rate, [3, 8])
     assert [(row["seed"], row["fitted_on"]) for row in rows[::3]] == [
-        (3, "all ratings"), (3, "training ratings"), (8, "all ratings"), (8, "training ratings")]  # fmt: skip
+        (3, "all ratings"),
+        (3, "training ratings"),
+        (8, "all ratings"),
+        (8, "training ratings"),
+    ]
     assert [row["predictor"] for row in rows] == ["item mean", "user mean", "user and item biases"] * 4
     n_unseen = 0
     for row in rows:
@@ -134,7 +131,7 @@ def test_predictors_are_handed_all_ratings_or_the_splits_training_ratings(monkey
         seen.append(np.arange(len(data))[used])
         return np.full(len(data), 3.0)
 
-    monkeypatch.setattr(baselines, "BASELINES", {"constant": spy})
+    monkeypatch.setattr(references, "BASELINES", {"constant": spy})
     rows = score_baselines(ratings, 0.3, [4])
     split = split_ratings(ratings, 0.3, 4)
     assert [used.tolist() for used in seen] == [list(range(len(ratings))), split.train.tolist()]
@@ -215,7 +212,7 @@ def dots(left, right, ratings, split):
 @pytest.mark.parametrize("centre", ["mean", "biases"])
 def test_als_solves_a_ridge_regression_for_each_user_and_item_in_turn(centre):
     ratings, split, cells, off = small_case(centre)
-    start = np.random.default_rng([5, 0xFAC7]).normal(0, 0.1, (ratings.n_items, 3))
+    start = numpy_generator(5, Purpose.FACTORS).normal(0, 0.1, (ratings.n_items, 3))
     of_user, of_item = {}, dict(enumerate(start))
     for _ in range(4):
         for own, other, axis, n in ((of_user, of_item, 0, ratings.n_users), (of_item, of_user, 1, ratings.n_items)):
@@ -235,7 +232,7 @@ def test_als_solves_a_ridge_regression_for_each_user_and_item_in_turn(centre):
 def test_mean_fields_updates_are_lim_and_tehs(centre):
     ratings, split, cells, off = small_case(centre)
     n, users, items = 2, range(ratings.n_users), range(ratings.n_items)
-    v = np.random.default_rng([6, 0xFAC7]).normal(0, 0.1, (ratings.n_items, n))
+    v = numpy_generator(6, Purpose.FACTORS).normal(0, 0.1, (ratings.n_items, n))
     u, phi = np.zeros((len(users), n)), np.zeros((len(users), n, n))
     psi = np.array([np.eye(n) / n for _ in items])
     sigma2, rho2 = np.ones(n), np.full(n, 1 / n)
@@ -263,10 +260,10 @@ def test_mean_fields_updates_are_lim_and_tehs(centre):
 
 def test_bpmf_draws_each_factor_from_its_conditional_distribution(monkeypatch):
     ratings, split, cells, off = small_case("mean")
-    priors, prior_of = [], baselines._draw_prior
-    monkeypatch.setattr(baselines, "_draw_prior", lambda *args: priors.append(prior_of(*args)) or priors[-1])
+    priors, prior_of = [], factorization._draw_prior
+    monkeypatch.setattr(factorization, "_draw_prior", lambda *args: priors.append(prior_of(*args)) or priors[-1])
     predicted = bpmf(ratings, split, seed=2, factors=2, precision=1.7, burn_in=1, samples=2)
-    rng = np.random.default_rng([2, 0xFAC7])
+    rng = numpy_generator(2, Purpose.FACTORS)
     sides = [None, rng.normal(0, 0.1, (ratings.n_items, 2))]
     sides[0] = rng.normal(0, 0.1, (ratings.n_users, 2))
     total, asked = np.zeros(len(off)), iter(priors)
@@ -291,7 +288,7 @@ def test_bpmf_draws_each_factor_from_its_conditional_distribution(monkeypatch):
 def test_bpmfs_hyperparameters_have_their_posteriors_moments():
     rng = np.random.default_rng(0)
     factors = rng.normal(1.5, 0.5, (40, 2)) @ np.array([[1.0, 0.4], [0.0, 0.7]])
-    draws = [baselines._draw_prior(rng, factors) for _ in range(4000)]
+    draws = [factorization._draw_prior(rng, factors) for _ in range(4000)]
     n, average = 40, factors.mean(axis=0)
     inverse = np.eye(2) + n * np.cov(factors.T, bias=True) + 2 * n / (2 + n) * np.outer(average, average)
     # The mean of a Wishart distribution is its degrees of freedom times its scale.
@@ -306,7 +303,7 @@ def test_bpmfs_hyperparameters_have_their_posteriors_moments():
 def naive_rbm(ratings, split, seed, hidden, epochs, rate, decay, batch):
     """The same machine, rating by rating, with the same random numbers."""
     n_levels = 10
-    rng, train = np.random.default_rng([seed, 0x4B3]), split.train.tolist()
+    rng, train = numpy_generator(seed, Purpose.BOLTZMANN_MACHINE), split.train.tolist()
     seen = {u: {} for u in range(ratings.n_users)}
     for k in train:
         seen[int(ratings.users[k])][int(ratings.items[k])] = round(float(ratings.values[k]) * 2) - 1
@@ -391,8 +388,8 @@ def test_neighbours_in_the_bottlenecks_space_are_those_of_a_loop(monkeypatch, pi
         asked.append((pivot, settings["hidden_layers"]))
         return vectors.copy()
 
-    monkeypatch.setattr(baselines, "_encoded", encoded)
-    monkeypatch.setattr(baselines, "PAIRS_PER_CHUNK", 40)
+    monkeypatch.setattr(hybrids, "_encoded", encoded)
+    monkeypatch.setattr(hybrids, "PAIRS_PER_BLOCK", 40)
     predicted = hidden_similarity(ratings, split, factors=4, neighbours=2, shrinkage=0.7, pivot=pivot)
     assert asked == [((1, 0) if pivot == "items" else (0, 1), [8, 4])]
     off, expected = biases(ratings, split.train, SHRINKAGE, SHRINKAGE), []
@@ -416,7 +413,7 @@ def test_cofils_forest_learns_from_the_users_and_the_items_vector(monkeypatch):
     high = (of[0, 1] > 0) ^ (of[1, 0].T > 0)  # neither vector alone tells
     ratings = make_ratings([(u, i, 4.0 if high[u, i] else 2.0) for u in range(60) for i in range(50)])
     split = split_ratings(ratings, 0.3, 0)
-    monkeypatch.setattr(baselines, "_encoded", lambda ratings, split, seed, pivot, **settings: of[pivot])
+    monkeypatch.setattr(hybrids, "_encoded", lambda ratings, split, seed, pivot, **settings: of[pivot])
     assert rmse_of(cofils(ratings, split), ratings, split) < 0.4
     of[1, 0][:] = 0
     assert rmse_of(cofils(ratings, split), ratings, split) > 0.9
