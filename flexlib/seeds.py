@@ -13,6 +13,8 @@ import torch
 class Purpose(IntEnum):
     """What random numbers are drawn for: the register of all streams that NumPy draws."""
 
+    SYNTHETIC = 0  # synthetic users, items and what they are like
+    SYNTHETIC_PAIRS = 1  # which of the pairs are rated, a chunk at a time
     SPLIT = 0x5EED  # which ratings are test ratings
     VALIDATION = 0x57A1  # which training ratings are held back
     MASKING = 0x3A5C  # which test ratings are hidden from the input (TMR)

@@ -268,15 +268,24 @@ def test_a_file_of_the_users(tmp_path, refused):
     refused(lambda: load_ratings("synthetic:users=x"), "'users=x'")
 
 
-def test_a_cached_set_is_read_once(tmp_path):
-    pd.DataFrame({"who": [1, 2], "item": [1, 1], "rating": [3, 5]}).to_csv(tmp_path / "my.csv", index=False)
-    arguments = str(tmp_path / "my.csv"), (("user", "who"),), (1.0, 5.0, 1.0)
-    ratings = load_cached(*arguments)
+def test_a_cached_set_is_read_once_and_is_the_one_that_was_meant(tmp_path, refused):
+    path, columns, scale = str(tmp_path / "my.csv"), (("user", "who"),), (1.0, 5.0, 1.0)
+    table = pd.DataFrame({"who": [1, 2], "item": [1, 1], "rating": [3, 5]})
+    table.to_csv(path, index=False)
+    checksum = load_ratings(path, dict(columns)).checksum
+    ratings = load_cached(path, checksum, columns, scale)
     assert (ratings.user_ids.tolist(), ratings.values.tolist(), ratings.scale) == ([1, 2], [3, 5], (1, 5, 1))
-    assert load_cached(*arguments) is ratings
-    assert load_cached(arguments[0], (("user", "rating"),)).user_ids.tolist() == [3, 5]
-    load_cached("synthetic:users=5,items=5,ratings=10")
-    assert load_cached(*arguments) is not ratings  # two sets are kept
+    assert load_cached(path, checksum, columns, scale) is ratings
+    assert load_cached(path, checksum, (("user", "rating"),)).user_ids.tolist() == [3, 5]
+    load_cached("synthetic:users=5,items=5,ratings=10", "")
+    assert load_cached(path, checksum, columns, scale) is not ratings  # two sets are kept
+    table.assign(rating=[4, 5]).to_csv(path, index=False)
+    refused(
+        lambda: load_cached(path, load_ratings(path, dict(columns)).checksum + "0", columns, scale),
+        "my.csv",
+        "checksum",
+    )
+    assert load_cached(path, load_ratings(path, dict(columns)).checksum, columns, scale).values.tolist() == [4, 5]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_run_that_diverges_or_fails_is_recorded_as_such(monkeypatch):
     def too_large(*_, **__):
         raise RuntimeError("not enough memory: you tried to allocate 4 TB\nand more")
 
-    monkeypatch.setattr("flexlib.sweep.fit", too_large)
+    monkeypatch.setattr("flexlib.runs.run.fit", too_large)
     record = run_one(plan.run(0, "released", 1.0), ratings)
     assert (record["status"], record["rmse"]) == ("failed", None)
     assert record["error"] == "RuntimeError: not enough memory: you tried to allocate 4 TB"
@@ -174,9 +174,9 @@ def test_the_cost_models_operations_for_a_hand_sized_network():
     assert noisy > 1.3 * padded
 
 
-def test_estimates_order_runs_from_cheap_to_dear_with_protocols_together():
+def test_runs_come_cheapest_first_with_their_protocols_together():
     plan = Plan.sweep(SMALL, ["released-padded", "holdout"], 20, 0)
-    estimates = plan.estimates(plan.load())
+    estimates = {run.job: run.estimate for run in plan.runs(plan.load())}
     jobs = list(estimates)
     assert set(jobs) == set(itertools.product(range(20), plan.protocols))
     assert all(first[0] == second[0] for first, second in zip(jobs[::2], jobs[1::2], strict=True))

@@ -64,15 +64,19 @@ def load_ratings(
 
 
 @lru_cache(maxsize=2)
-def load_cached(name: str, columns: tuple[tuple[str, str], ...] = (), scale: Scale | None = None) -> Ratings:
-    """Load as `load_ratings` does, and keep the last two sets: for processes that train on one set many times.
+def load_cached(
+    name: str, checksum: str, columns: tuple[tuple[str, str], ...] = (), scale: Scale | None = None
+) -> Ratings:
+    """Load as `load_ratings` does, and keep the last two sets: for workers, which train on one set many times.
 
-    All callers share the arrays and must not change them. A file that changes meanwhile is not read again.
+    All callers share the arrays and must not change them.
 
     Parameters
     ----------
     name
         As in `load_ratings`.
+    checksum
+        Of the ratings that are meant (`Ratings.checksum`).
     columns
         The pairs (what, column) of the mapping there, in any fixed order.
     scale
@@ -81,9 +85,12 @@ def load_cached(name: str, columns: tuple[tuple[str, str], ...] = (), scale: Sca
     Raises
     ------
     FlexError
-        As `load_ratings` does.
+        As `load_ratings` does, and where this machine has other data of that name.
     """
-    return load_ratings(name, dict(columns), scale)
+    ratings = load_ratings(name, dict(columns), scale)
+    if ratings.checksum != checksum:
+        raise FlexError(f"{name}: the file of this worker has checksum {ratings.checksum}, not {checksum}")
+    return ratings
 
 
 def _load_known(name: str, spec: DatasetSpec) -> Ratings:

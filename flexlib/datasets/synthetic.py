@@ -15,6 +15,7 @@ from scipy.special import ndtr
 
 from flexlib.config import FlexError
 from flexlib.data import Ids, Index, Ratings
+from flexlib.seeds import Purpose, numpy_generator
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +84,7 @@ def make_synthetic(
     if min(users, items) < 2 or ratings < max(users, items) or ratings > users * items // 2:
         what = f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items cannot be drawn"
         raise FlexError(f"{what}: it takes 2 of each, as many ratings as users and as items, at most half of all pairs")
-    rng = np.random.default_rng([seed, 0])
+    rng = numpy_generator(seed, Purpose.SYNTHETIC)
     activity = _activity(rng, users, items, ratings)
     popularity = rng.permutation(1.0 / (np.arange(items) + 0.02 * items) ** 2.0)
     popularity /= popularity.mean()
@@ -182,7 +183,7 @@ def _pairs(rng: np.random.Generator, seed: int, activity: Index, popularity: Flo
     which = np.empty(ends[-1], np.int32)
     step = max(1, CELLS_PER_CHUNK // items)
     for first in range(0, users, step):
-        chunk = np.random.default_rng([seed, 1, first])
+        chunk = numpy_generator(seed, Purpose.SYNTHETIC_PAIRS, first)
         block = range(first, min(first + step, users))
         keys = log_weight - np.log(chunk.standard_exponential((len(block), items)))
         for row, user in enumerate(block):

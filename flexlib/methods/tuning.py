@@ -323,7 +323,7 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Se
 
 @functools.lru_cache(maxsize=8)
 def _split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
-    ratings = load_cached(tuning.dataset, checksum=checksum)
+    ratings = load_cached(tuning.dataset, checksum)
     splits = tuning.load_splits(ratings)
     if name != SHARED:
         return ratings, splits[name][1]

@@ -1,6 +1,5 @@
 """Runs: training and scoring one, and working a plan off, by any number of workers and after any interruption."""
 
-import functools
 import json
 import math
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import pandas as pd
 
 from flexlib.config import FlexError, first_line
 from flexlib.data import Ratings
-from flexlib.datasets.loading import load_ratings
+from flexlib.datasets.loading import load_cached
 from flexlib.evaluate import Evaluation, errors, evaluate
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.plan import Plan, Run
@@ -71,7 +70,7 @@ def run_one(run: Run, ratings: Ratings, device: str | None = None) -> Record:
 
 
 def _halves(scores: Evaluation, seed: int) -> Record:
-    """RMSE of two random halves of the scored ratings: settings may be chosen on the first and reported on the other."""
+    """RMSE of two random halves of the scored ratings: to choose settings on the first and report them on the other."""
     table = scores.predictions[scores.predictions["scored"]]
     first = numpy_generator(seed, Purpose.HALVES).random(len(table)) < 0.5
     found = {}
@@ -82,14 +81,11 @@ def _halves(scores: Evaluation, seed: int) -> Record:
     return found
 
 
-@functools.lru_cache(maxsize=2)
-def _load(dataset: str, columns: tuple[tuple[str, str], ...], scale: Any) -> Ratings:
-    return load_ratings(dataset, dict(columns), scale)
-
-
-def run_job(run: Run, dataset: str, columns: tuple[tuple[str, str], ...], scale: Any, device: str | None) -> Record:
+def run_job(
+    run: Run, dataset: str, checksum: str, columns: tuple[tuple[str, str], ...], scale: Any, device: str | None
+) -> Record:
     """Make one run's record on a worker, which loads the data set once."""
-    return run_one(run, _load(dataset, columns, scale), device)
+    return run_one(run, load_cached(dataset, checksum, columns, scale), device)
 
 
 def run_plan(
@@ -167,7 +163,7 @@ def _work_off(
     device: str | None,
 ) -> None:
     """Give the engine the runs that have no record and are not too costly, and keep each record as it comes."""
-    data = plan.dataset, plan.columns, plan.scale
+    data = plan.dataset, ratings.checksum, plan.columns, plan.scale
     jobs = [
         Job(run.job, run_job, (run, *data, device), run.estimate)
         for run in runs.values()

@@ -78,7 +78,7 @@ def served_job(group: str, method: str, seed: int, n_test: int, facts: dict[str,
     list
         Records by `SERVED_COLUMNS`.
     """
-    ratings = load_cached(facts["dataset"], checksum=facts["checksum"])
+    ratings = load_cached(facts["dataset"], facts["checksum"])
     facts = facts | {"device": device_name(choose_device())} | software()
     rows = score_group(ratings, group, method, seed, json.loads(facts["settings"]), n_test / len(ratings))
     return [row | facts for row in rows]
