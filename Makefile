@@ -21,11 +21,11 @@ SCRIPTS := build/scripts/.ready
 .PHONY: study book pdf explore test lint lab lock clean
 .DELETE_ON_ERROR:
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml notebooks/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable notebooks
 	touch $@
 
 $(SCRIPTS): book/fetch_scripts.py | $(READY)
@@ -76,8 +76,8 @@ lock: $(READY)
 	grep '^torch==' requirements.lock > build/constraints.txt
 	echo 'soupsieve<3' >> build/constraints.txt  # from 3 on it wants Python 3.11.5, and Debian 12 has 3.11.2
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-emit-find-links --no-emit-index-url \
-	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml
+	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml notebooks/pyproject.toml
 	sed -i.old -e 's/^\(torch==[0-9.]*\)+.*/\1/' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old
 
 clean:
-	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis flexlib.egg-info
+	rm -rf .venv build .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info notebooks/*.egg-info

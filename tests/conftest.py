@@ -5,9 +5,11 @@ import json
 import re
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 
 from flexlib.config import FlexError
 from flexlib.data import Ratings
@@ -73,6 +75,18 @@ def not_told(chapter, numbers):
         added.append("".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts))
     assert len(shown) > 20
     return {key for key in shown - set(numbers) if not any(re.fullmatch(own, key) for own in added if own != ".+")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_cluster():
+    """One Dask cluster for all tests that run plans: a thread of this process, as a process takes seconds to start."""
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("FLEXLIB_SCHEDULER", cluster.scheduler_address)
+        yield cluster
 
 
 @pytest.fixture

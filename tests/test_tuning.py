@@ -11,28 +11,28 @@ import pandas as pd
 import pytest
 import torch
 from conftest import SMALL, make_ratings, random_ratings
+from flexlib.methods.registry import METHODS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flexlib.centring import fit_biases
-from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig, Protocol
+from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig, FlexError, Protocol
 from flexlib.data import Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate, fallback
 from flexlib.methods import networks
 from flexlib.methods import tuning as search
 from flexlib.methods.networks import MOST_EPOCHS, NETWORKS, PATIENCE
-from flexlib.methods.table3 import METHODS
 from flexlib.methods.tuning import (
     ALL,
     COLUMNS,
     TRY_COLUMNS,
+    Search,
     Tuning,
     best_suggestions,
     load_tuned,
     run_tuning,
     score,
-    tune,
     tuned_name,
 )
 from flexlib.predict import predict_ratings
@@ -212,7 +212,7 @@ def draw(space, seed):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quiet():
+def quiet():
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -359,8 +359,11 @@ def tuned(out, plan, ratings=RATINGS):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "load_ratings", lambda name: ratings)
+        patch.setattr(search, "load_cached", lambda name, checksum: ratings)
         patch.setattr(search, "score", watched)
+        search.load_split.cache_clear()
         records, tries = run_tuning(plan, out)
+    search.load_split.cache_clear()
     return records, tries, scored
 
 
@@ -485,7 +488,7 @@ class Planned:
     def rehearse(self, ratings, split, seed, settings, max_seconds):
         self.tried.append(settings["x"])
         if len(self.tried) == self.stop:
-            raise KeyboardInterrupt
+            raise FlexError("stopped")
         if len(self.tried) in self.dear:
             return None
         inner = hold_back(split, seed)
@@ -623,7 +626,7 @@ def undisturbed(tmp_path_factory):
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(planned, tmp_path, undisturbed, stop):
     plan, records, tries = undisturbed
     method, threads = planned(stop=stop), torch.get_num_threads()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(FlexError, match="stopped"):
         tuned(tmp_path / "stopped", plan)
     assert torch.get_num_threads() == threads
     method = planned()
@@ -637,7 +640,7 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(planned, tmp_pa
 def test_what_a_search_begins_with_is_not_lost_when_it_is_stopped(planned, tmp_path, start):
     plan = Tuning(SMALL, ("planned",), 0.3, 1, 3, start=start)
     planned(stop=2)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(FlexError, match="stopped"):
         tuned(tmp_path, plan)
     planned()
     _, tries, _ = tuned(tmp_path, plan)
@@ -686,14 +689,17 @@ def test_a_method_with_nothing_to_tune_has_one_try(tmp_path, shared):
 
 @pytest.mark.parametrize("tries", [1, 2, 7])
 def test_as_many_tries_are_made_as_were_asked_for(tries):
-    study, split = optuna.create_study(), split_ratings(RATINGS, 0.3, 0)
-    tune(study, "biases", RATINGS, split, 0, tries)
-    assert len(study.trials) == tries
-    assert len({trial.params["user_shrinkage"] for trial in study.trials}) == tries
-    tune(study, "biases", RATINGS, split, 0, tries)
-    assert len(study.trials) == tries
-    other = tune(optuna.create_study(), "biases", RATINGS, split, 1, tries)
-    assert other.trials[0].params != study.trials[0].params
+    one, other = (Search("biases", f"seed {seed}", seed, tries) for seed in (0, 1))
+    for search_ in (one, other):
+        while (found := search_.next_settings()) is not None:
+            settings_, suggested = found
+            assert settings_ == suggested  # nothing of it is derived
+            search_.tell(
+                suggested, {"validation_rmse": suggested["user_shrinkage"], "settings": settings_, "seconds": 0.0}
+            )
+    assert len(one.made) == tries
+    assert len({made["suggested"]["user_shrinkage"] for made in one.made}) == tries
+    assert other.made[0]["suggested"] != one.made[0]["suggested"]
 
 
 def test_splits_are_the_folds_where_no_share_is_given():
@@ -744,7 +750,7 @@ def test_records_of_other_ratings_of_that_name_are_refused(tmp_path, refused):
 def test_a_search_on_other_ratings_of_that_name_is_not_gone_on_with(planned, tmp_path):
     plan = Tuning(csv(tmp_path / "mine.csv"), ("planned",), 0.3, 1, 4)
     planned(stop=3)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(FlexError, match="stopped"):
         run_tuning(plan, tmp_path / "out")
     csv(tmp_path / "mine.csv", 0.5)
     planned()

@@ -280,7 +280,7 @@ def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, sett
         ratings), seconds.
     """
     begun = time.perf_counter()
-    ratings, split = _split(tuning, checksum, name)
+    ratings, split = load_split(tuning, checksum, name)
     outcome = ALL[key].rehearse(ratings, split, seed, settings, tuning.max_seconds)
     rmse = math.nan
     if outcome is not None:
@@ -307,7 +307,7 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Se
     list
         Mappings of what was measured: networks, seconds, device, and `score`.
     """
-    ratings, split = _split(tuning, checksum, name)
+    ratings, split = load_split(tuning, checksum, name)
     seed, _ = tuning.load_splits(ratings)[name]
     sizes = {1, tuning.average} if key == AVERAGED else {1}
     rows, begun = [], time.perf_counter()
@@ -322,7 +322,8 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Se
 
 
 @functools.lru_cache(maxsize=8)
-def _split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
+def load_split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
+    """Load what a job works on: the ratings, and a split by its name, or by `SHARED` what no test set has."""
     ratings = load_cached(tuning.dataset, checksum)
     splits = tuning.load_splits(ratings)
     if name != SHARED:
