@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from flexlib.activations import FUNCTIONS
 from flexlib.config import FlexConfig
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.model import ACTIVATION_FUNCTIONS, Autoencoder
+from flexlib.model import Autoencoder
 from flexlib.runs.cost import estimate_cost
 from flexlib.seeds import TorchStream, torch_generator
 from flexlib.train import fit
@@ -55,7 +56,7 @@ def plain_loop(ratings, config, split, network):
     starts = np.cumsum(counts) - counts
     alive = np.flatnonzero(np.bincount(rows[split.train], minlength=n_rows))
     parameters = [torch.nn.Parameter(p.detach().clone()) for p in network.parameters()]
-    depth, act = len(config.hidden_layers), ACTIVATION_FUNCTIONS[config.activation]
+    depth, act = len(config.hidden_layers), FUNCTIONS[config.activation].function
     encoder, biases = parameters[:depth], parameters[depth : 2 * depth]
     decoder = encoder[::-1] if config.decoder_constraint else parameters[2 * depth : 3 * depth]
     biases_out = parameters[-depth:]

@@ -10,7 +10,6 @@ Tran et al. (2018), Section 3.2. Glorot and Bengio (2010) for the initial weight
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,23 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from flexlib.activations import FUNCTIONS
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Ids, Index, Ratings, Split, Stars
-
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "selu": F.selu,
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "elu": F.elu,
-    "lrelu": F.leaky_relu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "swish": F.silu,
-    "gelu": F.gelu,
-    "mish": F.mish,
-    "softplus": F.softplus,
-    "hardtanh": F.hardtanh,
-}
 
 
 class Autoencoder(nn.Module):
@@ -65,7 +50,7 @@ class Autoencoder(nn.Module):
         self.decoder_weights = nn.ParameterList([] if config.decoder_constraint else decoder)
         self.decoder_biases = nn.ParameterList([torch.zeros(size) for size in reversed(sizes[:-1])])
         self.config = config
-        self.activation = ACTIVATION_FUNCTIONS[config.activation]
+        self.activation = FUNCTIONS[config.activation].function
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Reconstruct rows (B, n_columns), without dropout; `flexlib.fast.backprop` has the passes of training."""

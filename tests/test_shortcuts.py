@@ -7,13 +7,12 @@ from conftest import make_ratings, random_ratings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flexlib.activations import FUNCTIONS
 from flexlib.config import ACTIVATIONS, FlexConfig, Protocol
 from flexlib.data import Split, split_ratings
 from flexlib.evaluate import evaluate
-from flexlib.fast.backprop import ACTIVATION_GRADIENTS
 from flexlib.fast.entries import RowTable
 from flexlib.fast.rmsprop import ChunkedRMSprop
-from flexlib.model import ACTIVATION_FUNCTIONS
 from flexlib.train import fit
 
 # The shortcut is off in flexlib, too, where PyTorch has no MKL, as on ARM processors: there is nothing to compare.
@@ -59,10 +58,10 @@ def test_without_sparse_products_training_is_the_same(double_precision, monkeypa
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients_of_activations_are_those_that_autograd_finds(double_precision, name):
     x = torch.tensor([-30.0, -2.5, -1.0, -0.3, 0.2, 0.9, 1.7, 4.0, 7.0, 30.0], requires_grad=True)
-    y = ACTIVATION_FUNCTIONS[name](x)
+    y = FUNCTIONS[name].function(x)
     upstream = torch.linspace(0.5, 2.0, len(x))
     (expected,) = torch.autograd.grad(y, x, upstream)
-    torch.testing.assert_close(ACTIVATION_GRADIENTS[name](upstream, x.detach(), y.detach()), expected)
+    torch.testing.assert_close(FUNCTIONS[name].gradient(upstream, x.detach(), y.detach()), expected)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.02])

@@ -4,33 +4,14 @@ All weights are views of one flat tensor, and so are their gradients: an optimiz
 allocates gradients. The tests hold every pass to plain loops (`tests/reference.py`) and to autograd.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from flexlib.activations import FUNCTIONS
 from flexlib.fast.entries import Entries
 from flexlib.model import Autoencoder
-
-_aten = torch.ops.aten
-_SELU = 1.6732632423543772, 1.0507009873554805  # alpha and scale (Klambauer et al. 2017)
-
-# The gradient of each activation, from the gradient g of its result y, and from its argument x or y.
-ACTIVATION_GRADIENTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "selu": lambda g, x, y: _aten.elu_backward.default(g, *_SELU, 1, False, x),
-    "relu": lambda g, x, y: _aten.threshold_backward.default(g, x, 0),
-    "relu6": lambda g, x, y: _aten.hardtanh_backward.default(g, x, 0, 6),
-    "elu": lambda g, x, y: _aten.elu_backward.default(g, 1, 1, 1, False, x),
-    "lrelu": lambda g, x, y: _aten.leaky_relu_backward.default(g, x, 0.01, False),
-    "sigmoid": lambda g, x, y: _aten.sigmoid_backward.default(g, y),
-    "tanh": lambda g, x, y: _aten.tanh_backward.default(g, y),
-    "swish": lambda g, x, y: _aten.silu_backward.default(g, x),
-    "gelu": lambda g, x, y: _aten.gelu_backward.default(g, x),
-    "mish": lambda g, x, y: _aten.mish_backward.default(g, x),
-    "softplus": lambda g, x, y: _aten.softplus_backward.default(g, x, 1, 20),
-    "hardtanh": lambda g, x, y: _aten.hardtanh_backward.default(g, x, -1, 1),
-}
 
 
 def dropout(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
@@ -83,7 +64,7 @@ class Backprop:
 
     def __init__(self, network: Autoencoder, generator: torch.Generator) -> None:
         self.network, self.generator = network, generator
-        self.gradient = ACTIVATION_GRADIENTS[network.config.activation]
+        self.gradient = FUNCTIONS[network.config.activation].gradient
         self.tied, self.drop = network.config.decoder_constraint, network.config.drop_probability
         own = list(network.parameters())
         self.parameters = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in own]), requires_grad=False)

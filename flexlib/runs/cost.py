@@ -19,9 +19,10 @@ SECONDS_PER_LAYER = 2.5e-5  # of one step
 OPERATIONS_PER_SECOND = 7.0e10
 BYTES_PER_SECOND = 2.0e10
 
-# How many times a step reads or writes each weight: by the optimizer, for weights, their gradients and its state,
+# How many times a step reads or writes each weight: by the optimizer, for weights, their gradients and its state
 OPTIMIZER_PASSES = {"adam": 7, "adamw": 7, "adagrad": 5, "adadelta": 16, "rmsprop": 9, "sgd": 5}
-NETWORK_PASSES = 4  # and by the network: weights forward and back, gradients zeroed and written.
+OTHER_PASSES = 7  # of a rule that is not listed
+NETWORK_PASSES = 4  # by the network: weights forward and back, gradients zeroed and written
 # How many times a re-fed step reads or writes each cell of its batch: inputs, outputs, gaps, gradients
 CELL_PASSES = 14
 
@@ -87,7 +88,9 @@ def estimate_cost(config: FlexConfig, ratings: Ratings, pad_refeeding: bool = Fa
     refed = batches * refed_rows * (10 * outer + 6 * inner)
     steps = epochs * batches * (1 + refeeding)
     operations = epochs * (first + refeeding * refed)
-    moved: float = BYTES_PER_NUMBER * steps * weights * (OPTIMIZER_PASSES[config.optimizer] + NETWORK_PASSES)
+    moved: float = (
+        BYTES_PER_NUMBER * steps * weights * (OPTIMIZER_PASSES.get(config.optimizer, OTHER_PASSES) + NETWORK_PASSES)
+    )
     moved += BYTES_PER_NUMBER * epochs * batches * refeeding * refed_rows * width * CELL_PASSES
     seconds = steps * (SECONDS_PER_STEP + len(pairs) * SECONDS_PER_LAYER)
     seconds += operations / OPERATIONS_PER_SECOND + moved / BYTES_PER_SECOND
