@@ -105,7 +105,7 @@ def plain_loop(ratings, config, split, network):
 
 
 def floors():
-    """This machine's bytes a second (a large copy, read and written) and operations a second (a square product)."""
+    """Measure the bytes a second of a large copy, read and written, and the operations a second of a square product."""
     big, other = torch.ones(50_000_000), torch.empty(50_000_000)
     square = torch.ones(1500, 1500)
     seconds = [_best(lambda: other.copy_(big)), _best(lambda: square @ square)]

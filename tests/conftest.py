@@ -82,7 +82,7 @@ def one_cluster():
     """One Dask cluster for all tests that run plans: a thread of this process, as a process takes seconds to start."""
     with (
         dask.config.set({"distributed.worker.profile.enabled": False}),
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("FLEXLIB_SCHEDULER", cluster.scheduler_address)
