@@ -9,11 +9,14 @@ import io
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
 import yaml
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
@@ -23,24 +26,44 @@ from flexlib.runs.provenance import software
 NOTEBOOKS = Path(__file__).parent
 
 
-def run_study(profile, out, dataset=None, chapters=None):
-    """Run every chapter of a profile (or those named) into `out`/executed; `dataset` replaces the profile's.
+def run_study(
+    profile: str, out: Path | str, dataset: str | None = None, chapters: Sequence[str] | None = None
+) -> list[Path]:
+    """Run every chapter with a profile's parameters.
 
-    Returns the executed notebooks' paths. Raises `FlexError` for an unknown profile or chapter, and where a chapter
-    fails; the chapters before it are kept.
+    Parameters
+    ----------
+    profile
+        A key of `profiles.yml`.
+    out
+        Folder of the results; chapters go to its folder `executed`.
+    dataset
+        In place of the profile's.
+    chapters
+        Names of those to run; by default all, those last that read what the others found.
+
+    Returns
+    -------
+    list
+        Paths of the executed notebooks.
+
+    Raises
+    ------
+    FlexError
+        For an unknown profile or chapter, and where a chapter fails; the chapters before it are kept.
     """
     profiles = yaml.safe_load((NOTEBOOKS / "profiles.yml").read_text(encoding="utf-8"))
     if profile not in profiles:
         raise FlexError(f"unknown profile '{profile}': known are {', '.join(profiles)}")
-    plan = profiles[profile]
-    for name in chapters or []:
-        if name not in plan:
-            raise FlexError(f"profile '{profile}' has no chapter '{name}': it has {', '.join(plan)}")
-    names = chapters or list(plan)
+    known = chapters_in_order()
+    for name in [*(chapters or []), *profiles[profile]]:
+        if name not in known:
+            raise FlexError(f"there is no chapter '{name}': there are {', '.join(known)}")
+    names = chapters or list(known)
     done = []
     for number, name in enumerate(names, 1):
-        parameters = dict(plan[name] or {})
-        if dataset is not None and "dataset" in papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")):
+        parameters = dict(profiles[profile].get(name) or {})
+        if dataset is not None and "dataset" in known[name]:
             parameters["dataset"] = dataset
             parameters.pop("records", None)  # which are of the profile's own data
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
@@ -49,11 +72,32 @@ def run_study(profile, out, dataset=None, chapters=None):
     return done
 
 
-def run_chapter(notebook, out, parameters):
-    """Execute one notebook with these parameters and put it at `out`, which stays as it was if anything fails.
+def chapters_in_order() -> dict[str, Any]:
+    """List the chapters with their parameters: those last that read what the others found (`executed`)."""
+    found = {path.stem: papermill.inspect_notebook(str(path)) for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
+    return dict(sorted(found.items(), key=lambda item: "executed" in item[1]))
 
-    Raises `FlexError` for a notebook without a `parameters` cell, for a parameter it does not have, and for a
-    cell that fails: then the notebook as far as it came is left beside `out`, as *.failed.ipynb.
+
+def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, Any]) -> Path:
+    """Execute one notebook and put it at `out`, which stays as it was if anything fails.
+
+    Parameters
+    ----------
+    notebook, out
+        Paths of the source and of the result.
+    parameters
+        Values for its parameters.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    FlexError
+        For a notebook without a `parameters` cell, for a parameter it does not have, and for a cell that fails: then
+        the notebook as far as it came is left beside `out`, as *.failed.ipynb.
     """
     notebook, out = Path(notebook), Path(out)
     if not notebook.is_file():
@@ -63,7 +107,7 @@ def run_chapter(notebook, out, parameters):
         raise FlexError(f"{notebook}: no cell is tagged 'parameters'")
     known = papermill.inspect_notebook(str(notebook))
     if "executed" in known:  # a chapter that reads what the others have found
-        parameters = {"executed": str(out.parent)} | parameters
+        parameters = {"executed": str(out.parent)} | dict(parameters)
     for name in parameters:
         if name not in known:
             raise FlexError(f"{notebook}: no parameter '{name}'; it has {', '.join(known)}")
@@ -71,9 +115,12 @@ def run_chapter(notebook, out, parameters):
     failed = out.with_suffix(".failed.ipynb")
     try:
         papermill.execute_notebook(
-            str(notebook), str(failed), parameters=parameters, progress_bar=True,
+            str(notebook),
+            str(failed),
+            parameters=parameters,
+            progress_bar=True,
             extra_arguments=["--IPKernelApp.log_level=40"],  # no note on how the kernel's sockets are secured
-        )  # fmt: skip
+        )
     except PapermillExecutionError as error:
         raise FlexError(
             f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
@@ -87,10 +134,10 @@ def run_chapter(notebook, out, parameters):
     return out
 
 
-def _normalise(notebook, parameters):
+def _normalise(notebook: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
     """Replace papermill's times and random ids, which differ at each run, by the provenance, which a reader needs."""
     notebook.metadata.pop("papermill", None)
-    notebook.metadata["flexlib"] = {"parameters": parameters} | software()
+    notebook.metadata["flexlib"] = {"parameters": dict(parameters)} | software()
     for number, cell in enumerate(notebook.cells):
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
@@ -103,21 +150,20 @@ def _normalise(notebook, parameters):
     return _renamed_widgets(notebook)
 
 
-def _renamed_widgets(notebook):
-    """The notebook with the random ids of its widgets replaced by places in the order of their use, and without the
-    fields that are at their default of none."""
+def _renamed_widgets(notebook: NotebookNode) -> NotebookNode:
+    """Replace the random ids of widgets by places in the order of their use, and drop fields that hold none."""
     for states in notebook.metadata.get("widgets", {}).values():
         models, places = states["state"], {}
         for model in models.values():
             model["state"] = {name: value for name, value in model["state"].items() if value is not None}
 
-        def visit(used, models=models, places=places):
+        def visit(used: Any, models: Any = models, places: Any = places) -> None:
             for model in re.findall(r"[0-9a-f]{32}", json.dumps(used, sort_keys=True)):
                 if model in models and model not in places:
                     places[model] = f"{len(places):032x}"
                     visit(models[model])
 
-        def renamed(text, places=places, models=models):
+        def renamed(text: str, places: Any = places, models: Any = models) -> str:
             return re.sub(r"[0-9a-f]{32}", lambda at: places.get(at[0], "" if at[0] in models else at[0]), text)
 
         visit([cell.get("outputs") for cell in notebook.cells])
@@ -129,8 +175,8 @@ def _renamed_widgets(notebook):
     return notebook
 
 
-def _compressed(png):
-    """A picture (base64 of a PNG) in 256 colours where that is smaller; one that shows what is behind it stays."""
+def _compressed(png: str) -> str:
+    """Reduce a picture (base64 of a PNG) to 256 colours where that is smaller; a transparent one stays as it is."""
     small, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
     if picture.convert("RGBA").getextrema()[3][0] < 255:
         return png
@@ -138,8 +184,14 @@ def _compressed(png):
     return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
 
 
-def main(arguments=None):
-    """The command line; returns the exit status (0 done, 2 bad input or a chapter that failed, 130 interrupted)."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 2 bad input or a chapter that failed, 130 interrupted.
+    """
     parser = argparse.ArgumentParser(description="Run the study's notebooks.")
     parser.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
     parser.add_argument("--dataset", help="instead of the profile's")

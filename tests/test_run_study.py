@@ -70,7 +70,7 @@ def test_a_study_runs_its_profile(tmp_path, monkeypatch, refused, capsys):
     source.write_text(text)
     (tmp_path / "notebooks" / "profiles.yml").write_text(yaml.safe_dump({"quick": {"a": {"x": 2}}}))
     refused(lambda: run_study("slow", "out"), "'slow'", "quick")
-    refused(lambda: run_study("quick", "out", chapters=["b"]), "'b'", "it has a")
+    refused(lambda: run_study("quick", "out", chapters=["b"]), "'b'", "there are a")
     (path,) = run_study("quick", "out", dataset="mine")
     assert str(path) == "out/executed/a.ipynb"
     assert nbformat.read(path, as_version=4).cells[-1].outputs[0].text == "2 mine\n"
@@ -113,6 +113,14 @@ def test_a_chapter_on_the_others_reads_them_where_they_are_written(tmp_path, mon
     assert printed(second) == "other/executed"
 
 
+def test_a_chapter_that_no_profile_lists_runs_with_its_defaults_and_readers_of_others_come_last(tmp_path, monkeypatch):
+    sources = {"a": "executed = 'results/executed'", "b": "x = 1", "c": "x = 2"}
+    made_study(tmp_path, monkeypatch, {"c": {"x": 3}}, **sources)
+    paths = run_study("quick", "out")
+    assert [path.stem for path in paths] == ["b", "c", "a"]
+    assert [printed(path) for path in paths] == ["1", "3", "out/executed"]
+
+
 def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
     made_study(tmp_path, monkeypatch, {"b": {"executed": "elsewhere"}}, b="executed = 'results/executed'")
     (path,) = run_study("quick", "out")
@@ -120,7 +128,7 @@ def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
 
 
 OPTIONS = {"rate": [("0.1", 0.1), ("0.5", 0.5)], "name": [("one", "a"), ("other", "b"), ("third", "c")]}
-WIDGETS = f"""from flexlib.explore import linked_pictures
+WIDGETS = f"""from flexexplorer.live import linked_pictures
 linked_pictures({OPTIONS}, lambda *values: f"<p>{{values}}</p>", [0.5, "a"])"""
 VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 
