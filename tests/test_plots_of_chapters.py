@@ -567,7 +567,7 @@ def test_each_part_of_a_claim_has_one_mark_at_its_verdict():
          ("3", 3, "many words " * 8, leak)],
         columns=["claim", "number", "says", "verdict"],
     )  # fmt: skip
-    (ax,) = plot_verdicts(table, VERDICTS).axes
+    (ax,) = plot_verdicts(table).axes
     assert ax.get_title(loc="left") == "The paper's claims and what became of them"
     used = [reproduced, leak, refuted]  # in their order, and only those that are there
     assert [text.replace("\n", " ") for text in ticks(ax.xaxis)] == used
@@ -593,7 +593,7 @@ def test_each_part_of_a_claim_has_one_mark_at_its_verdict():
 def test_all_five_verdicts_have_a_place_and_a_colour_of_their_own():
     rows = [(f"{place}", place, "says", verdict) for place, verdict in enumerate(VERDICTS, 1)]
     table = pd.DataFrame(rows, columns=["claim", "number", "says", "verdict"])
-    (ax,) = plot_verdicts(table, VERDICTS).axes
+    (ax,) = plot_verdicts(table).axes
     assert len({to_hex(held.get_facecolor()[0]) for held in ax.collections}) == 5
     assert [held.get_offsets().tolist() for held in ax.collections] == [[[place, place]] for place in range(5)]
 

@@ -1,45 +1,351 @@
-"""Figures in one style. Paper, replication and leak-free measurement keep their colour and their word throughout.
+"""Chapter 9, the best of the family: how low its error can be, with settings searched on validation ratings.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers tell apart.
+The chapter reads the records and the tries of three searches (`Tuning`), and of references beside them. Only the
+networks of `ablate` are trained by the chapter itself.
 """
+
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
-from flexstudy.style import COLOURS
+from flexlib.config import ITEM_BASED
+from flexlib.data import Ratings, Split, hold_back
+from flexlib.datasets.loading import load_ratings
+from flexlib.methods.interface import Settings
+from flexlib.methods.networks import NETWORKS
+from flexlib.methods.tuning import ALL, Tuning, score
+from flexstudy.methods import GREY, REFERENCE
+from flexstudy.statistics import UNKNOWN, labelled, mean_interval
+from flexstudy.style import COLOURS, bar_lengths
+
+ONE_NETWORK = "one network"
+DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a search is drawn
+SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
-def plot_search(histories, references):
-    """What a search had found after so many tries: the validation RMSE of each try, and the lowest so far, by split.
+def summarise_best(
+    cases: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], targets: Sequence[float] = ()
+) -> pd.DataFrame:
+    """Set what each search found beside references tuned with fewer tries.
 
-    histories: title to the table of `flexlib.study.comparison.search_history`. references: title to the validation
-    RMSE of a reference, by its word; those outside the frame are not drawn.
+    Parameters
+    ----------
+    cases
+        Title to the records of the search and of the references.
+    targets
+        RMSE that was aimed at, in stars, of each case in order; there may be fewer than cases.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a case and predictor, the search's own first:
+
+        - case: title
+        - what: "one network", "mean of N networks", or the reference's name
+        - n: splits
+        - mean, low, high: RMSE in stars, with its 95 % t-interval
+        - gap, gap_low, gap_high: RMSE above that of one network on the same split, in stars
+        - target: in stars; NaN for references, and where there is none
+        - met: whether the mean reaches the target ("yes" or "no"; "" without one)
+    """
+    goals = [*targets, *[np.nan] * (len(cases) - len(targets))]
+    rows = []
+    for (case, (records, references)), target in zip(cases.items(), goals, strict=True):
+        one_network = records[records["networks"] == 1].set_index("split")["rmse"]
+        for count in sorted(records["networks"].unique()):
+            rmse = records[records["networks"] == count].set_index("split")["rmse"]
+            what = ONE_NETWORK if count == 1 else f"mean of {count} networks"
+            rows.append(_best_row(case, what, rmse, one_network, target))
+        for key in sorted(references["method"].unique()):
+            rmse = references[references["method"] == key].set_index("split")["rmse"]
+            rows.append(_best_row(case, ALL[key].name, rmse, one_network, np.nan))
+    return pd.DataFrame(rows)
+
+
+def _best_row(case: str, what: str, rmse: pd.Series, one_network: pd.Series, target: float) -> dict[str, float | str]:
+    mean = mean_interval(rmse)
+    return {
+        "case": case,
+        "what": what,
+        "n": len(rmse),
+        **labelled("mean", mean),
+        **labelled("gap", mean_interval((rmse - one_network).dropna()), "gap_"),
+        "target": target,
+        "met": "" if np.isnan(target) else "yes" if mean[0] <= target else "no",
+    }
+
+
+def search_history(tries: pd.DataFrame) -> pd.DataFrame:
+    """Follow each split's search: what the lowest validation RMSE was after so many tries.
+
+    Parameters
+    ----------
+    tries
+        Of a `Tuning` with one method.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a try, in the order of the search:
+
+        - split: its name
+        - number: place of the try, from 1
+        - validation_rmse: in stars; NaN where the try did not end well
+        - best: the lowest so far, in stars; NaN before the first
+    """
+    rows = tries[["split", "number", "validation_rmse"]].sort_values(["split", "number"])
+    best = rows.groupby("split")["validation_rmse"].cummin().groupby(rows["split"]).ffill()
+    return rows.assign(number=rows.groupby("split").cumcount() + 1, best=best)
+
+
+CHOICES = (
+    "pivot",
+    "centring",
+    "optimizer",
+    "activation",
+    "output_activation",
+    "decoder_constraint",
+    "loss_size_average",
+    "layers",
+    "dense_refeeding",
+)
+NUMBERS = ("bottleneck", "drop_probability", "noise_probability", "learning_rate", "weight_decay", "epochs")
+
+
+def choices(tries: pd.DataFrame, top: int = 10) -> pd.DataFrame:
+    """Set the settings of the best tries beside those of all tries that ended well.
+
+    Parameters
+    ----------
+    tries
+        Of a `Tuning` of FlexEncoder.
+    top
+        How many tries of each split are its best.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a parameter, as texts for reading:
+
+        - parameter: its name
+        - most often: the best tries' most frequent value; "median" of a number
+        - best tries, all tries: the value's share in %, or the median
+    """
+    made = tries[tries["validation_rmse"].notna()]
+    best = made.sort_values("validation_rmse").groupby("split").head(top)
+    of_best, of_all = _settings_table(best), _settings_table(made)
+    rows = []
+    for name in CHOICES:
+        shares, shares_of_all = (table[name].value_counts(normalize=True) * 100 for table in (of_best, of_all))
+        choice = shares.index[0]
+        rows.append((name, str(choice).lower(), f"{shares.iloc[0]:.0f} %", f"{shares_of_all[choice]:.0f} %"))
+    for name in NUMBERS:
+        rows.append((name, "median", f"{of_best[name].median():.3g}", f"{of_all[name].median():.3g}"))
+    return pd.DataFrame(rows, columns=["parameter", "most often", "best tries", "all tries"])
+
+
+def _settings_table(tries: pd.DataFrame) -> pd.DataFrame:
+    """Read the settings of tries, one row a try, with what `choices` counts of lists."""
+    table = pd.DataFrame(map(json.loads, tries["settings"]))
+    return table.assign(
+        layers=table["hidden_layers"].map(len),
+        bottleneck=table["hidden_layers"].map(lambda sizes: sizes[-1]),
+        pivot=table["pivot_indexes"].map(lambda pivot: "items" if tuple(pivot) == ITEM_BASED else "users"),
+    )
+
+
+def _to(**fields: object) -> Callable[[Settings], Settings]:
+    """Make a change that gives these fields to settings."""
+    return lambda settings: settings | fields
+
+
+def _four_times_as_wide(settings: Settings) -> Settings:
+    return settings | {"hidden_layers": [4 * size for size in settings["hidden_layers"]]}
+
+
+def _with_second_layer(settings: Settings) -> Settings:
+    """Put a layer of twice the size before the only one."""
+    sizes = settings["hidden_layers"]
+    return settings | {"hidden_layers": [2 * sizes[0], *sizes]} if len(sizes) == 1 else settings
+
+
+def _with_other_pivot(settings: Settings) -> Settings:
+    return settings | {"pivot_indexes": settings["pivot_indexes"][::-1]}
+
+
+# What is changed in the best settings, one change at a time: its words, and how settings look with it.
+CHANGES: dict[str, Callable[[Settings], Settings]] = {
+    "centring by row means": _to(centring="rows"),
+    "no weight decay": _to(weight_decay=0.0),
+    "no dropout": _to(drop_probability=0.0),
+    "no noise": _to(noise_probability=0.0),
+    "weights not tied": _to(decoder_constraint=False),
+    "loss over observed entries only": _to(loss_size_average=False),
+    "four times as wide": _four_times_as_wide,
+    "a second hidden layer": _with_second_layer,
+    "the other pivot": _with_other_pivot,
+    "one re-feeding": _to(dense_refeeding=1),
+}
+
+
+def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.DataFrame:
+    """Measure what each of `CHANGES` does to the validation RMSE of the best settings. Test ratings are not read.
+
+    A seed draws initial weights and validation ratings, which are others than those that chose the settings. Early
+    stopping finds the number of epochs of each network.
+
+    Parameters
+    ----------
+    tuning
+        The search. A change whose network is estimated to take more than its `max_seconds` is left out.
+    records
+        Of the search: the best settings of each split.
+    n_weights
+        Seeds for each split; a split's difference is their mean.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a change that could be measured, the most harmful first:
+
+        - change: a key of `CHANGES`
+        - n: splits in which it was measured; settings that have it already do not count
+        - changed_by, low, high: change of the validation RMSE in stars, paired by seed, with its 95 % t-interval
+    """
+    ratings, rows = load_ratings(tuning.dataset), []
+    own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)]
+    best = dict(zip(own["split"], own["settings"], strict=True))
+    for name, (seed, split) in tuning.load_splits(ratings).items():
+        settings = json.loads(best[name])
+        for weights in range(1, n_weights + 1):
+            at = seed + SEED_STEP * weights
+            before = _validation_rmse(ratings, split, at, settings, np.inf)
+            for word, change in CHANGES.items():
+                changed = change(settings)
+                if changed != settings:
+                    after = _validation_rmse(ratings, split, at, changed, tuning.max_seconds)
+                    rows.append((word, name, after - before))
+    made = pd.DataFrame(rows, columns=["change", "split", "gap"]).dropna()
+    gaps = made.groupby(["change", "split"], sort=False)["gap"].mean()
+    found = [(word, len(own), *mean_interval(own)) for word, own in gaps.groupby("change", sort=False)]
+    measured = pd.DataFrame(found, columns=["change", "n", "changed_by", "low", "high"])
+    return measured.sort_values("changed_by", ascending=False, ignore_index=True)
+
+
+def _validation_rmse(ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float) -> float:
+    """Train with early stopping; NaN where training diverges or would take too long."""
+    outcome = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings, max_seconds)
+    return score(ratings, hold_back(split, seed), outcome[0])["rmse"] if outcome else np.nan
+
+
+def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float | str]:
+    """Collect the numbers of the chapter's prose on the searches.
+
+    Parameters
+    ----------
+    table
+        Of `summarise_best`.
+    names
+        Title of each case to its short name.
+
+    Returns
+    -------
+    dict
+        Name to number or text, for each row of the table. WHAT is "one", "mean_of", or the reference's name with
+        underscores:
+
+        - CASE_WHAT (_low, _high): RMSE in stars
+        - CASE_WHAT_gap (_low, _high): RMSE above that of one network, in stars
+        - CASE_WHAT_met: "yes", "no" or ""
+    """
+    found: dict[str, float | str] = {}
+    for row in table.to_dict("records"):
+        words = row["what"].lower().replace(",", "").replace(" ", "_")
+        what = "one" if row["what"] == ONE_NETWORK else "mean_of" if row["what"].startswith("mean of ") else words
+        key = f"{names[row['case']]}_{what}"
+        found |= labelled(key, (row["mean"], row["low"], row["high"]), f"{key}_")
+        found |= labelled(f"{key}_gap", (row["gap"], row["gap_low"], row["gap_high"]), f"{key}_gap_")
+        found[f"{key}_met"] = row["met"]
+    return found
+
+
+def ablation_numbers(table: pd.DataFrame) -> dict[str, float | str]:
+    """Collect the numbers of the chapter's prose on changes of the best settings.
+
+    Parameters
+    ----------
+    table
+        Of `ablate`.
+
+    Returns
+    -------
+    dict
+        Name to number or text:
+
+        - CHANGE (_low, _high), of each of `CHANGES` ("no_dropout"): change of the validation RMSE in stars; NaN where
+          it was not measured
+        - worst, second_worst: the most harmful changes ("none" where so many were not measured)
+        - worst_by, second_worst_by: what they change, in stars
+    """
+    rows = table.to_dict("records")
+    spans = {row["change"]: (row["changed_by"], row["low"], row["high"]) for row in rows}
+    found: dict[str, float | str] = {}
+    for word in CHANGES:
+        name = word.replace(" ", "_")
+        found |= labelled(name, spans.get(word, UNKNOWN), f"{name}_")
+    worst = [(row["change"], row["changed_by"]) for row in rows] + [("none", np.nan)] * 2
+    for name, (word, changed_by) in zip(("worst", "second_worst"), worst, strict=False):
+        found |= {name: word, f"{name}_by": changed_by}
+    return found
+
+
+def plot_search(histories: Mapping[str, pd.DataFrame], references: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Draw each try's validation RMSE and the lowest so far, a panel a search and a line a split.
+
+    Parameters
+    ----------
+    histories
+        Title to the table of `search_history`.
+    references
+        Title to the validation RMSE of a reference, by its word. One outside the frame is not drawn.
     """
     figure, axes = plt.subplots(len(histories), 1, figsize=(6.5, 3.1 * len(histories)), squeeze=False)
     for ax, (title, history) in zip(axes[:, 0], histories.items(), strict=True):
-        low = history["best"].min()
+        lowest = history["best"].min()
+        bottom, top = lowest - 0.005, lowest + DRAWN_ABOVE
         for split, own in history.groupby("split"):
             (line,) = ax.step(own["number"], own["best"], where="post", label=split, linewidth=2)
             ax.plot(own["number"], own["validation_rmse"], ".", color=line.get_color(), alpha=0.35, markersize=4)
         for word, value in references.get(title, {}).items():
-            if low - 0.005 < value < low + 0.075:
-                ax.axhline(value, color="#595959", linestyle="--", linewidth=1.2)
+            if bottom < value < top:
+                ax.axhline(value, color=GREY, linestyle="--", linewidth=1.2)
                 where = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small")
                 ax.annotate(word, (1, value), **where)
-        ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(low - 0.005, low + 0.075))
+        ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(bottom, top))
         if history["split"].nunique() > 1:
             ax.legend(ncols=3, loc="upper right")
     figure.tight_layout()
     return figure
 
 
-def plot_ablation(table, title):
-    """What taking each choice from the best settings does to the validation RMSE, with 95 % intervals. table: of
-    `flexlib.study.comparison.ablate`."""
+def plot_ablation(table: pd.DataFrame, title: str) -> Figure:
+    """Draw what each change of the best settings does to the validation RMSE, with 95 % intervals.
+
+    Parameters
+    ----------
+    table
+        Of `ablate`.
+    title
+        Of the figure.
+    """
     figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.4 * len(table)))
     y = np.arange(len(table))
-    spread = np.nan_to_num([table["changed_by"] - table["low"], table["high"] - table["changed_by"]])
-    ax.errorbar(table["changed_by"], y, xerr=spread, fmt="s", color=COLOURS["holdout"], capsize=4)
+    bars = bar_lengths(table, "changed_by")
+    ax.errorbar(table["changed_by"], y, xerr=bars, fmt="s", color=COLOURS["holdout"], capsize=4)
     ax.axvline(0, color="black", linewidth=1)
     words = [f"{change} ({n})" for change, n in zip(table["change"], table["n"], strict=True)]
     ax.set(title=title, xlabel="change in RMSE (stars); right: worse", yticks=y, yticklabels=words, ymargin=0.08)

@@ -1,257 +1,253 @@
-"""The chapters on other methods and on the best that the family can do: tuned methods on the same splits, what the
-search looked at, and what each of the best settings' choices is worth."""
+"""Chapter 8, other methods: whether FlexEncoder's error is lower than theirs, tuned alike on the same splits.
 
-import json
+The chapter reads the records of two `Tuning`s, on the paper's data and on the MovieLens 100K of 1998.
+
+References
+----------
+Tran et al. (2018), Table 3. Holm (1979) for the correction of p.
+"""
+
 import tempfile
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 
 from flexlib.config import FlexError
-from flexlib.data import hold_back
-from flexlib.datasets.loading import load_ratings
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.tuning import ALL, TRY_COLUMNS, load_tuned, run_tuning, score
+from flexlib.methods.tuning import ALL, TRY_COLUMNS, Tuning, load_tuned, run_tuning
 from flexstudy.paper import TABLE_3_RMSE
 from flexstudy.statistics import holm, labelled, mean_interval
-from flexstudy.style import COLOURS, _legend_below
+from flexstudy.style import COLOURS, bar_lengths, legend_below
 
-REFERENCE = "flexencoder"
-
-
-# What is taken from the best settings, one at a time: words, and the fields that change.
-CHANGES = {
-    "centring by row means": {"centring": "rows"},
-    "no weight decay": {"weight_decay": 0.0},
-    "no dropout": {"drop_probability": 0.0},
-    "no noise": {"noise_probability": 0.0},
-    "weights not tied": {"decoder_constraint": False},
-    "loss over observed entries only": {"loss_size_average": False},
-    "four times as wide": {},
-    "a second hidden layer": {},
-    "the other pivot": {},
-    "one re-feeding": {"dense_refeeding": 1},
-}
+REFERENCE = "flexencoder"  # the method that others are compared with; the keys of its relatives begin alike
+SET_1 = "flexencoder_set1"
+SIGNIFICANT = 0.05  # corrected p, below which a difference counts as clear
+MEANS_AND_BIASES = ("biases", "item_mean")  # whose errors the prose names
+AVERAGED_TOO = ["rmse_known", "rmse_own_fallback", "tries", "seconds"]
+NOT_RUN: dict[Any, Any] = dict.fromkeys(("name", "mean", "low", "high", "gap", "gap_low", "gap_high", "p"), np.nan)
+GREY = "#595959"
 
 
-def find_tuned(tuning, folder=""):
-    """The records and the tries of a `Tuning`: those in `folder`, or made now where that is empty. Raises `FlexError`
-    where the folder, or a file in it, does not have them."""
+def find_tuned(tuning: Tuning, folder: str | Path = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the records and the tries of a `Tuning`, or make them.
+
+    Parameters
+    ----------
+    tuning
+        What was tuned on what.
+    folder
+        Where the records are; "" to tune now.
+
+    Returns
+    -------
+    records
+        One row a method and split, by `flexlib.methods.tuning.COLUMNS`.
+    tries
+        One row a method, split and try, by `flexlib.methods.tuning.TRY_COLUMNS`.
+
+    Raises
+    ------
+    FlexError
+        Naming the file that is not in the folder, or that lacks a method.
+    """
     if not folder:
         with tempfile.TemporaryDirectory() as made:
-            return run_tuning(tuning, Path(made))
+            records, tries = run_tuning(tuning, Path(made))
+            return records, tries
     path = Path(folder) / f"{tuning.name}.parquet"
-    tables = [load_tuned(path), load_tuned(path.with_name(f"{tuning.name}-tries.parquet"), TRY_COLUMNS)]
-    if missing := set(tuning.methods) - set(tables[0]["method"]):
+    records, tries = load_tuned(path), load_tuned(path.with_name(f"{tuning.name}-tries.parquet"), TRY_COLUMNS)
+    if missing := set(tuning.methods) - set(records["method"]):
         raise FlexError(f"{path}: does not have the methods {', '.join(sorted(missing))}")
-    return [table[table["method"].isin(tuning.methods)] for table in tables]
+    return records[records["method"].isin(tuning.methods)], tries[tries["method"].isin(tuning.methods)]
 
 
-def summarise_methods(records, reference=REFERENCE):
-    """Each tuned method, lowest RMSE first: method (key), name, made_by, n (splits), mean, low, high of the RMSE (95 %
-    t-interval), rmse_known and rmse_own_fallback (means); gap, gap_low, gap_high (paired difference to `reference` on
-    the same splits) and p (paired t-test, corrected by Holm over the methods); published (Table 3, NaN where it is not
-    in it); tries, seconds (of the final fit) and tuning_minutes, means over splits."""
+def published_rmse(key: str) -> float:
+    """Look up the RMSE that Table 3 prints for a method; NaN where it is not in the table.
+
+    The table's FlexEncoder is set 1 of Table 2, and its AutoRec the item-based one.
+    """
+    names = {"autorec_item": "autorec", SET_1: "flexencoder", REFERENCE: ""}
+    return TABLE_3_RMSE.get(names.get(key, key), np.nan)
+
+
+def summarise_methods(records: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
+    """Compare tuned methods, each with a reference on the same splits.
+
+    Parameters
+    ----------
+    records
+        Of a `Tuning`. Rows of averaged networks do not count.
+    reference
+        Key of the method that `gap` is the difference to.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a method, the lowest mean first:
+
+        - method: its key
+        - name: what tables call it
+        - made_by: the library that implements it
+        - n: splits with an RMSE
+        - mean, low, high: RMSE in stars, with its 95 % t-interval
+        - gap, gap_low, gap_high: RMSE above that of the reference on the same split, in stars
+        - p: of a paired t-test of the gap, corrected over the methods (Holm); NaN where there is nothing to test
+        - published: Table 3's RMSE; NaN where the method is not in it
+        - rmse_known: mean RMSE in stars, of ratings whose user and item have training ratings
+        - rmse_own_fallback: mean RMSE in stars, with the method's own predictions for new users and items
+        - tries: settings looked at, mean over splits
+        - seconds: of the final fit, mean over splits
+        - tuning_minutes: mean over splits
+    """
     own = records[records["networks"] == 1]
     wide = own.pivot(index="split", columns="method", values="rmse")
-    rows = []
-    for key in wide:
+    rows: list[dict[str, Any]] = []
+    for key in map(str, wide.columns):
         runs, gap = own[own["method"] == key], (wide[key] - wide[reference]).dropna()
-        known = {"method": key, "name": ALL[key].name, "made_by": ALL[key].made_by, "n": int(runs["rmse"].count())}
-        known |= labelled("mean", mean_interval(runs["rmse"].dropna())) | labelled("gap", mean_interval(gap), "gap_")
-        tested = key != reference and len(gap) > 1 and gap.std() > 0
-        known |= {"p": stats.ttest_1samp(gap, 0).pvalue if tested else np.nan, "published": published(key)}
-        known |= runs[["rmse_known", "rmse_own_fallback", "tries", "seconds"]].mean().to_dict()
-        rows.append(known | {"tuning_minutes": runs["tuning_seconds"].mean() / 60})
+        is_testable = key != reference and len(gap) > 1 and gap.std() > 0
+        rows.append(
+            {
+                "method": key,
+                "name": ALL[key].name,
+                "made_by": ALL[key].made_by,
+                "n": int(runs["rmse"].count()),
+                **labelled("mean", mean_interval(runs["rmse"].dropna())),
+                **labelled("gap", mean_interval(gap), "gap_"),
+                "p": stats.ttest_1samp(gap, 0).pvalue if is_testable else np.nan,
+                "published": published_rmse(key),
+                **{str(name): mean for name, mean in runs[AVERAGED_TOO].mean().items()},
+                "tuning_minutes": runs["tuning_seconds"].mean() / 60,
+            }
+        )
     table = pd.DataFrame(rows).sort_values("mean", ignore_index=True)
     return table.assign(p=holm(table["p"]))
 
 
-def published(key):
-    """Table 3's RMSE of a method; NaN where it is not in it. FlexEncoder's there is that of set 1."""
-    names = {"autorec_item": "autorec", "flexencoder_set1": "flexencoder", "flexencoder": ""}
-    return TABLE_3_RMSE.get(names.get(key, key), np.nan)
+def count_clearly_lower(records: pd.DataFrame, than: str = SET_1) -> int:
+    """Count the methods beside FlexEncoder's whose RMSE is clearly below that of a reference.
 
+    Clearly: the paired difference on the same splits has a corrected p below `SIGNIFICANT`.
 
-def comparison_numbers(table, prefix=""):
-    """The numbers of the chapter's prose on one data set, by name."""
-    own = table.set_index("method")
-    order, others = list(own.index), own[~own.index.str.startswith(REFERENCE)]
-    best, network = others["mean"].idxmin(), own.index.intersection(NETWORKS)
-    found = {"methods": len(own), "n": int(own["n"].max()), "tries": int(own["tries"].max())}
-    found |= {"best_other": own.at[best, "name"], "lowest": own.at[order[0], "name"]}
-    found |= labelled("best_other_rmse", tuple(own.loc[best, ["mean", "low", "high"]]), "best_other_")
-    for key in network:
-        found |= {
-            f"{key}_place": order.index(key) + 1,
-            f"{key}_beaten": int((others["mean"] < own.at[key, "mean"]).sum()),
-        }
-        found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
-    table_3 = own["published"].drop("flexencoder_set1", errors="ignore").dropna().index
-    for key in network:
-        found[f"{key}_beaten_in_table"] = int((own.loc[table_3, "mean"] < own.at[key, "mean"]).sum())
-    if len(table_3):
-        in_table = own.loc[table_3, "mean"].idxmin()
-        found |= {"best_in_table": own.at[in_table, "name"], "best_in_table_rmse": own.at[in_table, "mean"]}
-    for key in own.index.intersection(["biases", "item_mean"]):
-        found |= labelled(key, tuple(own.loc[key, ["mean", "low", "high"]]), f"{key}_")
-    gap = own.loc[best, ["gap", "gap_low", "gap_high", "p"]]
-    found |= labelled("best_other_gap", tuple(gap[:3]), "best_other_gap_") | {"best_other_gap_p": gap["p"]}
-    known = own[own["published"].notna() & (own.index != "flexencoder_set1")]
-    found |= {"others": len(others), "published_others": len(known)}
-    found["off_published"] = (known["mean"] - known["published"]).median()
-    found["off_least"] = (known["mean"] - known["published"]).min()
-    found["off_most"] = (known["mean"] - known["published"]).max()
-    found["ranks"] = stats.spearmanr(known["mean"], known["published"])[0] if len(known) > 2 else np.nan
-    found["significant"] = int((own["p"] < 0.05).sum())
-    plain = {name: value if isinstance(value, str | int) else float(value) for name, value in found.items()}
-    return {f"{prefix}{name}": value for name, value in plain.items()}
-
-
-def clearly_lower(records, than="flexencoder_set1"):
-    """How many methods beside FlexEncoder's have an RMSE clearly below this one's: p of the paired difference, on the
-    same splits and corrected for the number of methods, is below 0.05."""
-    table = summarise_methods(records, than).query("gap < 0 and p < 0.05")
-    return int((~table["method"].str.startswith(REFERENCE)).sum())
-
-
-def summarise_best(cases, targets=()):
-    """What the search found, beside references tuned with fewer tries: case, what, n (splits), mean, low, high (95 %
-    t-interval), gap, gap_low, gap_high (paired difference to one network of the best settings), target and met ("yes",
-    "no" or "", of the best settings alone, by the mean).
-
-    cases: title to the records of the search and of the references. targets: RMSE of each case, as far as there is one.
+    Parameters
+    ----------
+    records
+        Of a `Tuning`.
+    than
+        Key of the reference.
     """
-    rows = []
-    for (title, (records, references)), target in zip(
-        cases.items(), [*targets, *[np.nan] * (len(cases) - len(targets))], strict=True
-    ):
-        best = {count: own.set_index("split")["rmse"] for count, own in records.groupby("networks")}
-        parts = {
-            f"{'one network' if count == 1 else f'mean of {count} networks'}": rmse for count, rmse in best.items()
-        }
-        parts |= {ALL[key].name: own.set_index("split")["rmse"] for key, own in references.groupby("method")}
-        for place, (what, rmse) in enumerate(parts.items()):
-            goal = target if place < len(best) else np.nan
-            known = {"case": title, "what": what, "n": len(rmse)} | labelled("mean", mean_interval(rmse))
-            known |= labelled("gap", mean_interval((rmse - best[1]).dropna()), "gap_")
-            met = "" if np.isnan(goal) else "yes" if known["mean"] <= goal else "no"
-            rows.append(known | {"target": goal, "met": met})
-    return pd.DataFrame(rows)
+    table = summarise_methods(records, than)
+    is_lower = (table["gap"] < 0) & (table["p"] < SIGNIFICANT)
+    return int((is_lower & ~table["method"].str.startswith(REFERENCE)).sum())
 
 
-def best_numbers(table, names):
-    """The numbers of the chapter's prose by name, each with the name of its case in front: `one`, `mean_of` (networks
-    averaged), and the references by their first words; with _low, _high; their gaps."""
-    found = {}
-    for title, name in names.items():
-        for row in table[table["case"] == title].itertuples():
-            what = "one" if row.what == "one network" else "mean_of" if row.what.startswith("mean of") else row.what
-            key = f"{name}_{what.lower().replace(',', '').replace(' ', '_')}"
-            found |= labelled(key, (row.mean, row.low, row.high), f"{key}_") | {f"{key}_met": row.met}
-            found |= labelled(f"{key}_gap", (row.gap, row.gap_low, row.gap_high), f"{key}_gap_")
-    return {name: value if isinstance(value, str) else float(value) for name, value in found.items()}
+def comparison_numbers(table: pd.DataFrame, prefix: str = "") -> dict[str, float | str]:
+    """Collect the numbers of the chapter's prose on one data set.
 
+    Parameters
+    ----------
+    table
+        Of `summarise_methods`.
+    prefix
+        Of every name.
 
-def search_history(tries):
-    """The tries of a search: split, number (from 1), validation_rmse, and best, the lowest so far."""
-    rows = tries[["split", "number", "validation_rmse"]].sort_values(["split", "number"])
-    best = rows.groupby("split")["validation_rmse"].cummin().groupby(rows["split"]).ffill()
-    return rows.assign(number=rows.groupby("split").cumcount() + 1, best=best)
+    Returns
+    -------
+    dict
+        Name to number or text. Every name is there, whichever methods were run: a number that needs a method that was
+        not run is NaN. "Others" are the methods beside FlexEncoder's; those "in the table" have a number in Table 3.
 
-
-def choices(tries, top=10):
-    """How the best tries of each search chose, beside all its tries: field, choice, share among the `top` of each
-    split and among all that were made, in %; of numbers the median, in `top_median` and `all_median`."""
-    made = tries[tries["validation_rmse"].notna()]
-    best = made.sort_values("validation_rmse").groupby("split").head(top)
-    tables = [pd.DataFrame(map(json.loads, part["settings"])) for part in (best, made)]
-    for table in tables:
-        table["layers"] = table["hidden_layers"].map(len)
-        table["bottleneck"] = table["hidden_layers"].map(lambda sizes: sizes[-1])
-        table["pivot"] = table["pivot_indexes"].map(lambda pivot: "items" if pivot == [1, 0] else "users")
-    rows = []
-    for name in ("pivot", "centring", "optimizer", "activation", "output_activation", "decoder_constraint",
-                 "loss_size_average", "layers", "dense_refeeding"):  # fmt: skip
-        shares = [table[name].value_counts(normalize=True) * 100 for table in tables]
-        choice = shares[0].index[0]
-        rows.append({"parameter": name, "most often": str(choice).lower(), "best tries": f"{shares[0].iloc[0]:.0f} %",
-                     "all tries": f"{shares[1][choice]:.0f} %"})  # fmt: skip
-    for name in ("bottleneck", "drop_probability", "noise_probability", "learning_rate", "weight_decay", "epochs"):
-        middle = [f"{table[name].median():.3g}" for table in tables]
-        rows.append({"parameter": name, "most often": "median", "best tries": middle[0], "all tries": middle[1]})
-    return pd.DataFrame(rows)
-
-
-def _changed(settings, word):
-    """The settings with one of `CHANGES` made; None where they have it so already."""
-    found = settings | CHANGES[word]
-    if word == "four times as wide":
-        found["hidden_layers"] = [4 * size for size in settings["hidden_layers"]]
-    if word == "a second hidden layer" and len(settings["hidden_layers"]) == 1:
-        found["hidden_layers"] = [2 * settings["hidden_layers"][0], *settings["hidden_layers"]]
-    if word == "the other pivot":
-        found["pivot_indexes"] = settings["pivot_indexes"][::-1]
-    return None if found == settings else found
-
-
-def ablate(tuning, records, n_weights=3):
-    """What each of `CHANGES` does to the validation RMSE of the best settings: change, n (splits), changed_by, low,
-    high (95 % t-interval, paired), in stars, the mean over `n_weights` seeds in each split.
-
-    A seed draws initial weights and validation ratings, others than those that the settings were chosen by. Early
-    stopping finds the epochs of each. A change that makes a network estimated to take more than the tuning's
-    `max_seconds` is left out. Test ratings are not read.
+        - methods, others, published_others: counts
+        - n, tries: the most splits and tries of a method
+        - lowest: name of the method with the lowest RMSE
+        - best_other, best_other_rmse (_low, _high): the best of the others
+        - best_other_gap (_low, _high, _p): its difference to FlexEncoder
+        - best_in_table, best_in_table_rmse: the best of those in the table
+        - KEY (_low, _high), of each network and of `MEANS_AND_BIASES`: RMSE in stars
+        - KEY_place, KEY_beaten, KEY_beaten_in_table, of each network: its rank, and how many others are below it
+        - off_published (and off_least, off_most): median (lowest, highest) difference to Table 3, in stars
+        - ranks: Spearman's correlation with Table 3
+        - significant: how many gaps are clear
     """
-    ratings, rows = load_ratings(tuning.dataset), []
-    own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)].set_index("split")
-    for name, (seed, split) in tuning.load_splits(ratings).items():
-        settings = json.loads(own.at[name, "settings"])
-        for weights in range(1, n_weights + 1):
-            at = seed + 1000 * weights
-            before = _validated(ratings, split, at, settings, np.inf)
-            for word in CHANGES:
-                if changed := _changed(settings, word):
-                    after = _validated(ratings, split, at, changed, tuning.max_seconds)
-                    rows.append({"change": word, "split": name, "gap": after - before})
-    table = pd.DataFrame(rows, columns=["change", "split", "gap"]).dropna()
-    table = table.groupby(["change", "split"], sort=False, as_index=False)["gap"].mean()
-    found = [{"change": word, "n": len(gaps)} | labelled("changed_by", mean_interval(gaps["gap"]))
-             for word, gaps in table.groupby("change", sort=False)]  # fmt: skip
-    return pd.DataFrame(found).sort_values("changed_by", ascending=False, ignore_index=True)
+    rows: dict[str, dict[Any, Any]] = {row["method"]: row for row in table.to_dict("records")}
+    others = table[~table["method"].str.startswith(REFERENCE)]
+    in_table = table[table["published"].notna() & (table["method"] != SET_1)]
+    off = in_table["mean"] - in_table["published"]
+    best, best_in_table = _lowest(others), _lowest(in_table)
+    found: dict[str, float | str] = {
+        "methods": len(table),
+        "others": len(others),
+        "published_others": len(in_table),
+        "n": int(table["n"].max()),
+        "tries": int(table["tries"].max()),
+        "lowest": table["name"].iloc[0],
+        "best_other": best["name"],
+        **labelled("best_other_rmse", (best["mean"], best["low"], best["high"]), "best_other_"),
+        **labelled("best_other_gap", (best["gap"], best["gap_low"], best["gap_high"]), "best_other_gap_"),
+        "best_other_gap_p": best["p"],
+        "best_in_table": best_in_table["name"],
+        "best_in_table_rmse": best_in_table["mean"],
+        "off_published": float(off.median()),
+        "off_least": float(off.min()),
+        "off_most": float(off.max()),
+        "ranks": float(stats.spearmanr(in_table["mean"], in_table["published"])[0]) if len(in_table) > 2 else np.nan,
+        "significant": int((table["p"] < SIGNIFICANT).sum()),
+    }
+    for key in (*NETWORKS, *MEANS_AND_BIASES):
+        row = rows.get(key, NOT_RUN)
+        found |= labelled(key, (row["mean"], row["low"], row["high"]), f"{key}_")
+    for key in NETWORKS:
+        rmse = rows.get(key, NOT_RUN)["mean"]
+        if np.isnan(rmse):
+            found |= dict.fromkeys((f"{key}_place", f"{key}_beaten", f"{key}_beaten_in_table"), np.nan)
+        else:
+            found |= {
+                f"{key}_place": list(rows).index(key) + 1,
+                f"{key}_beaten": int((others["mean"] < rmse).sum()),
+                f"{key}_beaten_in_table": int((in_table["mean"] < rmse).sum()),
+            }
+    return {f"{prefix}{name}": value for name, value in found.items()}
 
 
-def ablation_numbers(table):
-    """The change by each of `CHANGES` in the validation RMSE, by name (`no_dropout`, ...), with _low and _high."""
-    found = {}
-    for row in table.itertuples():
-        name = row.change.replace(" ", "_")
-        found |= labelled(name, map(float, (row.changed_by, row.low, row.high)), f"{name}_")
-    return found
+def _lowest(table: pd.DataFrame) -> dict[Any, Any]:
+    """Give the row with the lowest mean, which is the first; `NOT_RUN` where there is none."""
+    return next(iter(table.to_dict("records")), NOT_RUN)
 
 
-def _validated(ratings, split, seed, settings, max_seconds):
-    outcome = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings, max_seconds)
-    return score(ratings, hold_back(split, seed), outcome[0])["rmse"] if outcome else np.nan
+def plot_methods(table: pd.DataFrame, title: str) -> Figure:
+    """Draw the RMSE of tuned methods, the lowest first, with 95 % intervals, beside what Table 3 prints.
 
-
-def plot_methods(table, title):
-    """RMSE of tuned methods, lowest first: means with 95 % intervals, and what the paper's Table 3 quotes. table: of
-    `flexlib.study.comparison.summarise_methods`."""
-    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.36 * len(table)))
-    y, ours = np.arange(len(table)), table["method"].str.startswith("flexencoder").to_numpy()
-    for which, colour, mark, word in ((~ours, "#595959", "o", "other methods"), (ours, "holdout", "s", "FlexEncoder")):
+    Parameters
+    ----------
+    table
+        Of `summarise_methods`.
+    title
+        Of the figure.
+    """
+    height = 1.6 + 0.36 * len(table)
+    figure, ax = plt.subplots(figsize=(6.5, height))
+    y, is_ours = np.arange(len(table)), table["method"].str.startswith(REFERENCE).to_numpy()
+    looks = ((~is_ours, GREY, "o", "other methods"), (is_ours, COLOURS["holdout"], "s", "FlexEncoder"))
+    for which, colour, marker, word in looks:
         own = table[which]
-        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
-        ax.errorbar(own["mean"], y[which], xerr=spread, fmt=mark, capsize=3, color=COLOURS.get(colour, colour),
-                    markersize=6, label=f"{word}, held-out ratings (leak-free)")  # fmt: skip
+        ax.errorbar(
+            own["mean"],
+            y[which],
+            xerr=bar_lengths(own),
+            fmt=marker,
+            capsize=3,
+            color=colour,
+            markersize=6,
+            label=f"{word}, held-out ratings (leak-free)",
+        )
     ax.plot(table["published"], y, "x", color=COLOURS["paper"], markersize=8, mew=2, label="Table 3 of the paper")
     ax.set(title=title, xlabel="RMSE (stars)", yticks=y, yticklabels=[fill(name, 24) for name in table["name"]])
     ax.invert_yaxis()
     ax.tick_params(axis="y", labelsize="small")
-    _legend_below(ax, down=0.8 / (1.6 + 0.36 * len(table)))
+    legend_below(ax, down=0.8 / height)
     return figure

@@ -1,0 +1,276 @@
+"""The chapter on who is served: its tables, numbers and figures, by hand."""
+
+import json
+import math
+import re
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from conftest import SMALL, not_told
+from flexstudy import served as chapter
+from flexstudy.served import METHOD_LOOKS, gaps_to_reference, plot_cases, summarise_served, tabulate_cases
+from flexstudy.served_cases import METHOD_NAMES, SERVED_COLUMNS, SHARES, SHOWN
+from flexstudy.style import use_style
+from scipy import stats
+from test_study_methods import interval
+from test_study_served_runs import tuned_records
+
+from flexlib.methods.tuning import Tuning
+
+NAN = math.nan
+TASK_CASES = {"by user": (3, 6), "by item": (0, 1), "new users": SHOWN, "new items": SHOWN, "sparsity": SHARES}
+METHODS = ("flexencoder", "biases", "svdpp")
+
+
+def planted(task, shown, method, seed):
+    """FlexEncoder 1 star; biases a tenth above, more or less by split; SVD++ below where films are new."""
+    if task.startswith("new") and shown == 0:
+        return 1.2
+    return 1 + {"flexencoder": 0, "biases": 0.1 + 0.001 * seed, "svdpp": -0.2 if task == "new items" else 0.3}[method]
+
+
+def records_by(outcome=planted, seeds=3, methods=METHODS, n_test=150):
+    rows = [
+        {
+            "group": task if task in ("new users", "new items") else "sparsity",
+            "method": method,
+            "seed": seed,
+            "task": task,
+            "shown": shown,
+            "n_train": 700,
+            "n_test": n_test + 10 * place,
+            "n_unseen": 0,
+            "n_users": 5,
+            "n_items": 6,
+            "rmse": outcome(task, shown, method, seed),
+            "mae": 0.5,
+            "rmse_known": 0.5,
+            "rmse_own_fallback": outcome(task, shown, method, seed) + 0.5,
+            "seconds": 1.0,
+            "settings": "{}",
+            "tuned": "t",
+        }
+        for task, cases in TASK_CASES.items()
+        for place, shown in enumerate(cases)
+        for method in methods
+        for seed in range(seeds)
+    ]
+    facts = {name: "here" for name in SERVED_COLUMNS if name not in rows[0]}
+    return pd.DataFrame(rows).assign(**facts).astype(SERVED_COLUMNS)[list(SERVED_COLUMNS)]
+
+
+def test_errors_of_merged_bins_are_pooled():
+    def outcome(task, shown, method, seed):
+        lost = (task, shown, method, seed) == ("by item", 1, "svdpp", 1)
+        return NAN if lost else 0.5 + shown / 10 + seed
+
+    records = records_by(outcome, n_test=60)
+    # In split 2 no film of the lower bin has a test rating
+    records = records[(records["task"] != "by item") | (records["shown"] != 0) | (records["seed"] != 2)]
+    table = tabulate_cases(records).set_index(["task", "method", "seed", "shown"]).sort_index()
+    by_user = table.loc["by user", "biases", 1]
+    assert by_user["case"].tolist() == ["3-10"]
+    assert by_user["n_test"].tolist() == [60 + 70]
+    pooled = math.sqrt((60 * 1.8**2 + 70 * 2.1**2) / 130)
+    assert by_user["rmse"].tolist() == pytest.approx([pooled])
+    own = math.sqrt((60 * 2.3**2 + 70 * 2.6**2) / 130)
+    assert by_user["rmse_own_fallback"].tolist() == pytest.approx([own])
+    # 0 ratings of the lower bin in one split: together 70 in that one, and the bins are the same for all splits
+    by_item = table.loc["by item"]
+    assert set(by_item["case"]) == {"0-2"}
+    assert by_item.loc["biases", "n_test"].tolist() == [130, 130, 70]
+    assert by_item.loc["biases", 2]["rmse"].tolist() == pytest.approx([2.6])
+    assert math.isnan(by_item.loc["svdpp", 1]["rmse"].iloc[0])  # a part is no whole
+    assert not math.isnan(by_item.loc["svdpp", 0]["rmse"].iloc[0])
+    assert table.loc["sparsity", "biases", 0]["case"].tolist() == ["12.5", "25", "50", "100"]
+    assert set(table["case"]["new users"]) == {"0", "1", "2", "5", "10"}
+    apart = records_by(n_test=150)
+    assert cases_of(apart, "by user") == {"3-5", "6-10"}
+    assert cases_of(apart, "by item") == {"0", "1-2"}
+    few = (apart["task"] == "by item") & (apart["shown"] == 0) & (apart["seed"] == 2)
+    for records in (apart[~few], apart.assign(n_test=apart["n_test"].where(~few, 99))):  # one split decides for all
+        assert cases_of(records, "by item") == {"0-2"}
+
+
+def cases_of(records, task):
+    table = tabulate_cases(records)
+    return set(table[table["task"] == task]["case"])
+
+
+def test_means_and_intervals_by_hand():
+    table = summarise_served(tabulate_cases(records_by()))
+    own = table.set_index(["task", "shown", "method"])
+    row = own.loc["sparsity", 12.5, "biases"]
+    assert tuple(row[["mean", "low", "high"]]) == interval([1.1, 1.101, 1.102])
+    assert (row["name"], row["case"], row["n"], row["n_test"]) == ("User and item biases", "12.5", 3, 180)
+    assert row["own"] == pytest.approx(1.601)
+    assert len(table) == len(METHODS) * sum(map(len, TASK_CASES.values()))
+    lost = records_by(lambda task, shown, method, seed: NAN if seed == 1 else planted(task, shown, method, seed))
+    row = summarise_served(tabulate_cases(lost)).iloc[0]
+    assert row["n"] == 2
+
+
+def test_differences_are_paired_and_corrected_over_the_cases():
+    def outcome(task, shown, method, seed):
+        base = 1 + seed  # splits differ far more than methods
+        if method == "biases":
+            return base + 0.1 + 0.01 * seed * (1 + (shown > 4))
+        if method == "item_mean":
+            return base + 0.2 + 0.07 * seed
+        return NAN if (method, seed) == ("svdpp", 2) else base
+
+    cases = tabulate_cases(records_by(outcome, methods=(*METHODS, "item_mean")))
+    gaps = gaps_to_reference(cases, "flexencoder")
+    assert set(gaps["method"]) == {"biases", "svdpp", "item_mean"}
+    own = gaps[(gaps["task"] == "new users") & (gaps["method"] == "biases")].set_index("shown")
+    few, many = [0.1, 0.11, 0.12], [0.1, 0.12, 0.14]
+    for shown, each in ((0, few), (1, few), (2, few), (5, many), (10, many)):
+        assert tuple(own.loc[shown, ["gap", "low", "high"]]) == interval(each)
+    p_few, p_many = (stats.ttest_1samp(each, 0).pvalue for each in (few, many))
+    assert p_few < p_many  # three with the lower p: 5, 4 and 3 times, and none below the one before
+    assert own["p"].tolist() == pytest.approx([5 * p_few] * 3 + [max(5 * p_few, 2 * p_many)] * 2)
+    own = gaps[(gaps["task"] == "sparsity") & (gaps["method"] == "item_mean")]  # each method is a family of its own
+    assert own["p"].tolist() == pytest.approx([4 * stats.ttest_1samp([0.2, 0.27, 0.34], 0).pvalue] * 4)
+    lost = gaps[gaps["method"] == "svdpp"]
+    assert set(lost["n"]) == {2}
+    assert lost["gap"].abs().max() < 1e-12
+    assert lost["p"].isna().all()
+    other = gaps_to_reference(cases, "biases").set_index(["task", "method", "shown"])
+    assert other.loc[("new users", "flexencoder", 0), "gap"] == pytest.approx(-0.11)
+    assert len(gaps_to_reference(cases, "bpmf")) == 0
+    one = gaps_to_reference(tabulate_cases(records_by(seeds=1)), "flexencoder")
+    assert one["gap"].notna().all()
+    assert one[["low", "high", "p"]].isna().all(axis=None)
+
+
+def test_a_star_marks_a_difference_on_every_split():
+    cases = tabulate_cases(records_by())
+    table = chapter.gaps_table(gaps_to_reference(cases, "flexencoder"), ["sparsity", "new items"])
+    assert table.columns.tolist() == ["SVD++", "User and item biases"]  # the order of METHOD_NAMES
+    words = chapter.TASKS["sparsity"]
+    assert table.loc[words].index.tolist() == ["12.5", "25", "50", "100"]
+    assert set(table.loc[words, "User and item biases"]) == {"+0.101*"}
+    assert set(table.loc[words, "SVD++"]) == {"+0.300"}  # the same on all splits: no test
+    assert table.loc[(chapter.TASKS["new items"], "0")].tolist() == ["+0.000", "+0.000"]
+
+
+def numbers_of(records):
+    cases = tabulate_cases(records)
+    return chapter.served_numbers(records, cases, summarise_served(cases))
+
+
+def test_the_numbers_by_hand():
+    numbers = numbers_of(records_by())
+    assert (numbers["n_splits"], numbers["methods"], numbers["tuned"]) == (3, 3, "t")
+    assert [numbers[f"sparsity_{end}_case"] for end in ("first", "last")] == ["12.5", "100"]
+    assert [numbers[f"by_user_{end}_case"] for end in ("first", "last")] == ["3-5", "6-10"]
+    assert (numbers["sparsity_first_flexencoder"], numbers["sparsity_first_flexencoder_own"]) == (1, 1.5)
+    span = tuple(numbers[f"new_users_first_biases{end}"] for end in ("", "_low", "_high"))
+    assert span == interval([1.1, 1.101, 1.102])
+    assert (numbers["new_users_first_case"], numbers["new_users_none_case"]) == ("1", "0")
+    assert (numbers["new_users_none_biases"], numbers["new_users_none_biases_own"]) == pytest.approx((1.2, 1.7))
+    less = tuple(numbers[f"new_users_last_gap{end}"] for end in ("", "_low", "_high"))
+    assert less == interval([-0.1, -0.101, -0.102])
+    assert (numbers["new_items_first_best"], numbers["new_items_first_lowest"]) == ("SVD++", pytest.approx(0.8))
+    assert (numbers["new_users_last_best"], numbers["new_users_last_lowest"]) == ("FlexEncoder, tuned", 1)
+    # Without a rating all have the same, which nobody leads and no test tells apart.
+    assert {name: numbers[f"{name}_cases"] for name in ("new_users", "new_items", "sparsity", "by_user")} == {
+        "new_users": 4,
+        "new_items": 4,
+        "sparsity": 4,
+        "by_user": 2,
+    }
+    assert (numbers["new_users_led"], numbers["new_items_led"], numbers["sparsity_led"]) == (4, 0, 4)
+    assert (numbers["new_users_below"], numbers["new_users_above"]) == (4, 0)
+    assert numbers["new_users_change_flexencoder"] == pytest.approx(-0.2)
+    change = tuple(numbers[f"new_users_change_biases{end}"] for end in ("", "_low", "_high"))
+    assert change == interval([-0.1, -0.099, -0.098])
+    own = records_by()
+    own.loc[own["shown"] == 0, "rmse_own_fallback"] -= 0.1 * (1 + own["seed"])
+    own_numbers = numbers_of(own)
+    change = tuple(own_numbers[f"new_users_own_change_biases{end}"] for end in ("", "_low", "_high"))
+    assert change == interval([0, 0.101, 0.202])
+    assert own_numbers["new_users_change_biases"] == numbers["new_users_change_biases"]
+    assert (numbers["new_users_new"], numbers["new_items_new"]) == (5, 6)
+    assert (numbers["sparsity_last_test"], numbers["by_item_first_test"]) == (150, 150)
+    assert not any("svdpp" in key for key in numbers)
+
+
+def test_the_first_case_is_one_in_which_methods_differ():
+    def outcome(task, shown, method, seed):
+        return 1.3 if shown in (0, 3) else planted(task, shown, method, seed)
+
+    numbers = numbers_of(records_by(outcome))
+    assert (numbers["by_item_first_case"], numbers["by_item_cases"]) == ("1-2", 1)
+    assert (numbers["by_user_first_case"], numbers["by_user_cases"]) == ("6-10", 1)
+    assert numbers["by_item_first_gap"] == pytest.approx(-0.101)
+    alone = numbers_of(records_by(methods=("flexencoder",)))
+    assert (alone["by_item_first_case"], alone["by_item_cases"]) == ("0", 0)
+
+
+def test_every_number_has_its_name_though_a_method_is_not_there():
+    numbers, alone = numbers_of(records_by()), numbers_of(records_by(methods=("flexencoder",)))
+    assert set(alone) == set(numbers)
+    lost = {name for name, value in alone.items() if isinstance(value, float) and math.isnan(value)}
+    assert lost == {name for name in numbers if "_biases" in name or re.search(r"_gap(_low|_high)?$", name)}
+
+
+def test_numbers_where_biases_are_better_and_where_there_is_one_split():
+    worse = numbers_of(records_by(lambda task, shown, method, seed: 2 - planted(task, shown, method, seed)))
+    assert (worse["sparsity_below"], worse["sparsity_above"], worse["sparsity_led"]) == (0, 4, 0)
+    one = numbers_of(records_by(seeds=1))
+    assert (one["sparsity_below"], one["sparsity_above"]) == (0, 0)
+    assert math.isnan(one["sparsity_first_gap_low"])
+
+
+def test_every_number_of_the_chapters_text_is_there():
+    assert not_told("10_served", numbers_of(records_by())) == set()
+
+
+def test_figures_draw_every_method_over_the_cases():
+    mpl.use("agg")
+    cases = tabulate_cases(records_by())
+    summary, gaps = summarise_served(cases), gaps_to_reference(cases, "flexencoder")
+    words = {task: chapter.TASKS[task] for task in ("new users", "by user")}
+    with mpl.rc_context():
+        use_style()
+        figure = plot_cases(summary, words, "A title\nhere")
+        figure.canvas.draw()
+        above, below = figure.axes
+        assert above.get_xlabel() == "ratings shown of a new user"
+        assert [label.get_text() for label in below.get_xticklabels()] == ["3-5\n150", "6-10\n160"]
+        drawn = {held.get_label(): held.lines[0].get_ydata().tolist() for held in above.containers}
+        assert list(drawn) == ["FlexEncoder, tuned", "SVD++", "User and item biases"]
+        assert drawn["User and item biases"] == pytest.approx([1.2, 1.101, 1.101, 1.101, 1.101])
+        marks = [line for line in above.get_lines() if line.get_fillstyle() == "none"]
+        assert [line.get_ydata().tolist() for line in marks] == [pytest.approx([1.7])] * 3
+        assert [line for line in below.get_lines() if line.get_fillstyle() == "none"] == []
+        assert above.get_ylim()[0] < 1 < 1.7 < above.get_ylim()[1]
+        (only,) = plot_cases(gaps, {"sparsity": "share"}, "t", "FlexEncoder").axes
+        only.figure.canvas.draw()
+        assert "of FlexEncoder" in only.get_ylabel()
+        (spans,) = [
+            held.lines[2][0].get_segments() for held in only.containers if held.get_label() == "User and item biases"
+        ]
+        assert [point[1] for point in spans[0]] == pytest.approx(interval([0.1, 0.101, 0.102]).expected[1:])
+        mpl.pyplot.close("all")
+    assert list(METHOD_LOOKS) == list(METHOD_NAMES)
+
+
+def test_where_no_folder_is_named_methods_are_tuned_and_scored(monkeypatch):
+    plan = Tuning(SMALL, ("biases", "item_mean"), 0.3, 2)
+    asked = []
+
+    def run_tuning(tuning, folder):
+        asked.append(tuning)
+        tuned_records(folder / f"{tuning.name}.parquet", splits=2)
+
+    monkeypatch.setattr(chapter, "run_tuning", run_tuning)
+    found = chapter.find_served(plan)
+    assert asked == [plan]
+    assert set(found["seed"]) == {0, 1}
+    assert set(found["task"]) == set(TASK_CASES)
+    assert found["rmse"].between(0.3, 2).all()
+    settings = found[found["method"] == "biases"].groupby("seed")["settings"].unique()
+    assert [list(map(json.loads, own)) for own in settings] == [[{"item_shrinkage": 5.0}], [{"item_shrinkage": 6.0}]]
