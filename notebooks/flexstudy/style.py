@@ -1,9 +1,17 @@
 """Figures in one style. Paper, replication and leak-free measurement keep their colour and their word throughout.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers tell apart.
+References
+----------
+Okabe and Ito (2008) for colours that colour-blind readers tell apart.
 """
 
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 COLOURS = {
     "paper": "#000000",
@@ -14,9 +22,7 @@ COLOURS = {
     "described": "#CC79A7",
     "holdout": "#0072B2",
 }
-
-
-NAMES = {
+PROTOCOL_NAMES = {
     "paper": "the paper",
     "released": "released code\n(leaks)",
     "released-padded": "released code,\nzero rows re-fed",
@@ -25,29 +31,67 @@ NAMES = {
     "described": "paper's text\n(leaks means)",
     "holdout": "held-out ratings\n(leak-free)",
 }
+MARKERS = {"user-based": "o", "item-based": "s"}
+FILLS = {"user-based": "full", "item-based": "none"}
 
 
-def use_style():
+def use_style() -> None:
     """Set the study's style: figures 6.5 inches wide, whose text stays legible at the width of a phone."""
     sns.set_theme(
         style="whitegrid",
         font_scale=1.15,
-        rc={"figure.figsize": (6.5, 4.6), "figure.dpi": 120, "savefig.bbox": "tight", "axes.titlesize": "medium",
-            "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-            "legend.frameon": False, "legend.fontsize": "small"},
-    )  # fmt: skip
+        rc={
+            "figure.figsize": (6.5, 4.6),
+            "figure.dpi": 120,
+            "savefig.bbox": "tight",
+            "axes.titlesize": "medium",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "legend.fontsize": "small",
+        },
+    )
 
 
-MARKERS = {"user-based": "o", "item-based": "s"}
+def words_of(protocol: str) -> str:
+    """Give a protocol's words on one line."""
+    return PROTOCOL_NAMES[protocol].replace("\n", " ")
 
 
-FILLS = {"user-based": "full", "item-based": "none"}
+def legend_below(ax: Axes, columns: int = 1, down: float = 0.14, **options: Any) -> None:
+    """Draw the legend below the axes.
 
-
-def _legend_below(ax, columns=1, down=0.14, **options):
+    Parameters
+    ----------
+    ax
+        What the legend is of.
+    columns
+        How many there are in it.
+    down
+        How far below the frame it begins, as a share of the frame's height.
+    **options
+        Of `Axes.legend`.
+    """
     ax.legend(loc="upper left", bbox_to_anchor=(0, -down), ncols=columns, **options)
 
 
-def words_of(protocol):
-    """A protocol's words, on one line."""
-    return NAMES[protocol].replace("\n", " ")
+def bar_lengths(table: pd.DataFrame, value: str = "mean") -> NDArray[np.float64]:
+    """Give the lengths of error bars for matplotlib.
+
+    Parameters
+    ----------
+    table
+        n rows with the columns `value`, "low" and "high".
+    value
+        Name of the column whose values the bars start from.
+
+    Returns
+    -------
+    NDArray
+        (2, n): down to `low` and up to `high`; 0 where there is no interval.
+    """
+    return np.nan_to_num([table[value] - table["low"], table["high"] - table[value]])
+
+
+_legend_below = legend_below  # its name of before, until no chapter uses it

@@ -112,8 +112,10 @@ def test_intervals_are_labelled_by_their_name():
 
 
 def test_intervals_are_spelled_out_as_far_as_there_are_any():
-    table = pd.DataFrame({"gap": [-0.1, 0.25, math.nan], "gap_low": [-0.2, math.nan, math.nan],
-                          "gap_high": [0.05, math.nan, math.nan]}, index=[7, 3, 5])  # fmt: skip
+    table = pd.DataFrame(
+        {"gap": [-0.1, 0.25, math.nan], "gap_low": [-0.2, math.nan, math.nan], "gap_high": [0.05, math.nan, math.nan]},
+        index=[7, 3, 5],
+    )
     texts = spelled(table, "gap", "gap_low", "gap_high", ".2f")
     assert texts.to_dict() == {7: "-0.10 (-0.20 to 0.05)", 3: "0.25", 5: ""}
     assert (
