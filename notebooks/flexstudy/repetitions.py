@@ -1,57 +1,170 @@
-"""Records of settings that were run on several splits: finding or making them, and their means and differences."""
+"""Records that chapters share: finding or making them, and the means of settings that are run on several splits."""
 
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from flexlib.config import FlexError
 from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import load_records
 from flexlib.runs.run import run_plan
-from flexstudy.plans import TABLE_2, experiment
+from flexstudy.plans import LEAKY_AND_LEAK_FREE, experiment
 from flexstudy.statistics import labelled, mean_interval
 
+PIVOT_TEXTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}  # what records have as `pivot_indexes` (PI)
+ORIGIN = ("dataset", "checksum", "device", "flexlib", "python", "torch", "numpy", "platform", "commit")
 
-def find_records(name, dataset, folder="", n_seeds=None, device=None, **options):
-    """The records of one of `flexlib.plans.EXPERIMENTS`: those in `folder`, or made now where that is empty; `options`
-    go to its `Plan`. Raises `FlexError` where the folder does not have them."""
+
+def find_records(
+    name: str,
+    dataset: str,
+    folder: Path | str = "",
+    n_seeds: int | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Read the records of an experiment, or make them now.
+
+    Parameters
+    ----------
+    name
+        A key of `flexstudy.plans.EXPERIMENTS`.
+    dataset
+        As in `flexlib.load_ratings`.
+    folder
+        Where the records are; "" to make them now.
+    n_seeds, **options
+        Of the experiment, where the records are made now.
+    device
+        Where runs are made now; by default cuda where there is one, else cpu.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run and protocol, by `flexlib.runs.records.COLUMNS`.
+
+    Raises
+    ------
+    FlexError
+        Where the folder does not have the records.
+    """
     if folder:
         return load_records(Path(folder) / f"{repetition_name(name, dataset)}.parquet")
     return run_plan(experiment(name, dataset, n_seeds=n_seeds, **options), device=device)
 
 
-def find_sweep(dataset, folder="", runs=20, max_seconds=math.inf, device=None):
-    """The records of a random sample of the paper's space, seed 0, as `find_records`: `runs` of them where made now."""
+def find_sweep(
+    dataset: str,
+    folder: Path | str = "",
+    runs: int = 20,
+    max_seconds: float = math.inf,
+    device: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Read the records of a random sample of the paper's space, or make them now.
+
+    Parameters
+    ----------
+    dataset, folder, device
+        As in `find_records`.
+    runs
+        How many settings are drawn, where they are run now.
+    max_seconds
+        Of a run's estimate, above which it is skipped where runs are made now.
+    seed
+        Of the sample.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run and protocol, by `flexlib.runs.records.COLUMNS`.
+
+    Raises
+    ------
+    FlexError
+        Where the folder does not have the records.
+    """
     if folder:
-        return load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
-    return run_plan(Plan.sweep(dataset, ("released", "holdout"), runs, 0, max_seconds=max_seconds), device=device)
+        return load_records(Path(folder) / f"{sweep_name(dataset, seed=seed)}.parquet")
+    return run_plan(Plan.sweep(dataset, LEAKY_AND_LEAK_FREE, runs, seed, max_seconds=max_seconds), device=device)
 
 
-def find_report(dataset, folder=""):
-    """What is kept of the replay of the authors' log (`flexlib.replay.replay_report`); None where `folder` has none."""
-    path = Path(folder) / f"{replay_name(dataset)}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if folder and path.exists() else None
+def find_report(dataset: str, folder: Path | str = "", seed: int = 0) -> dict[str, Any] | None:
+    """Read what is kept of the replay of the authors' log, beside its records.
+
+    Parameters
+    ----------
+    dataset, folder
+        As in `find_records`.
+    seed
+        Of the replay.
+
+    Returns
+    -------
+    dict or None
+        As `flexstudy.replay.replay_report` makes it; None where the folder has none.
+
+    Raises
+    ------
+    FlexError
+        Naming the file, where it is not JSON.
+    """
+    path = Path(folder) / f"{replay_name(dataset, seed)}.json"
+    if not folder or not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise FlexError(f"{path}: cannot be read ({error})") from None
 
 
-def by_setting(records):
-    """Records of a repetition with `setting`, the 0-based place of the configuration, which all seeds share."""
-    settings = records["run"].nunique() // records["seed"].nunique()
-    return records.assign(setting=records["run"] % settings)
+def describe_origin(records: pd.DataFrame) -> pd.Series:
+    """Say what data, machine and software the runs of a table come from.
+
+    Parameters
+    ----------
+    records
+        One row a run; those that were skipped do not count.
+
+    Returns
+    -------
+    pd.Series
+        By `ORIGIN`: the different values of each column, joined by commas.
+    """
+    made = records[records["status"] != "skipped"]
+    return pd.Series({name: ", ".join(sorted(set(made[name]))) for name in ORIGIN})
 
 
-def summarise_settings(records, sets=TABLE_2):
-    """Each of the settings of a repetition under each protocol, in order: set (its name), protocol, n (runs that ended
-    well, which alone count), diverged, skipped; mean, low and high of the RMSE (95 % t-interval), and of its paired
-    difference to `holdout` on the same splits: gap, gap_low, gap_high."""
-    rows, table = [], by_setting(records)
-    wide = table.pivot(index=["setting", "seed"], columns="protocol", values="rmse")
-    for (setting, protocol), runs in table.groupby(["setting", "protocol"], sort=False):
-        own = wide.loc[setting]
-        gap = (own[protocol] - own["holdout"]).dropna() if "holdout" in own else []
-        counts = runs["status"].value_counts()
-        found = labelled("mean", mean_interval(runs["rmse"].dropna()))
-        found |= labelled("gap", mean_interval(gap), "gap_")
-        known = {"setting": setting, "set": sets[setting], "protocol": protocol, "n": int(runs["rmse"].count())}
-        rows.append(known | {word: int(counts.get(word, 0)) for word in ("diverged", "skipped")} | found)
-    return pd.DataFrame(rows).sort_values(["setting", "protocol"], kind="stable", ignore_index=True)
+def summarise_settings(records: pd.DataFrame) -> pd.DataFrame:
+    """Average the RMSE of each setting over its splits, under each protocol.
+
+    Parameters
+    ----------
+    records
+        Of an experiment whose settings all have one role.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a setting and protocol, settings in the order of the records:
+
+        - setting, protocol: names
+        - n: runs that ended well, which alone count
+        - diverged, skipped: runs
+        - mean, low, high: RMSE with its 95 % t-interval, in stars
+        - gap, gap_low, gap_high: its paired difference to `holdout` on the same splits, in stars; NaN without
+    """
+    rows = []
+    for setting, own in records.groupby("setting", sort=False):
+        wide = own.pivot(index="seed", columns="protocol", values="rmse")
+        for protocol, runs in own.groupby("protocol", sort=False):
+            gap = (wide[protocol] - wide["holdout"]).dropna() if "holdout" in wide else pd.Series(dtype=float)
+            counts = runs["status"].value_counts()
+            row = {"setting": setting, "protocol": protocol, "n": int(runs["rmse"].count())}
+            row |= {word: int(counts.get(word, 0)) for word in ("diverged", "skipped")}
+            row |= labelled("mean", mean_interval(runs["rmse"].dropna()))
+            rows.append(row | labelled("gap", mean_interval(gap), "gap_"))
+    return pd.DataFrame(rows)

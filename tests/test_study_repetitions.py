@@ -1,4 +1,4 @@
-"""Records of settings on several splits: found or made, their place, and their means and paired differences."""
+"""Records of settings on several splits: found or made, their means and paired differences, and where they are from."""
 
 import math
 
@@ -6,22 +6,29 @@ import numpy as np
 import pytest
 from conftest import SMALL, records_of
 from flexstudy.plans import choose_best, experiment
-from flexstudy.repetitions import by_setting, find_records, find_report, find_sweep, summarise_settings
+from flexstudy.repetitions import (
+    ORIGIN,
+    describe_origin,
+    find_records,
+    find_report,
+    find_sweep,
+    summarise_settings,
+)
 from scipy import stats
 
 from flexlib.config import FlexConfig
-from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
+from flexlib.runs.plan import Plan, Setting, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import config_of, save_records
 
-CONFIGS = [FlexConfig(hidden_layers=[size]) for size in (4, 3, 2)]
-NAMES = ("four", "three", "two")
+# Not in the order of their names
+SETTINGS = [Setting(name, FlexConfig(hidden_layers=[size])) for name, size in (("four", 4), ("two", 2), ("three", 3))]
 LIMITED = {"device": "cpu", "max_seconds": 0.05}
 
 
-def repeated(outcome, n_seeds=3, protocols=("released", "holdout"), configs=CONFIGS):
+def repeated(outcome, n_seeds=3, protocols=("released", "holdout")):
     """Records with `outcome(setting, seed, protocol)`."""
-    plan = Plan.repeat("tiny", SMALL, protocols, configs, n_seeds)
-    return records_of(plan, lambda k, protocol: outcome(k % len(configs), k // len(configs), protocol))
+    plan = Plan.repeat("tiny", SMALL, protocols, SETTINGS, n_seeds)
+    return records_of(plan, lambda k, protocol: outcome(plan.settings[k].name, plan.seeds[k], protocol))
 
 
 def interval(values):
@@ -30,22 +37,14 @@ def interval(values):
     return pytest.approx((np.mean(values), found.low, found.high))
 
 
-@pytest.mark.parametrize("n_seeds", [1, 2, 4])
-def test_runs_of_a_setting_share_its_place_whatever_the_number_of_seeds(n_seeds):
-    table = by_setting(repeated(lambda *_: 1.0, n_seeds))
-    assert len(table) == 2 * 3 * n_seeds
-    for setting, own in table.groupby("setting"):
-        assert set(own["hidden_layers"]) == {f"[{CONFIGS[setting].hidden_layers[0]}]"}
-        assert sorted(own["seed"].unique()) == list(range(n_seeds))
-
-
 def test_means_and_paired_differences_by_hand():
-    holdout = {0: (0.90, 0.94, 0.92), 1: (1.0, 1.1, 1.3), 2: (0.9, 0.9, 0.9)}
-    released = {0: (0.80, 0.90, 0.81), 1: (0.7, "diverged", 0.9), 2: ("skipped", "diverged", 0.8)}
+    holdout = {"four": (0.90, 0.94, 0.92), "three": (1.0, 1.1, 1.3), "two": (0.9, 0.9, 0.9)}
+    released = {"four": (0.80, 0.90, 0.81), "three": (0.7, "diverged", 0.9), "two": ("skipped", "diverged", 0.8)}
     records = repeated(lambda setting, seed, name: (released if name == "released" else holdout)[setting][seed])
-    summary = summarise_settings(records, NAMES).set_index(["set", "protocol"])
-    assert summary.index.tolist() == [(name, protocol) for name in NAMES for protocol in ("holdout", "released")]
-    assert summary["setting"].tolist() == [0, 0, 1, 1, 2, 2]
+    summary = summarise_settings(records).set_index(["setting", "protocol"])
+    assert summary.index.tolist() == [
+        (setting.name, protocol) for setting in SETTINGS for protocol in ("holdout", "released")
+    ]
     first = summary.loc["four", "released"]
     assert first[["n", "diverged", "skipped"]].tolist() == [3, 0, 0]
     assert tuple(first[["mean", "low", "high"]]) == interval([0.80, 0.90, 0.81])
@@ -65,22 +64,30 @@ def test_means_and_paired_differences_by_hand():
 
 
 def test_a_setting_that_never_ends_well_keeps_its_row():
-    records = repeated(lambda setting, seed, name: "diverged" if setting == 1 and name == "released" else 0.9)
-    row = summarise_settings(records, NAMES).set_index(["set", "protocol"]).loc["three", "released"]
+    records = repeated(lambda setting, seed, name: "diverged" if setting == "three" and name == "released" else 0.9)
+    row = summarise_settings(records).set_index(["setting", "protocol"]).loc["three", "released"]
     assert row[["n", "diverged", "skipped"]].tolist() == [0, 3, 0]
     assert row[["mean", "low", "high", "gap", "gap_low", "gap_high"]].isna().all()
 
 
 def test_without_holdout_there_is_no_difference():
-    summary = summarise_settings(repeated(lambda *_: 0.9, protocols=("released",)), NAMES)
+    summary = summarise_settings(repeated(lambda *_: 0.9, protocols=("released",)))
     assert summary["mean"].tolist() == [0.9] * 3
     assert summary["gap"].isna().all()
 
 
-def test_table_2s_sets_have_their_names():
+def test_table_2s_sets_are_in_its_order():
     plan = experiment("table2", SMALL, n_seeds=1)
     summary = summarise_settings(records_of(plan, lambda *_: 0.9))
-    assert summary.drop_duplicates("setting")["set"].tolist() == [f"table2:{k}" for k in range(1, 11)]
+    assert summary["setting"].unique().tolist() == [f"table2:{k}" for k in range(1, 11)]
+
+
+def test_settings_of_one_name_and_two_roles_are_not_averaged():
+    settings = [Setting("one", FlexConfig(), "here"), Setting("one", FlexConfig(epochs=1), "there")]
+    records = records_of(Plan.repeat("tiny", SMALL, ("holdout",), settings, 2), lambda *_: 0.9)
+    with pytest.raises(ValueError, match="duplicate"):
+        summarise_settings(records)
+    assert len(summarise_settings(records[records["role"] == "here"])) == 1
 
 
 def test_records_are_those_of_the_folder_or_none(tmp_path, refused):
@@ -94,18 +101,28 @@ def test_records_are_those_of_the_folder_or_none(tmp_path, refused):
     refused(lambda: find_sweep("elsewhere", tmp_path), "no such file", "sweep-elsewhere-paper-seed0")
 
 
-def test_the_replays_report_is_that_of_the_folder_or_none(tmp_path):
+def test_the_replays_report_is_that_of_the_folder_or_none(tmp_path, refused):
     assert find_report(SMALL, tmp_path) is None
     (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"rows": 3}}')
     assert find_report(SMALL, tmp_path) == {"authors": {"rows": 3}}
     assert find_report("elsewhere", tmp_path) is None
     assert find_report(SMALL) is None
+    (tmp_path / f"{replay_name(SMALL, 3)}.json").write_text("{")
+    refused(lambda: find_report(SMALL, tmp_path, seed=3), f"{replay_name(SMALL, 3)}.json", "cannot be read")
+
+
+def test_the_origin_is_that_of_the_runs_that_were_made():
+    records = repeated(lambda setting, seed, name: "skipped" if seed == 0 else 0.9)
+    records = records.assign(device=[f"device {seed % 2}" for seed in records["seed"]])
+    origin = describe_origin(records.assign(platform=["first" if seed == 0 else "other" for seed in records["seed"]]))
+    assert tuple(origin.index) == ORIGIN
+    assert origin[["device", "platform"]].tolist() == ["device 0, device 1", "other"]
 
 
 def test_without_a_folder_runs_are_made_now():
     fresh = find_sweep(SMALL, runs=6, **LIMITED)
     plan = Plan.sweep(SMALL, ("released", "holdout"), 6, 0)
-    assert fresh["hidden_layers"].tolist()[::2] == [str(config["hidden_layers"]) for config in plan.configs]
+    assert [config_of(row) for _, row in fresh[::2].iterrows()] == list(plan.configs)
     assert fresh["seed"].tolist()[::2] == [plan.seeds[k] for k in range(6)]
     assert set(fresh["status"]) <= {"ok", "diverged", "skipped"}
     assert (fresh["status"] == "skipped").equals(fresh["estimate"] > 0.05)
@@ -114,5 +131,5 @@ def test_without_a_folder_runs_are_made_now():
     again = find_records("best", SMALL, n_seeds=2, records=fresh, **LIMITED)
     chosen = [config_of(row) for name in plan.protocols for _, row in choose_best(fresh, name).iterrows()]
     assert again["run"].nunique() == 2 * len(chosen)
-    assert [config_of(row) for _, row in by_setting(again)[::2].iterrows()] == chosen * 2
+    assert [config_of(row) for _, row in again[::2].iterrows()] == chosen * 2
     assert math.isfinite(again["rmse"].min())
