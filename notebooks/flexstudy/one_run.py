@@ -1,29 +1,86 @@
-"""The chapter on one run: a configuration under several protocols, as tables with one row a measurement."""
+"""Chapter 1: what one setting scores as the authors' code scores it, and what remains of that without the leak.
+
+Everything is trained on the spot; no records are read.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from flexlib.config import FlexConfig, Protocol
+from flexlib.data import Ratings
 from flexlib.evaluate import evaluate
 from flexlib.train import fit
-from flexstudy.statistics import mean_interval
-from flexstudy.style import COLOURS, NAMES
+from flexstudy.statistics import labelled, mean_interval
+from flexstudy.style import COLOURS, PROTOCOL_NAMES, words_of
 
 
-def learning_curve(ratings, config, protocol="holdout", seed=0, device=None):
-    """Training RMSE and test RMSE after each epoch, as a table (epoch, training, test). For looking, not for choosing:
-    an epoch picked by this test RMSE would be picked on test data."""
-    test = []
+def learning_curve(
+    ratings: Ratings,
+    config: FlexConfig,
+    protocol: Protocol | str = "holdout",
+    seed: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Train a model and score it after each epoch.
+
+    The curve is for looking, not for choosing: an epoch picked by its test RMSE would be picked on test data.
+
+    Parameters
+    ----------
+    ratings, config, protocol, seed, device
+        As in `flexlib.fit`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row an epoch:
+
+        - epoch: from 1
+        - training: RMSE over the training ratings while the epoch trains, in stars
+        - test: RMSE as the protocol scores, in stars
+    """
+    test: list[float] = []
     model = fit(ratings, config, protocol, seed, device=device, on_epoch=lambda m: test.append(evaluate(m).rmse))
     return pd.DataFrame({"epoch": range(1, len(test) + 1), "training": model.history, "test": test})
 
 
-def compare_protocols(ratings, config, protocols, seeds, device=None):
-    """Train and score one configuration under each protocol (a mapping of names to `Protocol`) and seed.
+def compare_protocols(
+    ratings: Ratings,
+    config: FlexConfig,
+    protocols: Mapping[str, Protocol],
+    seeds: Iterable[int],
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Train and score one configuration under each protocol and seed.
 
-    Under one seed the protocols share split and initial weights. Returns a table with a row for each pair: protocol,
-    seed, status, rmse, mae (NaN where diverged), n_scored, n_unseen, n_nonfinite, steps, seconds.
+    Under one seed the protocols share the split and the initial weights.
+
+    Parameters
+    ----------
+    ratings, config, device
+        As in `flexlib.fit`.
+    protocols
+        By name.
+    seeds
+        Of split, weights and order.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a seed and protocol:
+
+        - protocol, seed: what was run
+        - rmse, mae: in stars; NaN where the run diverged
+        - n_scored, n_unseen, n_nonfinite: as in `flexlib.evaluate.Evaluation`
+        - status: "ok" or "diverged"
+        - steps: of the optimizer
+        - seconds: of training
     """
     records = []
     pairs = [(protocol, seed) for seed in seeds for protocol in protocols]
@@ -37,34 +94,66 @@ def compare_protocols(ratings, config, protocols, seeds, device=None):
     return table
 
 
-def summarise_protocols(scores, baseline="holdout"):
-    """One row a protocol: n (runs that ended well, which alone count), diverged; mean, low, high (95 % t-interval) of
-    the RMSE; gap, gap_low and gap_high of its paired difference to the baseline on the same splits (NaN without)."""
+def summarise_protocols(scores: pd.DataFrame, baseline: str = "holdout") -> pd.DataFrame:
+    """Average the RMSE of each protocol over its runs.
+
+    Parameters
+    ----------
+    scores
+        Of `compare_protocols`.
+    baseline
+        The protocol that others are compared with.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a protocol, by its name:
+
+        - n: runs that ended well, which alone count
+        - diverged: runs
+        - rmse, low, high: mean with its 95 % t-interval, in stars
+        - gap, gap_low, gap_high: its paired difference to the baseline on the same splits, in stars; NaN without
+    """
     wide = scores.pivot(index="seed", columns="protocol", values="rmse")
-    lost = (scores["status"] == "diverged").groupby(scores["protocol"]).sum()
+    diverged = (scores["status"] == "diverged").groupby(scores["protocol"]).sum()
     rows = []
     for protocol in scores["protocol"].unique():
         rmse = wide[protocol].dropna()
-        gap = (wide[protocol] - wide[baseline]).dropna() if baseline in wide else []
-        mean, low, high = mean_interval(rmse)
-        gap_mean, gap_low, gap_high = mean_interval(gap)
-        rows.append({
-            "protocol": protocol, "n": len(rmse), "diverged": int(lost[protocol]), "rmse": mean, "low": low,
-            "high": high, "gap": gap_mean, "gap_low": gap_low, "gap_high": gap_high,
-        })  # fmt: skip
+        gap = (wide[protocol] - wide[baseline]).dropna() if baseline in wide else pd.Series(dtype=float)
+        row = {"protocol": protocol, "n": len(rmse), "diverged": int(diverged[protocol])}
+        row |= labelled("rmse", mean_interval(rmse)) | labelled("gap", mean_interval(gap), "gap_")
+        rows.append(row)
     return pd.DataFrame(rows).set_index("protocol")
 
 
-def protocol_numbers(scores, published=None):
-    """The numbers of a comparison for prose, by name: NAME_PROTOCOL for each column of the summary (rmse, low, ...) and
-    for the lowest and highest run, and how the published RMSE (None where there is none) compares with `released`."""
+def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> dict[str, Any]:
+    """Name the numbers of the chapter's prose.
+
+    Parameters
+    ----------
+    scores
+        Of `compare_protocols`, with the protocol `released`.
+    published
+        RMSE that the paper prints for the setting on these data; None where it prints none.
+
+    Returns
+    -------
+    dict
+        - NAME_PROTOCOL: each column of `summarise_protocols`, and the `lowest` and `highest` run, in stars
+        - leak_means, leak_closed, with _low and _high: paired difference of `released` to itself with leaks closed, in stars
+        - runs, diverged, n_seeds, seconds: how many, and how long one takes on average
+        - published, off, verdict: texts that compare the published RMSE with `released`
+    """
     summary = summarise_protocols(scores)
-    spans = scores.groupby("protocol")["rmse"].agg(["min", "max"])
-    table = summary.join(spans.rename(columns={"min": "lowest", "max": "highest"}))
-    numbers = {f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns}
-    for name in {"means", "closed"} & set(scores["protocol"]):  # the released protocol with leaks closed
-        leak = summarise_protocols(scores, name).loc["released", ["gap", "gap_low", "gap_high"]]
-        numbers |= dict(zip((f"leak_{name}", f"leak_{name}_low", f"leak_{name}_high"), map(float, leak), strict=True))
+    spans = scores.groupby("protocol")["rmse"].agg(lowest="min", highest="max")
+    table = summary.join(spans)
+    numbers: dict[str, Any] = {
+        f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns
+    }
+    for name in ("means", "closed"):  # the released protocol with leaks closed
+        if name in summary.index:
+            leak = summarise_protocols(scores, name).loc["released", ["gap", "gap_low", "gap_high"]]
+            numbers |= labelled(f"leak_{name}", tuple(map(float, leak)), f"leak_{name}_")
     numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
     numbers |= {"seconds": float(scores["seconds"].mean()), "n_seeds": scores["seed"].nunique()}
     numbers["published"] = "none for these data" if published is None else f"{published}"
@@ -75,26 +164,39 @@ def protocol_numbers(scores, published=None):
     return numbers | {"off": off, "verdict": "inside" if inside else "outside"}
 
 
-def plot_learning_curves(curves, dataset):
-    """RMSE after each epoch by protocol: test ratings (solid) and training ratings (dashed).
+def plot_learning_curves(curves: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
+    """Draw the RMSE after each epoch: test ratings (solid) and training ratings (dashed).
 
-    curves: protocol to the table of `flexlib.evaluate.learning_curve`.
+    Parameters
+    ----------
+    curves
+        Protocol to its table of `learning_curve`.
+    dataset
+        For the title.
     """
     figure, ax = plt.subplots()
     for protocol, curve in curves.items():
-        word = NAMES[protocol].replace("\n", " ")
-        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol], label=word)
+        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol], label=words_of(protocol))
         ax.plot(curve["epoch"], curve["training"], "--", color=COLOURS[protocol])
     ax.set(title=f"Learning curves, one run each\n{dataset}", xlabel="epoch", ylabel="RMSE (stars)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.legend(title="solid: test ratings, dashed: training", loc="upper left", bbox_to_anchor=(0, -0.18))
     return figure
 
 
-def plot_predictions(predictions, scale, dataset):
-    """The distribution of predictions at each actual rating, protocols side by side.
+def plot_predictions(
+    predictions: Mapping[str, pd.DataFrame], scale: tuple[float, float, float], dataset: str
+) -> Figure:
+    """Draw the distribution of predictions at each actual rating, protocols side by side.
 
-    predictions: protocol to the table of its `Evaluation`; ratings that do not count are left out.
+    Parameters
+    ----------
+    predictions
+        Protocol to the predictions of its `flexlib.evaluate.Evaluation`. Those that do not count are left out.
+    scale
+        Lowest rating, highest rating and step, in stars.
+    dataset
+        For the title.
     """
     low, high, step = scale
     stars = np.arange(low, high + step / 2, step)
@@ -105,21 +207,45 @@ def plot_predictions(predictions, scale, dataset):
         scored = table[table["scored"] & np.isfinite(table["predicted"])]
         boxes = ax.boxplot(
             [scored.loc[np.isclose(scored["actual"], star), "predicted"].to_numpy() for star in stars],
-            positions=stars + (place - (len(predictions) - 1) / 2) * width, widths=0.85 * width, showfliers=False,
-            whis=(5, 95), patch_artist=True, manage_ticks=False, medianprops={"color": "black"},
+            positions=stars + (place - (len(predictions) - 1) / 2) * width,
+            widths=0.85 * width,
+            showfliers=False,
+            whis=(5, 95),
+            patch_artist=True,
+            manage_ticks=False,
+            medianprops={"color": "black"},
             boxprops={"facecolor": COLOURS[protocol], "alpha": 0.65},
-        )  # fmt: skip
-        boxes["boxes"][0].set_label(f"{NAMES[protocol].replace(chr(10), ' ')}, n = {len(scored):,}")
-    ax.set(title=f"Predictions at each actual rating\n{dataset}", xlabel="actual rating (stars)",
-           ylabel="predicted rating (stars)", xticks=np.arange(np.ceil(low), high + 0.1))  # fmt: skip
+        )
+        boxes["boxes"][0].set_label(f"{words_of(protocol)}, n = {len(scored):,}")
+    ax.set(
+        title=f"Predictions at each actual rating\n{dataset}",
+        xlabel="actual rating (stars)",
+        ylabel="predicted rating (stars)",
+        xticks=np.arange(np.ceil(low), high + 0.1),
+    )
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.18))
     return figure
 
 
-def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
-    """RMSE of every run by protocol (dots), mean and 95 % interval (bars), and the paper's number where it applies.
+def plot_protocols(
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    dataset: str,
+    paper_rmse: float | None = None,
+    noise_floor: float | None = None,
+) -> Figure:
+    """Draw the RMSE of every run by protocol (dots), with its mean and 95 % interval (diamonds with bars).
 
-    scores: of `compare_protocols`; summary: of `summarise_protocols`.
+    Parameters
+    ----------
+    scores
+        Of `compare_protocols`.
+    summary
+        Of `summarise_protocols`.
+    dataset
+        For the title.
+    paper_rmse, noise_floor
+        Vertical lines, in stars; None for no line.
     """
     figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.8 * len(summary)))
     for place, protocol in enumerate(summary.index):
@@ -134,12 +260,19 @@ def plot_protocols(scores, summary, dataset, paper_rmse=None, noise_floor=None):
     for value, word, colour, line in marks:
         if value is not None:
             ax.axvline(value, color=colour, linestyle=line, linewidth=1.4)
-            ax.annotate(f"{word}: {value:.3f}", (value, 0), xycoords=("data", "axes fraction"), xytext=(6, 7),
-                        textcoords="offset points")  # fmt: skip
-    ax.set_yticks(range(len(summary)), [NAMES[protocol] for protocol in summary.index])
+            ax.annotate(
+                f"{word}: {value:.3f}",
+                (value, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(6, 7),
+                textcoords="offset points",
+            )
+    ax.set_yticks(range(len(summary)), [PROTOCOL_NAMES[protocol] for protocol in summary.index])
     ax.set(
-        ylim=(len(summary) - 0.3, -0.6), xlabel="RMSE (stars)", xmargin=0.18,
+        ylim=(len(summary) - 0.3, -0.6),
+        xlabel="RMSE (stars)",
+        xmargin=0.18,
         title=f"RMSE by protocol, n = {scores['seed'].nunique()} seeds each\n{dataset}",
-    )  # fmt: skip
+    )
     ax.grid(axis="y", visible=False)
     return figure

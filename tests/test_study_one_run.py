@@ -20,7 +20,11 @@ def test_compare_protocols_has_a_row_for_each_run_that_fit_and_evaluate_confirm(
     ratings = random_ratings(2, 15, 15)
     scores = compare_protocols(ratings, CONFIG, {name: PROTOCOLS[name] for name in ("released", "holdout")}, [0, 5])
     assert scores[["protocol", "seed"]].to_numpy().tolist() == [
-        ["released", 0], ["holdout", 0], ["released", 5], ["holdout", 5]]  # fmt: skip
+        ["released", 0],
+        ["holdout", 0],
+        ["released", 5],
+        ["holdout", 5],
+    ]
     assert scores["rmse"].iloc[3] == evaluate(fit(ratings, CONFIG, "holdout", 5)).rmse
 
 
@@ -33,10 +37,14 @@ def test_a_diverged_run_has_no_score_even_where_rounding_makes_stars_of_it():
 
 
 def test_summaries_are_paired_and_count_the_diverged():
-    scores = pd.DataFrame({
-        "protocol": ["released", "holdout"] * 3, "seed": [0, 0, 1, 1, 2, 2],
-        "rmse": [0.8, 0.9, 0.7, 0.9, np.nan, 0.9], "status": ["ok"] * 4 + ["diverged", "ok"],
-    })  # fmt: skip
+    scores = pd.DataFrame(
+        {
+            "protocol": ["released", "holdout"] * 3,
+            "seed": [0, 0, 1, 1, 2, 2],
+            "rmse": [0.8, 0.9, 0.7, 0.9, np.nan, 0.9],
+            "status": ["ok"] * 4 + ["diverged", "ok"],
+        }
+    )
     summary = summarise_protocols(scores)
     released = summary.loc["released"]
     assert (released["n"], released["diverged"], released["rmse"]) == (2, 1, pytest.approx(0.75))
@@ -47,10 +55,15 @@ def test_summaries_are_paired_and_count_the_diverged():
 
 
 def test_numbers_for_prose_by_hand():
-    scores = pd.DataFrame({
-        "protocol": ["released", "holdout"] * 2, "seed": [0, 0, 1, 1], "rmse": [0.8, 0.9, 0.7, 1.0],
-        "status": ["ok"] * 4, "seconds": [1.0, 2.0, 3.0, 4.0],
-    })  # fmt: skip
+    scores = pd.DataFrame(
+        {
+            "protocol": ["released", "holdout"] * 2,
+            "seed": [0, 0, 1, 1],
+            "rmse": [0.8, 0.9, 0.7, 1.0],
+            "status": ["ok"] * 4,
+            "seconds": [1.0, 2.0, 3.0, 4.0],
+        }
+    )
     numbers = protocol_numbers(scores, 0.75)
     assert numbers["rmse_released"] == pytest.approx(0.75)
     assert (numbers["lowest_holdout"], numbers["highest_holdout"]) == (0.9, 1.0)
