@@ -1,81 +1,167 @@
-"""What the chapter on the sweep tells: the authors' runs, ours of the same settings, and a fresh random sample."""
+"""Chapter 2: the authors' runs, ours of the same settings, and a fresh random sample of settings.
 
-import json
+It reads the records of a sweep, and where there are any those of a replay of the authors' log, with the report beside
+them.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from flexlib.config import FlexError
-from flexlib.runs.plan import Plan, replay_name, sweep_name
+from flexlib.runs.plan import replay_name
 from flexlib.runs.records import load_records
-from flexlib.runs.run import run_plan
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
+from flexstudy.repetitions import PIVOT_TEXTS, find_report, find_sweep
 from flexstudy.replay import CLOSEST, LOW_STARS, NEAR
 from flexstudy.statistics import median_interval, spearman
-from flexstudy.style import COLOURS, FILLS, MARKERS, NAMES
+from flexstudy.style import COLOURS, FILLS, MARKERS, words_of
 
-PIVOTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}
-
-
-PROTOCOLS = ("released", "holdout")
-
-
-_ENDS = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
+LOG = "the paper's log"
+REPLAY = "replay"
+FRESH = "fresh sample"
+REPLAYED = ("released", "released-padded", "holdout")
+MEASURABLE_SECONDS = 0.1  # from which on a run's time is compared with its estimate
+COUNTED = ("ok", "diverged", "failed", "skipped")  # in the order in which tables have them
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """fresh: records of a random sample. replay: those of the authors' settings, and report: what
-    `flexlib.replay.replay_report` keeps of the comparison; None where there are none."""
+    """What the chapter tells of.
+
+    Parameters
+    ----------
+    fresh
+        Records of a random sample of settings.
+    replay
+        Records of the authors' settings; None where there are none.
+    report
+        What `flexstudy.replay.replay_report` keeps of the comparison with their log; None where there is none.
+    """
 
     fresh: pd.DataFrame
     replay: pd.DataFrame | None = None
-    report: dict | None = None
+    report: dict[str, Any] | None = None
 
-    def sources(self):
-        """(name, protocol, table) of each set of our runs, where there are any."""
-        found = [("fresh sample", protocol, self.fresh) for protocol in PROTOCOLS]
-        if self.replay is not None:
-            found = [("replay", name, self.replay) for name in ("released", "released-padded", "holdout")] + found
-        chosen = [(name, protocol, table[table["protocol"] == protocol]) for name, protocol, table in found]
-        return [(name, protocol, table) for name, protocol, table in chosen if len(table)]
+    def groups(self) -> list[tuple[str, str, str, pd.DataFrame]]:
+        """Give our runs by source, protocol and pivot ("user-based" or "item-based").
+
+        The table of a pivot may be empty. A source and protocol without any run is left out.
+        """
+        found = [] if self.replay is None else [(REPLAY, protocol, self.replay) for protocol in REPLAYED]
+        found += [(FRESH, protocol, self.fresh) for protocol in LEAKY_AND_LEAK_FREE]
+        chosen = [(source, protocol, table[table["protocol"] == protocol]) for source, protocol, table in found]
+        return [
+            (source, protocol, pivot, table[table["pivot_indexes"] == text])
+            for source, protocol, table in chosen
+            if len(table)
+            for pivot, text in PIVOT_TEXTS.items()
+        ]
+
+    def logged(self) -> dict[str, dict[str, Any]]:
+        """Give what is kept of the authors' log, by pivot: `n` runs and `rmse_quantiles` in stars.
+
+        Empty without a report.
+        """
+        if not self.report:
+            return {}
+        return {pivot: self.report["authors"]["pivots"][_side(pivot)] for pivot in PIVOT_TEXTS}
 
 
-def read_evidence(folder, dataset, seed=0):
-    """The records in a folder: `sweep-DATASET-paper-seedSEED.parquet`, and `replay-DATASET-seedSEED.parquet` with its
-    .json where it is there. Raises `FlexError` naming the file that is not."""
-    folder = Path(folder)
-    fresh = load_records(folder / f"{sweep_name(dataset, 'paper', seed)}.parquet")
-    replay = folder / f"{replay_name(dataset, seed)}.parquet"
+def _side(pivot: str) -> str:
+    """Name a pivot by what its rows are, as reports and glued numbers do: "user" or "item"."""
+    return pivot.partition("-")[0]
+
+
+def find_evidence(
+    dataset: str,
+    folder: Path | str = "",
+    runs: int = 20,
+    max_seconds: float = float("inf"),
+    device: str | None = None,
+    seed: int = 0,
+) -> Evidence:
+    """Read the records of a sweep and a replay, or make a sweep now.
+
+    Parameters
+    ----------
+    dataset, folder, runs, max_seconds, device, seed
+        As in `flexstudy.repetitions.find_sweep`.
+
+    Raises
+    ------
+    FlexError
+        As `read_evidence`.
+    """
+    if folder:
+        return read_evidence(folder, dataset, seed)
+    return Evidence(find_sweep(dataset, folder, runs, max_seconds, device, seed))
+
+
+def read_evidence(folder: Path | str, dataset: str, seed: int = 0) -> Evidence:
+    """Read the records of a sweep, and those of a replay with its report where they are there too.
+
+    Raises
+    ------
+    FlexError
+        Naming the file that is missing or cannot be read.
+    """
+    fresh = find_sweep(dataset, folder, seed=seed)
+    replay = Path(folder) / f"{replay_name(dataset, seed)}.parquet"
     if not replay.exists():
         return Evidence(fresh)
-    try:
-        report = json.loads(replay.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FlexError(f"{replay.with_suffix('.json')}: cannot be read ({error})") from None
+    report = find_report(dataset, folder, seed)
+    if report is None:
+        raise FlexError(f"{replay.with_suffix('.json')}: no such file, and it belongs to {replay.name}")
     return Evidence(fresh, load_records(replay), report)
 
 
-def make_evidence(dataset, runs, seed, max_seconds, device=None):
-    """A fresh sample made now, one run after the other. The sweep of the command line does so at any size."""
-    return Evidence(run_plan(Plan.sweep(dataset, PROTOCOLS, runs, seed, max_seconds=max_seconds), device))
+def agreement_table(evidence: Evidence) -> pd.DataFrame:
+    """Tell how far the replay agrees with the log, protocols one below the other.
 
+    Returns
+    -------
+    pd.DataFrame
+        By `protocol` and `runs` (a group of them); empty without a replay:
 
-def agreement_table(evidence):
-    """The agreement of the replay with the log, protocols one below the other; empty without a replay."""
+        - n: runs compared
+        - spearman, low, high: rank correlation with its 95 % interval
+        - median, median_low, median_high: of the absolute difference, in stars
+        - p90: its 90th percentile, in stars
+        - shift: median of the difference, ours minus theirs, in stars
+    """
     parts = evidence.report["agreement"] if evidence.report else {}
     rows = [
         {"protocol": name, "runs": group} | values for name, part in parts.items() for group, values in part.items()
     ]
-    table = pd.DataFrame(rows, columns=["protocol", "runs", "n", "spearman", "low", "high", "median", "median_low",
-                                        "median_high", "p90", "shift"])  # fmt: skip
+    columns = "protocol runs n spearman low high median median_low median_high p90 shift".split()
+    table = pd.DataFrame(rows, columns=columns)
     return table.astype({"n": int}).set_index(["protocol", "runs"]).round(3)
 
 
-def report_table(evidence, part):
-    """A part of the replay's report by `record`, "" where there is no number: "disagreements" or "lost_runs"."""
+def report_table(evidence: Evidence, part: str) -> pd.DataFrame:
+    """Give a part of the replay's report for reading.
+
+    Parameters
+    ----------
+    evidence
+        Of the chapter.
+    part
+        "disagreements" or "lost_runs".
+
+    Returns
+    -------
+    pd.DataFrame
+        By `record`, the row of the log from 0; "" where there is no number. Empty without a replay.
+    """
     table = pd.DataFrame.from_dict(evidence.report[part] if evidence.report else {}, orient="index")
     if table.empty:
         return pd.DataFrame(index=pd.Index([], name="record"))
@@ -83,76 +169,127 @@ def report_table(evidence, part):
     return table.astype(object).where(table.notna(), "")
 
 
-def count_runs(evidence):
-    """What became of the runs, a row for each source, protocol and pivot.
+def count_runs(evidence: Evidence) -> pd.DataFrame:
+    """Count what became of the runs.
 
-    runs, and how many ended as ok, diverged, failed or skipped; of the ok ones lowest, median and highest RMSE;
-    below_1: the share of the runs made, diverged ones too, with less than 1 star.
+    Returns
+    -------
+    pd.DataFrame
+        One row a source, protocol and pivot:
+
+        - source, protocol, pivot: names
+        - runs: how many
+        - ok, diverged, failed, skipped: how many ended so
+        - lowest, median, highest: RMSE of those that ended well, in stars
+        - below_1: share of the runs made, diverged ones too, with less than 1 star
     """
-    rows = []
-    if evidence.report:
-        for name, pivot in zip(PIVOTS, ("user", "item"), strict=True):
-            known = evidence.report["authors"]["pivots"][pivot]
-            quantiles = np.array(known["rmse_quantiles"])
-            rows.append({
-                "source": "the paper's log", "protocol": "", "pivot": name, "runs": known["n"], "ok": known["n"],
-                "diverged": 0, "failed": 0, "skipped": 0, "lowest": quantiles[0], "median": np.median(quantiles),
-                "highest": quantiles[-1], "below_1": float(np.mean(quantiles < 1)),
-            })  # fmt: skip
-    for source, protocol, table in evidence.sources():
-        for name, pivot in PIVOTS.items():
-            own = table[table["pivot_indexes"] == pivot]
-            counts = own["status"].value_counts()
-            made = own[own["status"] != "skipped"]
-            rows.append({
-                "source": source, "protocol": protocol, "pivot": name, "runs": len(own),
-                **{status: int(counts.get(status, 0)) for status in ("ok", "diverged", "failed", "skipped")},
-                "lowest": own["rmse"].min(), "median": own["rmse"].median(), "highest": own["rmse"].max(),
-                "below_1": float((made["rmse"] < 1).mean()) if len(made) else np.nan,
-            })  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for pivot, log in evidence.logged().items():
+        quantiles = np.array(log["rmse_quantiles"])
+        rows.append(
+            {"source": LOG, "protocol": "", "pivot": pivot, "runs": log["n"]}
+            | dict.fromkeys(COUNTED, 0)
+            | {"ok": log["n"]}
+            | {"lowest": quantiles[0], "median": np.median(quantiles), "highest": quantiles[-1]}
+            | {"below_1": float(np.mean(quantiles < 1))}
+        )
+    for source, protocol, pivot, own in evidence.groups():
+        counts, rmse = own["status"].value_counts(), own["rmse"]
+        made = own[own["status"] != "skipped"]
+        rows.append(
+            {"source": source, "protocol": protocol, "pivot": pivot, "runs": len(own)}
+            | {status: int(counts.get(status, 0)) for status in COUNTED}
+            | {"lowest": rmse.min(), "median": rmse.median(), "highest": rmse.max()}
+            | {"below_1": float((made["rmse"] < 1).mean()) if len(made) else np.nan}
+        )
     return pd.DataFrame(rows)
 
 
-def rmse_curves(evidence):
-    """RMSE in ascending order, as a paper's figure of RMSE against rank needs it, and for distributions.
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The RMSE of a source's runs in ascending order.
 
-    A list of mappings: source, protocol ("paper" for the authors' log), pivot, n (runs made, diverged ones too), rank
-    (k,) from 1, and rmse (k,) in stars, ascending. The authors' curves are 201 quantiles of theirs.
+    Parameters
+    ----------
+    source, protocol, pivot
+        Names; the protocol of the authors' log is "paper".
+    n
+        Runs made, diverged ones too.
+    rank
+        (k,) of the run among those that ended well, from 1.
+    rmse
+        (k,) stars, ascending. Of the log, 201 quantiles.
     """
+
+    source: str
+    protocol: str
+    pivot: str
+    n: int
+    rank: NDArray[Any]
+    rmse: NDArray[np.float64]
+
+    @property
+    def of_log(self) -> bool:
+        """Whether the curve is the authors'."""
+        return self.protocol == "paper"
+
+
+def rmse_curves(evidence: Evidence) -> list[Curve]:
+    """Sort the RMSE of each source, protocol and pivot, for a figure of RMSE against rank and for distributions."""
     curves = []
-    if evidence.report:
-        for name, pivot in zip(PIVOTS, ("user", "item"), strict=True):
-            known = evidence.report["authors"]["pivots"][pivot]
-            rmse = np.array(known["rmse_quantiles"])
-            rank = 1 + np.linspace(0, 1, len(rmse)) * (known["n"] - 1)
-            curves.append({"source": "the paper's log", "protocol": "paper", "pivot": name, "n": known["n"],
-                           "rank": rank, "rmse": rmse})  # fmt: skip
-    for source, protocol, table in evidence.sources():
-        for name, pivot in PIVOTS.items():
-            own = table[(table["pivot_indexes"] == pivot) & (table["status"] != "skipped")]
-            rmse = np.sort(own["rmse"].dropna().to_numpy())
-            curves.append({"source": source, "protocol": protocol, "pivot": name, "n": len(own),
-                           "rank": np.arange(1, len(rmse) + 1), "rmse": rmse})  # fmt: skip
+    for pivot, log in evidence.logged().items():
+        rmse = np.array(log["rmse_quantiles"])
+        rank = 1 + np.linspace(0, 1, len(rmse)) * (log["n"] - 1)
+        curves.append(Curve(LOG, "paper", pivot, log["n"], rank, rmse))
+    for source, protocol, pivot, own in evidence.groups():
+        made = own[own["status"] != "skipped"]
+        rmse = np.sort(made["rmse"].dropna().to_numpy())
+        curves.append(Curve(source, protocol, pivot, len(made), np.arange(1, len(rmse) + 1), rmse))
     return curves
 
 
-def paired_gaps(fresh):
-    """`released` less `holdout` of the runs that ended well under both: a table with run, gap (stars; below 0 where the
-    leak makes a run look better), mean_normalization, prediction_rounding and pivot."""
+def protocol_gaps(fresh: pd.DataFrame) -> pd.DataFrame:
+    """Compare the two protocols on each setting and split.
+
+    Parameters
+    ----------
+    fresh
+        Records of a sample under `released` and `holdout`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a run that ended well under both:
+
+        - run: its number
+        - mean_normalization, prediction_rounding: of the setting
+        - gap: RMSE of `released` minus that of `holdout`, in stars; below 0 where the leak makes a run look better
+        - pivot: "user-based" or "item-based"
+    """
     wide = fresh.pivot(index="run", columns="protocol", values="rmse")
     gap = (wide["released"] - wide["holdout"]).dropna().rename("gap")
     settings = fresh.drop_duplicates("run").set_index("run")
-    names = {text: name for name, text in PIVOTS.items()}
+    names = {text: name for name, text in PIVOT_TEXTS.items()}
     switches = settings[["mean_normalization", "prediction_rounding"]].reindex(gap.index)
     return switches.assign(gap=gap, pivot=settings["pivot_indexes"].map(names).reindex(gap.index)).reset_index()
 
 
-def gap_table(fresh):
-    """`released` less `holdout` on the same split, by pivot and mean normalization: n settings, median, low and high
-    (95 % interval, bootstrap), and the median without prediction rounding, in stars; below 0 where `released` scores
-    better."""
+def gap_table(fresh: pd.DataFrame) -> pd.DataFrame:
+    """Summarise `protocol_gaps` by pivot and mean normalization.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a pivot and switch:
+
+        - pivot: "user-based" or "item-based"
+        - mean normalization: "on" or "off"
+        - n: settings
+        - median, low, high: of the gap with its 95 % bootstrap interval, in stars
+        - median without PrR: the same of settings without prediction rounding, in stars
+    """
     rows = []
-    for (pivot, centred), group in paired_gaps(fresh).groupby(["pivot", "mean_normalization"]):
+    for (pivot, centred), group in protocol_gaps(fresh).groupby(["pivot", "mean_normalization"]):
         median, low, high = median_interval(group["gap"])
         unrounded = group.loc[~group["prediction_rounding"].astype(bool), "gap"].median()
         rows.append([pivot, "on" if centred else "off", len(group), median, low, high, unrounded])
@@ -160,40 +297,70 @@ def gap_table(fresh):
     return pd.DataFrame(rows, columns=columns)
 
 
-def cost_check(records):
-    """Estimated against measured seconds of the runs that were made and took at least 0.1 s, as quantiles of their
-    ratio (measured / estimated), and how well the estimate orders them (Spearman)."""
-    made = records[(records["status"] == "ok") & (records["seconds"] >= 0.1)]
+def cost_check(records: pd.DataFrame) -> dict[str, float]:
+    """Compare the measured seconds of runs with their estimate.
+
+    Parameters
+    ----------
+    records
+        Those that ended well and took `MEASURABLE_SECONDS` or more count.
+
+    Returns
+    -------
+    dict
+        - n: runs
+        - low, median, high: 5th, 50th and 95th percentile of measured / estimated seconds
+        - spearman: rank correlation of the two
+    """
+    made = records[(records["status"] == "ok") & (records["seconds"] >= MEASURABLE_SECONDS)]
     ratio = made["seconds"] / made["estimate"]
     low, median, high = ratio.quantile([0.05, 0.5, 0.95]) if len(made) else [np.nan] * 3
     rho = spearman(made["seconds"], made["estimate"])
-    return {"n": len(made), "low": float(low), "median": float(median), "high": float(high), "spearman": float(rho)}
+    return {"n": len(made), "low": float(low), "median": float(median), "high": float(high), "spearman": rho}
 
 
-def sweep_numbers(evidence):
-    """The numbers and sentences of the chapter's prose, by name."""
-    fresh, numbers = evidence.fresh, {}
-    for protocol in PROTOCOLS:
+def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
+    """Name the numbers and sentences of the chapter's prose.
+
+    Returns
+    -------
+    dict
+        - runs_PROTOCOL, made_PROTOCOL, skipped_PROTOCOL, diverged_PROTOCOL: counts of the fresh sample
+        - diverged_share_PROTOCOL: of the runs made, in per cent
+        - lowest_PROTOCOL: RMSE in stars
+        - gap_user_on, gap_user_off, gap_item_on, gap_item_off, with _low, _high and _unrounded: columns of `gap_table`
+        - hours_fresh: of training, for the whole sample
+        - cheapest_skipped: lowest estimate of a skipped run, in seconds
+        - cost_NAME: of `cost_check`
+        - log_rows, log_repeated, log_different, log_hours: of the authors' log, where there is a replay
+        - replay_NAME: sentences on the replay, or that there is none
+    """
+    fresh = evidence.fresh
+    numbers: dict[str, Any] = {}
+    for protocol in LEAKY_AND_LEAK_FREE:
         own = fresh[fresh["protocol"] == protocol]
         made = own[own["status"] != "skipped"]
-        numbers |= {f"runs_{protocol}": len(own), f"made_{protocol}": len(made),
-                    f"skipped_{protocol}": int((own["status"] == "skipped").sum()),
-                    f"diverged_{protocol}": int((made["status"] == "diverged").sum()),
-                    f"lowest_{protocol}": float(own["rmse"].min())}  # fmt: skip
-        numbers[f"diverged_share_{protocol}"] = 100 * numbers[f"diverged_{protocol}"] / max(len(made), 1)
-    gaps = gap_table(fresh).set_index(["pivot", "mean normalization"])
-    for pivot in PIVOTS:
-        for word in ("on", "off"):
-            key = f"gap_{pivot.partition('-')[0]}_{word}"
-            known = gaps.loc[(pivot, word)] if (pivot, word) in gaps.index else gaps.mean() * np.nan
-            numbers |= {f"{key}{end}": float(known[name]) for end, name in _ENDS.items()}
+        n_diverged = int((made["status"] == "diverged").sum())
+        numbers |= {
+            f"runs_{protocol}": len(own),
+            f"made_{protocol}": len(made),
+            f"skipped_{protocol}": len(own) - len(made),
+            f"diverged_{protocol}": n_diverged,
+            f"diverged_share_{protocol}": 100 * n_diverged / max(len(made), 1),
+            f"lowest_{protocol}": float(own["rmse"].min()),
+        }
+    gaps = {(row["pivot"], row["mean normalization"]): row for row in gap_table(fresh).to_dict("records")}
+    columns = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
+    for pivot, switch in product(PIVOT_TEXTS, ("on", "off")):
+        row = gaps.get((pivot, switch), {})
+        numbers |= {f"gap_{_side(pivot)}_{switch}{end}": float(row.get(name, np.nan)) for end, name in columns.items()}
     numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
     numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
-    return numbers | _replay_sentences(evidence)
+    return numbers | _replay_numbers(evidence)
 
 
-# What the chapter says of the replay; filled in by `_replay_sentences`.
+# What the chapter says of the replay, filled in by `_replay_numbers`.
 _SENTENCES = {
     "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
         settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
@@ -233,61 +400,93 @@ _SENTENCES = {
         {every[high]:.3f}) over {every[n]:.0f} of them, {last:.3f} with the {lost} that diverged as the worst.""",
     "replay_low": """In the authors' log, {named} of the {low} different user-based runs of {limit} or less have all
         four.""",
-}  # fmt: skip
-
-
-_UNSAID = {"replay_low": "", "replay_published": ""}
-
-
+}
+_UNSAID = ("replay_low", "replay_published")  # sentences that are left out without a replay
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
 
-def _replay_sentences(evidence):
-    """What the chapter says of the replay, or that there is none."""
-    if not evidence.report:
-        return dict.fromkeys(_SENTENCES, _NO_REPLAY) | {"replay_short": "none made again here", **_UNSAID}
-    report, replay = evidence.report, evidence.replay[evidence.replay["protocol"] == "released"]
-    groups, lost = report["agreement"][CLOSEST], report["lost_runs"].values()
-    statuses = replay["status"].value_counts()
-    known, seconds = report["authors"], report["seconds"]
-    facts = {
-        "authors": known, "different": known["rows"] - known["repeated_rows"], "repeats": report["authors_repeats"],
-        "named": sum(known["low_users"]), "low": len(known["low_users"]), "limit": LOW_STARS, "every": groups["all"],
-        "lowest": min(pivot["rmse_quantiles"][0] for pivot in known["pivots"].values()),
-        "wide": report["agreement"]["released"]["all"],
-        "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
-        "again": groups["settings that the authors ran again"],
-        "calm": groups["with mean normalization, without re-feeding"],
-        "last": report["diverged_last"], "lost": len(lost), "near": NEAR, "hours": replay["seconds"].sum() / 3600,
-        "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
-        "theirs": seconds["authors"] / 3600, "ratio": seconds["authors"] / seconds["ours"],
-    } | {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}  # fmt: skip
-    counts = {"log_rows": known["rows"], "log_repeated": known["repeated_rows"], "log_hours": known["hours"]}
+def _replay_numbers(evidence: Evidence) -> dict[str, Any]:
+    """Count the authors' log and say what the chapter says of the replay, or that there is none."""
+    report = evidence.report
+    if report is None or evidence.replay is None:
+        absent = dict.fromkeys(_SENTENCES, _NO_REPLAY) | dict.fromkeys(_UNSAID, "")
+        return absent | {"replay_short": "none made again here"}
+    log = report["authors"]
+    facts = _replay_facts(report, evidence.replay)
+    counts = {"log_rows": log["rows"], "log_repeated": log["repeated_rows"], "log_hours": log["hours"]}
     counts["log_different"] = facts["different"]
     return counts | {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
 
 
-def plot_rmse_by_rank(curves, dataset, top=12.0):
-    """RMSE of every run that ended well, in ascending order, a panel for each source and protocol, user- and
-    item-based apart: the paper's Figure 3.
+def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, Any]:
+    """Name what `_SENTENCES` are filled with."""
+    log, groups, lost = report["authors"], report["agreement"][CLOSEST], report["lost_runs"].values()
+    own = replay[replay["protocol"] == "released"]
+    statuses, seconds = own["status"].value_counts(), report["seconds"]
+    facts = {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}
+    return facts | {
+        "authors": log,
+        "different": log["rows"] - log["repeated_rows"],
+        "repeats": report["authors_repeats"],
+        "named": sum(log["low_users"]),
+        "low": len(log["low_users"]),
+        "limit": LOW_STARS,
+        "lowest": min(pivot["rmse_quantiles"][0] for pivot in log["pivots"].values()),
+        "every": groups["all"],
+        "again": groups["settings that the authors ran again"],
+        "calm": groups["with mean normalization, without re-feeding"],
+        "wide": report["agreement"]["released"]["all"],
+        "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
+        "last": report["diverged_last"],
+        "lost": len(lost),
+        "near": NEAR,
+        "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
+        "hours": own["seconds"].sum() / 3600,
+        "theirs": seconds["authors"] / 3600,
+        "ratio": seconds["authors"] / seconds["ours"],
+    }
 
-    curves: of `flexlib.study.sweep_report.rmse_curves`.
+
+def plot_rmse_by_rank(curves: Iterable[Curve], dataset: str, top: float = 12.0) -> Figure:
+    """Draw the RMSE of every run that ended well in ascending order, as the paper's Figure 3 does.
+
+    Parameters
+    ----------
+    curves
+        Of `rmse_curves`; a panel for each source and protocol, pivots apart.
+    dataset
+        For the title.
+    top
+        Stars, at which higher RMSE is drawn.
     """
-    panels = list(dict.fromkeys((curve["source"], curve["protocol"]) for curve in curves))
+    panels: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        panels.setdefault((curve.source, curve.protocol), []).append(curve)
     figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.9 * len(panels)))
-    for ax, panel in zip(np.atleast_1d(axes), panels, strict=True):
-        for curve in curves:
-            if (curve["source"], curve["protocol"]) != panel:
-                continue
-            short, runs = curve["pivot"].partition("-")[0], round(max(curve["rank"], default=0))
-            ax.plot(curve["rank"], np.minimum(curve["rmse"], top), MARKERS[curve["pivot"]], markersize=3.5,
-                    fillstyle=FILLS[curve["pivot"]], color=COLOURS[curve["protocol"]],
-                    label=f"{short}, n = {runs}")  # fmt: skip
-        word = " (201 quantiles)" if panel[1] == "paper" else f", {NAMES[panel[1]]}".replace("\n", " ")
-        ax.set_title(f"{panel[0]}{word}", fontsize="x-small")
+    for ax, ((source, protocol), own) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        for curve in own:
+            n_runs = round(max(curve.rank, default=0))
+            ax.plot(
+                curve.rank,
+                np.minimum(curve.rmse, top),
+                MARKERS[curve.pivot],
+                markersize=3.5,
+                fillstyle=FILLS[curve.pivot],
+                color=COLOURS[protocol],
+                label=f"{_side(curve.pivot)}, n = {n_runs}",
+            )
+        title = f"{source} (201 quantiles)" if own[0].of_log else f"{source}, {words_of(protocol)}"
+        ax.set_title(title, fontsize="x-small")
         ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
-        ax.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=2, fontsize="x-small", columnspacing=0.8,
-                  handlelength=0.8, handletextpad=0.3)  # fmt: skip
+        ax.legend(
+            loc="lower right",
+            bbox_to_anchor=(1.02, 0.96),
+            ncols=2,
+            fontsize="x-small",
+            columnspacing=0.8,
+            handlelength=0.8,
+            handletextpad=0.3,
+        )
     np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
     title = f"RMSE of the runs that ended well, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
@@ -295,26 +494,42 @@ def plot_rmse_by_rank(curves, dataset, top=12.0):
     return figure
 
 
-def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
-    """Share of the runs with at most a given RMSE, by source and protocol, user- and item-based apart. Diverged runs
-    count as above every RMSE.
+def plot_rmse_distributions(curves: Iterable[Curve], dataset: str, low: float = 0.8, high: float = 4.0) -> Figure:
+    """Draw the share of the runs with at most a given RMSE, pivots apart; diverged runs count as above every RMSE.
 
-    curves: of `flexlib.study.sweep_report.rmse_curves`.
+    Parameters
+    ----------
+    curves
+        Of `rmse_curves`.
+    dataset
+        For the title.
+    low, high
+        Ends of the axis, in stars.
     """
-    styles = {"the paper's log": ("-", 3.2), "replay": (":", 2.2), "fresh sample": ("-", 1.6)}
+    curves = list(curves)
+    looks = {LOG: ("-", 3.2), REPLAY: (":", 2.2), FRESH: ("-", 1.6)}
+    ticks = [0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4]
     figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 11.5))
     for ax, pivot in zip(axes, MARKERS, strict=True):
-        for curve in (c for c in curves if c["pivot"] == pivot):
-            line, width = styles[curve["source"]]
-            share = np.arange(1, len(curve["rmse"]) + 1) / max(curve["n"], 1)
-            if curve["protocol"] == "paper":
-                share = np.linspace(0, 1, len(curve["rmse"]))
-            word = "" if curve["protocol"] == "paper" else f", {NAMES[curve['protocol']]}".replace("\n", " ")
-            ax.step(curve["rmse"], share, where="post", linestyle=line, linewidth=width,
-                    color=COLOURS[curve["protocol"]], label=f"{curve['source']}{word}, n = {curve['n']}")  # fmt: skip
+        for curve in curves:
+            if curve.pivot != pivot:
+                continue
+            line, width = looks[curve.source]
+            share = np.arange(1, len(curve.rmse) + 1) / max(curve.n, 1)
+            if curve.of_log:
+                share = np.linspace(0, 1, len(curve.rmse))
+            word = curve.source if curve.of_log else f"{curve.source}, {words_of(curve.protocol)}"
+            ax.step(
+                curve.rmse,
+                share,
+                where="post",
+                linestyle=line,
+                linewidth=width,
+                color=COLOURS[curve.protocol],
+                label=f"{word}, n = {curve.n}",
+            )
         ax.set(title=f"{pivot} runs", ylabel="share of runs at or below", xlim=(low, high), ylim=(0, 1), xscale="log")
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24))
-        ticks = [0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4]
         ax.set(xlabel="RMSE (stars), logarithmic", xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
     figure.suptitle(f"How the runs' RMSE is distributed\n{dataset}", fontsize="medium", x=0.02, ha="left")
@@ -322,10 +537,15 @@ def plot_rmse_distributions(curves, dataset, low=0.8, high=4.0):
     return figure
 
 
-def plot_agreement(drawn, dataset):
-    """Where our replay and the authors' log agree: counts of runs by recorded RMSE and ours.
+def plot_agreement(drawn: Mapping[str, Any], dataset: str) -> Figure:
+    """Draw where our replay and the authors' log agree: counts of runs by recorded RMSE and ours.
 
-    drawn: of `flexlib.replay.agreement_map`.
+    Parameters
+    ----------
+    drawn
+        Of `flexstudy.replay.agreement_map`.
+    dataset
+        For the title.
     """
     edges, counts = np.array(drawn["edges"]), np.array(drawn["counts"], float)
     figure, ax = plt.subplots(figsize=(6.5, 5.6))
@@ -333,18 +553,31 @@ def plot_agreement(drawn, dataset):
     ax.plot(edges[[0, -1]], edges[[0, -1]], color="#999999", linewidth=1, zorder=0)
     ticks = [0.8, 1, 1.5, 2, 3, 5, 10]
     labels = [f"{tick:g}" for tick in ticks]
-    ax.set(xscale="log", yscale="log", xticks=ticks, yticks=ticks, xticklabels=labels, yticklabels=labels,
-           xlabel="RMSE that the authors recorded (stars)", ylabel="RMSE of our replay (stars)",
-           title=f"The authors' settings run again, n = {int(counts.sum())}\n{dataset}; grey line: equal")  # fmt: skip
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xticks=ticks,
+        yticks=ticks,
+        xticklabels=labels,
+        yticklabels=labels,
+        xlabel="RMSE that the authors recorded (stars)",
+        ylabel="RMSE of our replay (stars)",
+        title=f"The authors' settings run again, n = {int(counts.sum())}\n{dataset}; grey line: equal",
+    )
     ax.minorticks_off()
     figure.colorbar(mesh, label="runs in a cell (logarithmic)")
     return figure
 
 
-def plot_costs(records, dataset):
-    """Estimated against measured seconds of every run that was made.
+def plot_costs(records: pd.DataFrame, dataset: str) -> Figure:
+    """Draw the estimated against the measured seconds of every run that ended well.
 
-    records: a table of `flexlib.sweep.load_records`.
+    Parameters
+    ----------
+    records
+        Of `flexlib.runs.records.load_records`.
+    dataset
+        For the title.
     """
     made = records[(records["status"] == "ok") & (records["seconds"] > 0)]
     figure, ax = plt.subplots(figsize=(6.5, 5))
@@ -352,7 +585,11 @@ def plot_costs(records, dataset):
     spans = [made[["estimate", "seconds"]].min().min(), made[["estimate", "seconds"]].max().max()]
     ax.plot(spans, spans, color="#999999", linewidth=1)
     device = ", ".join(sorted(set(made["device"])))
-    ax.set(xscale="log", yscale="log", xlabel="estimated seconds (cost model)", ylabel="measured seconds of training",
-           title=f"What runs were expected to take, and took, n = {len(made)}\n"
-                 f"{dataset}; {device}; line: equal")  # fmt: skip
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="estimated seconds (cost model)",
+        ylabel="measured seconds of training",
+        title=f"What runs were expected to take, and took, n = {len(made)}\n{dataset}; {device}; line: equal",
+    )
     return figure

@@ -6,15 +6,20 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL, not_told
 from flexstudy.replay import CLOSEST
 from flexstudy.sweep import (
     Evidence,
     agreement_table,
     cost_check,
     count_runs,
+    find_evidence,
     gap_table,
-    make_evidence,
-    paired_gaps,
+    plot_agreement,
+    plot_costs,
+    plot_rmse_by_rank,
+    plot_rmse_distributions,
+    protocol_gaps,
     read_evidence,
     report_table,
     rmse_curves,
@@ -23,16 +28,18 @@ from flexstudy.sweep import (
 
 from flexlib.config import FlexConfig
 from flexlib.runs.plan import Plan
-from flexlib.runs.records import blank_record, save_records, to_table
+from flexlib.runs.records import blank_record, config_of, save_records, to_table
 
 mpl.use("agg")
-SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
 # run: item-based, mean normalization, then status and RMSE as released and on held-out ratings
 RUNS = [
-    (True, True, "ok", 0.8, "ok", 0.9), (True, True, "ok", 0.9, "ok", 0.95), (True, False, "ok", 1.2, "ok", 1.2),
-    (True, False, "diverged", None, "ok", 1.1), (False, True, "ok", 0.95, "ok", 0.99),
+    (True, True, "ok", 0.8, "ok", 0.9),
+    (True, True, "ok", 0.9, "ok", 0.95),
+    (True, False, "ok", 1.2, "ok", 1.2),
+    (True, False, "diverged", None, "ok", 1.1),
+    (False, True, "ok", 0.95, "ok", 0.99),
     (False, True, "skipped", None, "skipped", None),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -46,7 +53,8 @@ def fresh():
         for protocol, status, rmse in (("released", *ends[:2]), ("holdout", *ends[2:])):
             seconds = None if status == "skipped" else 2.0 + run
             blank = blank_record(plan.run(run, protocol, 2.0), ratings, status)
-            records.append({"run": run} | blank | {"rmse": rmse, "mae": rmse, "seconds": seconds, "device": "cpu"})
+            measured = {"rmse": rmse, "mae": rmse, "seconds": seconds, "device": "cpu"}
+            records.append({"run": run} | blank | measured)
     return to_table(records, "run")
 
 
@@ -61,15 +69,15 @@ def test_runs_are_counted_with_none_left_out(fresh):
 
 
 def test_curves_ascend_and_count_diverged_runs(fresh):
-    curves = {(c["protocol"], c["pivot"]): c for c in rmse_curves(Evidence(fresh))}
-    assert curves["released", "item-based"]["rmse"].tolist() == [0.8, 0.9, 1.2]
-    assert curves["released", "item-based"]["rank"].tolist() == [1, 2, 3]
-    assert curves["released", "item-based"]["n"] == 4
-    assert curves["released", "user-based"]["n"] == 1
+    curves = {(curve.protocol, curve.pivot): curve for curve in rmse_curves(Evidence(fresh))}
+    assert curves["released", "item-based"].rmse.tolist() == [0.8, 0.9, 1.2]
+    assert curves["released", "item-based"].rank.tolist() == [1, 2, 3]
+    assert curves["released", "item-based"].n == 4
+    assert curves["released", "user-based"].n == 1
 
 
 def test_gaps_are_paired_by_run(fresh):
-    gaps = paired_gaps(fresh)
+    gaps = protocol_gaps(fresh)
     assert gaps["run"].tolist() == [0, 1, 2, 4]
     np.testing.assert_allclose(gaps["gap"], [-0.1, -0.05, 0.0, -0.04])
     assert gaps["mean_normalization"].tolist() == [True, True, False, True]
@@ -97,22 +105,38 @@ def test_the_numbers_by_hand(fresh):
 
 
 def report_of():
-    close = {"n": 3, "spearman": 0.97, "low": 0.9, "high": 0.99, "median": 0.01, "median_low": 0.008,
-             "median_high": 0.02, "p90": 0.2}  # fmt: skip
+    close = {
+        "n": 3,
+        "spearman": 0.97,
+        "low": 0.9,
+        "high": 0.99,
+        "median": 0.01,
+        "median_low": 0.008,
+        "median_high": 0.02,
+        "p90": 0.2,
+    }
     pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
     parts = ["all", "with mean normalization, without re-feeding", "settings that the authors ran again"]
     groups = dict.fromkeys(parts, close)
     return {
         "diverged_last": 0.9,
         "agreement": {CLOSEST: groups, "released": groups},
-        "lost_runs": {"0": {"record": 5, "published": 1.49, "rmse_of_diverged": 1.48},
-                      "1": {"record": 7, "published": 0.9, "rmse_of_diverged": None}},
+        "lost_runs": {
+            "0": {"record": 5, "published": 1.49, "rmse_of_diverged": 1.48},
+            "1": {"record": 7, "published": 0.9, "rmse_of_diverged": None},
+        },
         "authors_repeats": {"n": 7, "spearman": 0.95, "median": 0.02, "p90": 0.3},
-        "authors": {"rows": 1073, "hours": 51.44, "repeated_rows": 121, "one_at_a_time": 500, "distinct_settings": 600,
-                    "low_users": [True, False, True],
-                    "pivots": {"user": pivot, "item": pivot}},
+        "authors": {
+            "rows": 1073,
+            "hours": 51.44,
+            "repeated_rows": 121,
+            "one_at_a_time": 500,
+            "distinct_settings": 600,
+            "low_users": [True, False, True],
+            "pivots": {"user": pivot, "item": pivot},
+        },
         "seconds": {"ours": 1800.0, "authors": 7200.0},
-    }  # fmt: skip
+    }
 
 
 def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
@@ -120,9 +144,11 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert read_evidence(tmp_path, "here").report is None
     path = tmp_path / "replay-here-seed0.parquet"
     save_records(fresh.rename(columns={"run": "record"}), path)
+    refused(lambda: read_evidence(tmp_path, "here"), "replay-here-seed0.json", "no such file")
+    path.with_suffix(".json").write_text("{")
     refused(lambda: read_evidence(tmp_path, "here"), "replay-here-seed0.json", "cannot be read")
     path.with_suffix(".json").write_text(json.dumps(report_of()))
-    evidence = read_evidence(tmp_path, "here")
+    evidence = find_evidence("here", tmp_path)
     numbers = sweep_numbers(evidence)
     assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
     assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
@@ -152,22 +178,19 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
     assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
     paper = rmse_curves(evidence)[0]
-    assert (paper["rank"][0], paper["rank"][-1], paper["n"]) == (1, 11, 11)
+    assert (paper.rank[0], paper.rank[-1], paper.n) == (1, 11, 11)
     refused(lambda: read_evidence(tmp_path, "elsewhere"), "sweep-elsewhere-paper-seed0.parquet", "no such file")
 
 
-def test_a_sample_made_on_the_spot_is_the_sweeps(fresh):
-    evidence = make_evidence(SMALL, 3, 7, 0.01, "cpu")
+def test_a_sample_made_on_the_spot_is_the_sweeps():
+    evidence = find_evidence(SMALL, runs=3, max_seconds=0.01, device="cpu", seed=7)
     assert len(evidence.fresh) == 6
     assert {"ok", "skipped"} <= set(evidence.fresh["status"])
-    assert evidence.fresh["hidden_layers"].tolist()[::2] == [
-        json.dumps(config["hidden_layers"]) for config in Plan.sweep(SMALL, ["released"], 3, 7).configs
-    ]
+    plan = Plan.sweep(SMALL, ["released"], 3, 7)
+    assert [config_of(row) for _, row in evidence.fresh[::2].iterrows()] == list(plan.configs)
 
 
 def test_figures_are_drawn_of_all_and_of_little(fresh):
-    from flexstudy.sweep import plot_agreement, plot_costs, plot_rmse_by_rank, plot_rmse_distributions
-
     everything = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
     only_skipped = Evidence(fresh[fresh["status"] == "skipped"])
     for evidence, panels in ((everything, 5), (only_skipped, 2)):
@@ -180,3 +203,9 @@ def test_figures_are_drawn_of_all_and_of_little(fresh):
     (dots, _) = plot_costs(fresh, "here").axes[0].get_lines()
     assert pd.Series(dots.get_ydata()).max() == 6
     mpl.pyplot.close("all")
+
+
+def test_every_number_of_the_chapters_text_is_there(fresh):
+    replayed = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
+    for evidence in (replayed, Evidence(fresh)):
+        assert not_told("02_sweep", sweep_numbers(evidence)) == set()
