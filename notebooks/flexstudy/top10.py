@@ -1,81 +1,130 @@
-"""The chapter on the ten best: Table 2's settings under three protocols, ours, and what the best have in common."""
+"""Chapter 3: Table 2's settings under three protocols, our own ten best, and what the best have in common.
+
+It reads the records of the experiments `table2` and `best`, those of the sweep that `best` chooses from, and where
+there is one the report of the replay of the authors' log.
+"""
 
 import json
 import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
-from flexstudy.plans import TABLE_2, choose_best
-from flexstudy.repetitions import by_setting
+from flexstudy.paper import PRINTED_TOLERANCE
+from flexstudy.plans import LEAKY_AND_LEAK_FREE, TABLE_2, THREE_PROTOCOLS, choose_best
+from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman
-from flexstudy.style import COLOURS, _legend_below, words_of
+from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
 
-CHOSEN_UNDER = ("released", "holdout")
+SHOWN = (
+    "hidden_layers",
+    "weight_decay",
+    "drop_probability",
+    "noise_probability",
+    "optimizer",
+    "activation",
+    "decoder_constraint",
+    "mean_normalization",
+    "prediction_rounding",
+    "pivot_indexes",
+    "test_split_rate",
+)
+PAPERS_TEN = "the paper's ten"
+OUR_TENS = {protocol: f"our ten, {protocol}" for protocol in LEAKY_AND_LEAK_FREE}
+GROUP_COLOURS = {PAPERS_TEN: COLOURS["paper"]} | {group: COLOURS[name] for name, group in OUR_TENS.items()}
+MUCH_HELD_OUT = 0.2  # test split rate from which on a setting does not owe its rank to how much it is trained on
 
 
-def published_values(dataset, sets=TABLE_2):
-    """(k,) the RMSE that Table 2 prints for each set, NaN where there is none for these data."""
+def published_values(dataset: str, sets: Iterable[str] = TABLE_2) -> pd.Series:
+    """Give the RMSE that Table 2 prints for each set, in stars; NaN where there is none for these data."""
     known = PUBLISHED_RMSE if dataset == PAPERS_DATASET else {}
-    return np.array([known.get(name, np.nan) for name in sets])
+    return pd.Series({name: known.get(name, np.nan) for name in sets}, dtype=float)
 
 
-def compare_with_table(summary, published):
-    """Our means beside Table 2: a table with a row a set: published, and under each protocol `NAME` (text, mean with
-    its interval, and how many of the runs diverged)."""
-    wide = summary.assign(text=[_interval_text(row) for row in summary.itertuples()])
-    wide = wide.pivot(index="setting", columns="protocol", values="text")
-    names = summary.drop_duplicates("setting").sort_values("setting")["set"].to_list()
-    table = pd.DataFrame({"paper": published}, index=pd.Index(names, name="set")).round(3).astype(object)
+def compare_with_table(summary: pd.DataFrame, published: pd.Series) -> pd.DataFrame:
+    """Put our means beside Table 2, for reading.
+
+    Parameters
+    ----------
+    summary
+        Of `flexstudy.repetitions.summarise_settings`.
+    published
+        RMSE by set, in the order of the rows wanted.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a set, of texts, "" where there is none:
+
+        - paper: what is published, in stars
+        - released, described, holdout: our mean with its interval, and how many of the runs diverged
+    """
+    texts = summary.assign(text=[_interval_text(row) for row in summary.to_dict("records")])
+    wide = texts.pivot(index="setting", columns="protocol", values="text").reindex(published.index).fillna("")
+    table = published.rename_axis("set").to_frame("paper").round(3).astype(object)
     table = table.where(table.notna(), "")
-    for protocol in ("released", "described", "holdout"):
-        if protocol in wide:
-            table[protocol] = wide[protocol].to_numpy()
-    return table
+    return table.join(wide[[protocol for protocol in THREE_PROTOCOLS if protocol in wide]])
 
 
-def _interval_text(row):
-    mean = f"{row.mean:.3f}" if row.n else ""
-    parts = [f"{mean} ({row.low:.3f} to {row.high:.3f})" if row.n > 1 else mean]
-    if row.diverged:
-        parts.append(f"{row.diverged} of {row.n + row.diverged + row.skipped} diverged")
+def _interval_text(row: Mapping[Any, Any]) -> str:
+    mean = f"{row['mean']:.3f}" if row["n"] else ""
+    parts = [f"{mean} ({row['low']:.3f} to {row['high']:.3f})" if row["n"] > 1 else mean]
+    if row["diverged"]:
+        parts.append(f"{row['diverged']} of {row['n'] + row['diverged'] + row['skipped']} diverged")
     return ", ".join(part for part in parts if part) or "skipped"
 
 
-def own_ten(fresh, again):
-    """Our ten best of the sweep `fresh` under each of `CHOSEN_UNDER`: chosen_under, place, run, the RMSE on the half
-    that chose them (`chosen_by`) and on the other (`other_half`), and mean, low and high on new splits, with n.
+def own_ten(fresh: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Follow our ten best of a sample, by each of two protocols, onto new splits.
 
-    again: the records of their repetition on other splits.
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+    again
+        Records of the experiment `best`, which repeats them on other splits.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a protocol and place:
+
+        - chosen_under: the protocol by whose scores the setting was chosen
+        - place: from 1, the best
+        - run: of the sample
+        - chosen_by, other_half: RMSE on the half of the scored ratings that chose it, and on the other, in stars
+        - n: new splits that ended well
+        - mean, low, high: RMSE on them with its 95 % t-interval, in stars
+        - the parameters `SHOWN`
     """
-    rows, table = [], by_setting(again)
-    for protocol in CHOSEN_UNDER:
-        for place, row in enumerate(choose_best(fresh, protocol).to_dict("records")):
-            own = table[(table["setting"] == len(rows)) & (table["protocol"] == protocol)]["rmse"].dropna()
-            found = labelled("mean", mean_interval(own))
-            known = {"chosen_under": protocol, "place": place + 1, "run": row["run"]}
+    rows = []
+    for protocol in LEAKY_AND_LEAK_FREE:
+        repeated = again[(again["role"] == protocol) & (again["protocol"] == protocol)]
+        for place, row in enumerate(choose_best(fresh, protocol).to_dict("records"), start=1):
+            own = repeated.loc[repeated["setting"] == f"best {place}", "rmse"].dropna()
+            known = {"chosen_under": protocol, "place": place, "run": row["run"]}
             known |= {"chosen_by": row["rmse_first_half"], "other_half": row["rmse_second_half"], "n": len(own)}
-            rows.append(known | found | {name: row[name] for name in SHOWN})
+            rows.append(known | labelled("mean", mean_interval(own)) | {name: row[name] for name in SHOWN})
     return pd.DataFrame(rows)
 
 
-SHOWN = ("hidden_layers", "weight_decay", "drop_probability", "noise_probability", "optimizer", "activation",
-          "decoder_constraint", "mean_normalization", "prediction_rounding", "pivot_indexes",
-          "test_split_rate")  # fmt: skip
-
-
-def is_monotone(hidden_layers):
-    """Whether layer sizes only rise or only fall; one layer does both. hidden_layers: a list, or its JSON."""
+def is_monotone(hidden_layers: str | Sequence[int]) -> bool:
+    """Say whether layer sizes, or their JSON, only rise or only fall; one layer does both."""
     sizes = json.loads(hidden_layers) if isinstance(hidden_layers, str) else list(hidden_layers)
     return sizes in (sorted(sizes), sorted(sizes, reverse=True))
 
 
-# A trait's name, the parameter that it is of, and who has it.
-TRAITS = {
-    "item-based (PI)": ("pivot_indexes", lambda value: value == "[1, 0]"),
+ITEM_TRAIT = "item-based (PI)"
+# A trait's name, the parameter that it is of, and which of the parameter's values in records have it.
+TRAITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    ITEM_TRAIT: ("pivot_indexes", lambda value: value == PIVOT_TEXTS["item-based"]),
     "mean normalization (MeN)": ("mean_normalization", bool),
     "layers in monotone order (HLs)": ("hidden_layers", is_monotone),
     "one hidden layer (HLs)": ("hidden_layers", lambda value: len(json.loads(value)) == 1),
@@ -87,165 +136,315 @@ TRAITS = {
 }
 
 
-def compare_traits(fresh, report=None):
-    """What ten best have in common, against the runs that they are the best of: a row for each of `TRAITS` and group
-    ("the paper's ten", then ours under `released` and `holdout`), with how many of the `n` have it, the share of the
-    runs that have it (`base`), and p, of so large a difference between the ten and the others (two-sided, Fisher's
-    exact test; Holm's correction over the traits of a group).
+def compare_traits(fresh: pd.DataFrame, report: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Ask what ten best have in common, against the runs that they are the best of.
 
     Ours are compared with the runs of the sample that ended well under their protocol; the paper's ten with the
-    authors' log (report: of `flexlib.replay.replay_report`), and where there is none with our sample as released.
+    authors' log, and where there is none with our sample as released.
+
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+    report
+        Of `flexstudy.replay.replay_report`, which counts the log's values.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a group and trait:
+
+        - trait: a key of `TRAITS`
+        - group: `PAPERS_TEN`, then `OUR_TENS`
+        - count, n: settings of the ten that have the trait, and how many the ten are
+        - base: share of the runs compared with that have it
+        - p: of so large a difference to them (two-sided, Fisher's exact test; Holm's correction over a group's traits)
     """
     paper = pd.DataFrame([_as_record(FlexConfig.preset(name)) for name in TABLE_2])
-    groups = {"the paper's ten": (paper, "released")}
-    groups |= {f"our ten, {name}": (choose_best(fresh, name), name) for name in CHOSEN_UNDER}
     tables = []
-    for group, (ten, protocol) in groups.items():
-        made = fresh[(fresh["protocol"] == protocol) & (fresh["status"] == "ok")]
-        rows = []
-        for trait, (parameter, has) in TRAITS.items():
-            count, values = sum(map(has, ten[parameter])), made[parameter].value_counts()
-            if group == "the paper's ten" and report:
-                values = pd.Series(report["authors"]["counts"][parameter])
-                values.index = [text if text.startswith("[") else json.loads(text) for text in values.index]
-            base, size = int(values[[has(value) for value in values.index]].sum()), int(values.sum())
-            within = group != "the paper's ten" or report is not None  # the ten are some of those compared with
-            rest = [base - count, size - base - (len(ten) - count)] if within else [base, size - base]
-            p = stats.fisher_exact([[count, len(ten) - count], np.maximum(rest, 0)]).pvalue
-            known = {"trait": trait, "group": group, "count": count, "n": len(ten)}
-            rows.append(known | {"base": base / max(size, 1), "p": p})
-        tables.append(pd.DataFrame(rows).assign(p=lambda t: holm(t["p"])))
+    if report is None:
+        tables.append(_compare_group(PAPERS_TEN, paper, _value_counts(fresh, "released"), among=False))
+    else:
+        tables.append(_compare_group(PAPERS_TEN, paper, _logged_counts(report), among=True))
+    for protocol, group in OUR_TENS.items():
+        ten, counts = choose_best(fresh, protocol), _value_counts(fresh, protocol)
+        tables.append(_compare_group(group, ten, counts, among=True))
     return pd.concat(tables, ignore_index=True)
 
 
-def item_based_where(fresh, least_rate=0.2):
-    """How many of our ten best are item-based if only settings may be chosen that hold out `least_rate` of the ratings
-    or more, which few of the best on held-out ratings do: a mapping, "item_based_where_PROTOCOL"."""
-    own = fresh[fresh["test_split_rate"] >= least_rate]
-    counts = {name: (choose_best(own, name)["pivot_indexes"] == "[1, 0]").sum() for name in CHOSEN_UNDER}
-    return {f"item_based_where_{name}": int(count) for name, count in counts.items()}
+def _compare_group(group: str, ten: pd.DataFrame, counts: Mapping[str, pd.Series], among: bool) -> pd.DataFrame:
+    """Compare one group; counts: of each parameter's values; among: whether the ten are some of the runs counted."""
+    rows = []
+    for trait, (parameter, has) in TRAITS.items():
+        count, values = sum(map(has, ten[parameter])), counts[parameter]
+        base, size = int(values[[has(value) for value in values.index]].sum()), int(values.sum())
+        others = [base - count, size - base - (len(ten) - count)] if among else [base, size - base]
+        p = stats.fisher_exact([[count, len(ten) - count], np.maximum(others, 0)]).pvalue
+        row = {"trait": trait, "group": group, "count": count, "n": len(ten)}
+        rows.append(row | {"base": base / max(size, 1), "p": p})
+    table = pd.DataFrame(rows)
+    return table.assign(p=holm(table["p"]))
 
 
-def item_contrast(traits):
-    """p of so many item-based among our ten as released and so few on held-out ratings, or the other way round, if the
-    protocols chose alike (Fisher's exact test)."""
-    own = traits[(traits["trait"] == "item-based (PI)") & traits["group"].str.startswith("our ten")]
-    return float(stats.fisher_exact([[row.count, row.n - row.count] for row in own.itertuples(index=False)]).pvalue)
+def _value_counts(fresh: pd.DataFrame, protocol: str) -> dict[str, pd.Series]:
+    """Count each parameter's values over the runs that ended well."""
+    made = fresh[(fresh["protocol"] == protocol) & (fresh["status"] == "ok")]
+    return {parameter: made[parameter].value_counts() for parameter, _ in TRAITS.values()}
 
 
-def _as_record(config):
+def _logged_counts(report: Mapping[str, Any]) -> dict[str, pd.Series]:
+    """Read the same off the report, which has values as JSON; lists stay JSON, as in records."""
+    found = {}
+    for parameter, _ in TRAITS.values():
+        counts = report["authors"]["counts"][parameter]
+        values = [text if text.startswith("[") else json.loads(text) for text in counts]
+        found[parameter] = pd.Series(list(counts.values()), index=values)
+    return found
+
+
+def _as_record(config: FlexConfig) -> dict[str, Any]:
     return {name: json.dumps(v) if isinstance(v, list) else v for name, v in config.to_dict().items()}
 
 
-NEAR = 0.02  # stars: what counts as the printed value coming out again
+def item_based_where(fresh: pd.DataFrame, least_rate: float = MUCH_HELD_OUT) -> dict[str, int]:
+    """Count the item-based among our ten best where only settings may be chosen that hold out enough ratings.
+
+    Few of the best on held-out ratings do: most hold out a tenth, and are trained on more.
+
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+    least_rate
+        Lowest test split rate that may be chosen.
+
+    Returns
+    -------
+    dict
+        item_based_where_PROTOCOL, for `released` and `holdout`.
+    """
+    own = fresh[fresh["test_split_rate"] >= least_rate]
+    return {
+        f"item_based_where_{name}": int((choose_best(own, name)["pivot_indexes"] == PIVOT_TEXTS["item-based"]).sum())
+        for name in LEAKY_AND_LEAK_FREE
+    }
 
 
-def top10_numbers(summary, ten, traits, dataset):
-    """The numbers of the chapter's prose, by name. Sets are compared with Table 2 where all their splits ended well."""
-    summary = summary.assign(published=published_values(dataset, summary["set"]))
-    released, holdout = (summary[summary["protocol"] == name].set_index("setting") for name in CHOSEN_UNDER)
+def item_contrast(traits: pd.DataFrame) -> float:
+    """Test whether our two tens differ in how many are item-based.
+
+    Parameters
+    ----------
+    traits
+        Of `compare_traits`.
+
+    Returns
+    -------
+    float
+        p of so large a difference, or a larger one, if the protocols chose alike (Fisher's exact test).
+    """
+    own = traits[(traits["trait"] == ITEM_TRAIT) & traits["group"].isin(OUR_TENS.values())]
+    return float(stats.fisher_exact(np.column_stack([own["count"], own["n"] - own["count"]])).pvalue)
+
+
+def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Name the numbers of the chapter's prose.
+
+    Parameters
+    ----------
+    summary
+        Of `flexstudy.repetitions.summarise_settings`, of Table 2's sets.
+    ten
+        Of `own_ten`.
+    traits
+        Of `compare_traits`.
+    dataset
+        Name of the data.
+
+    Returns
+    -------
+    dict
+        - dataset, sets, n_seeds: what was run
+        - compared, near, near_limit, inside: sets whose splits all ended well as released; those within the limit of
+          the printed RMSE; the limit, in stars; those with the printed RMSE in their interval
+        - off_mean, off_least, off_most: our RMSE minus the printed one, over the sets compared, in stars
+        - diverged_some, diverged_sets, skipped_sets: sets that diverged on some split as released, on all, or were
+          skipped
+        - gap_mean, gap_least, gap_most, gap_sets: `released` minus `holdout` on the same splits, by set, in stars
+        - lowest_released, lowest_holdout, highest_holdout: of the sets' means, in stars
+        - same_order, with _low and _high, same_order_n: rank correlation of the sets' means under both protocols
+        - own_NAME_PROTOCOL: of our best, columns of `own_ten`
+        - worse_PROTOCOL, with _low and _high: RMSE of our ten on the other half minus that on the half that chose them
+        - TRAIT_GROUP, with _base (in per cent) and _p: of `compare_traits`
+        - item_contrast_p: of `item_contrast`
+    """
+    summary = summary.assign(published=summary["setting"].map(published_values(dataset)))
+    released, holdout = (summary[summary["protocol"] == name].set_index("setting") for name in LEAKY_AND_LEAK_FREE)
     whole = released[(released["n"] == summary["n"].max()) & released["published"].notna()]
     off = whole["mean"] - whole["published"]
     inside = (whole["low"] <= whole["published"]) & (whole["published"] <= whole["high"])
     gap = released["gap"].dropna()
-    order = bootstrap(spearman, *_both(released["mean"], holdout["mean"]))
-    numbers = {
-        "dataset": dataset, "sets": len(released), "n_seeds": int(summary["n"].max()), "near_limit": NEAR,
-        "near": int((off.abs() <= NEAR).sum()), "compared": len(whole), "inside": int(inside.sum()),
-        "off_mean": float(off.mean()), "off_least": float(off.min()), "off_most": float(off.max()),
-        "diverged_some": int((released["diverged"] > 0).sum()), "skipped_sets": int((released["skipped"] > 0).sum()),
+    both = pd.DataFrame({"released": released["mean"], "holdout": holdout["mean"]}).loc[released.index].dropna()
+    numbers: dict[str, Any] = {
+        "dataset": dataset,
+        "sets": len(released),
+        "n_seeds": int(summary["n"].max()),
+        "near_limit": PRINTED_TOLERANCE,
+        "near": int((off.abs() <= PRINTED_TOLERANCE).sum()),
+        "compared": len(whole),
+        "inside": int(inside.sum()),
+        "off_mean": float(off.mean()),
+        "off_least": float(off.min()),
+        "off_most": float(off.max()),
+        "diverged_some": int((released["diverged"] > 0).sum()),
         "diverged_sets": int(((released["n"] == 0) & (released["diverged"] > 0)).sum()),
-        "gap_mean": float(gap.mean()), "gap_least": float(gap.max()), "gap_most": float(gap.min()),
-        "gap_sets": len(gap), "lowest_released": float(released["mean"].min()),
-        "lowest_holdout": float(holdout["mean"].min()), "highest_holdout": float(holdout["mean"].max()),
-        "same_order_n": len(_both(released["mean"], holdout["mean"])[0]), "item_contrast_p": item_contrast(traits),
-    } | labelled("same_order", order, "same_order_")  # fmt: skip
-    for protocol in CHOSEN_UNDER:
+        "skipped_sets": int((released["skipped"] > 0).sum()),
+        "gap_mean": float(gap.mean()),
+        "gap_least": float(gap.max()),
+        "gap_most": float(gap.min()),
+        "gap_sets": len(gap),
+        "lowest_released": float(released["mean"].min()),
+        "lowest_holdout": float(holdout["mean"].min()),
+        "highest_holdout": float(holdout["mean"].max()),
+        "same_order_n": len(both),
+        "item_contrast_p": item_contrast(traits),
+    }
+    numbers |= labelled("same_order", bootstrap(spearman, both["released"], both["holdout"]), "same_order_")
+    for protocol in LEAKY_AND_LEAK_FREE:
         own = ten[ten["chosen_under"] == protocol]
         first = own.iloc[0] if len(own) else pd.Series(np.nan, own.columns)
         for name in ("chosen_by", "other_half", "mean", "low", "high"):
             numbers[f"own_{name}_{protocol}"] = float(first[name])
-        spread = mean_interval(own["other_half"] - own["chosen_by"])
-        numbers |= labelled(f"worse_{protocol}", spread, f"worse_{protocol}_")
-    for row in traits.itertuples(index=False):
-        key = "_".join(re.findall(r"[a-z]+", f"{row.trait.partition(' (')[0]} {row.group}"))
-        numbers |= {key: row.count, f"{key}_base": 100 * row.base, f"{key}_p": row.p}
+        worse = mean_interval(own["other_half"] - own["chosen_by"])
+        numbers |= labelled(f"worse_{protocol}", worse, f"worse_{protocol}_")
+    for row in traits.to_dict("records"):
+        key = "_".join(re.findall(r"[a-z]+", f"{row['trait'].partition(' (')[0]} {row['group']}"))
+        numbers |= {key: row["count"], f"{key}_base": 100 * row["base"], f"{key}_p": row["p"]}
     return numbers
 
 
-def _both(one, other):
-    known = one.notna() & other.notna()
-    return one[known].to_numpy(), other[known].to_numpy()
+def plot_sets(
+    summary: pd.DataFrame,
+    published: ArrayLike | pd.Series,
+    title: str,
+    paper: str = "printed in the paper",
+    reference: Mapping[str, tuple[float, str]] | None = None,
+) -> Figure:
+    """Draw the RMSE of numbered settings by protocol: means with 95 % intervals, and the paper's numbers.
 
-
-def plot_sets(summary, published, title, paper="printed in the paper", reference=None):
-    """RMSE of numbered settings by protocol: means with 95 % intervals, and the paper's numbers.
-
-    summary: of `flexlib.study.repetitions.summarise_settings`. published: (sets,) NaN where there is none. reference:
-    names to a line's RMSE and protocol, whose colour it takes.
+    Parameters
+    ----------
+    summary
+        One row a setting and protocol, with the columns setting, protocol, n, mean, low and high, such as
+        `flexstudy.repetitions.summarise_settings` makes. Settings are numbered in order, from 1.
+    published
+        RMSE in stars, by setting or in their order; NaN where there is none.
+    title
+        Of the figure.
+    paper
+        What the paper's numbers are called.
+    reference
+        Names of vertical lines to their RMSE and the protocol whose colour they take.
     """
-    protocols = [name for name in ("released", "described", "holdout") if name in set(summary["protocol"])]
-    count = summary["setting"].nunique()
-    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.52 * count))
+    settings = summary["setting"].unique()
+    places = {setting: place for place, setting in enumerate(settings, start=1)}
+    printed = pd.Series(published, index=settings)
+    protocols = [name for name in THREE_PROTOCOLS if name in set(summary["protocol"])]
     marks = {"released": "o", "described": "^", "holdout": "s"}
+    height = 1.6 + 0.52 * len(settings)
+    figure, ax = plt.subplots(figsize=(6.5, height))
     for place, protocol in enumerate(protocols):
         own = summary[(summary["protocol"] == protocol) & (summary["n"] > 0)]
-        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
-        ax.errorbar(own["mean"], own["setting"] + 1 + 0.22 * (place - (len(protocols) - 1) / 2), xerr=spread, capsize=3,
-                    fmt=marks[protocol], markersize=5.5, color=COLOURS[protocol], label=words_of(protocol))  # fmt: skip
-    if np.isfinite(published).any():
-        ax.plot(published, np.arange(1, count + 1), "x", color=COLOURS["paper"], markersize=8, mew=2, label=paper)
+        ax.errorbar(
+            own["mean"],
+            own["setting"].map(places) + 0.22 * (place - (len(protocols) - 1) / 2),
+            xerr=bar_lengths(own),
+            capsize=3,
+            fmt=marks[protocol],
+            markersize=5.5,
+            color=COLOURS[protocol],
+            label=words_of(protocol),
+        )
+    if printed.notna().any():
+        ax.plot(printed, list(places.values()), "x", color=COLOURS["paper"], markersize=8, mew=2, label=paper)
     for word, (value, protocol) in (reference or {}).items():
         ax.axvline(value, color=COLOURS[protocol], linestyle="--", linewidth=1.3, label=word)
-    ax.set(title=title, xlabel="RMSE (stars)", ylabel="parameter set", yticks=range(1, count + 1))
-    ax.set_ylim(count + 0.6, 0.4)
-    _legend_below(ax, down=0.9 / (1.6 + 0.52 * count))
+    ax.set(title=title, xlabel="RMSE (stars)", ylabel="parameter set", yticks=list(places.values()))
+    ax.set_ylim(len(settings) + 0.6, 0.4)
+    legend_below(ax, down=0.9 / height)
     return figure
 
 
-def plot_own_ten(ten, dataset):
-    """Our ten best under each protocol: the RMSE that chose them, on the other half, and on new splits.
+def plot_own_ten(ten: pd.DataFrame, dataset: str) -> Figure:
+    """Draw our ten best under each protocol: the RMSE that chose them, on the other half, and on new splits.
 
-    ten: of `flexlib.study.top10.own_ten`.
+    Parameters
+    ----------
+    ten
+        Of `own_ten`.
+    dataset
+        For the title.
     """
-    groups = list(dict.fromkeys(ten["chosen_under"]))
-    figure, axes = plt.subplots(len(groups), sharex=True, figsize=(6.5, 0.8 + 3.5 * len(groups)))
-    for ax, protocol in zip(np.atleast_1d(axes), groups, strict=True):
+    groups = ten["chosen_under"].unique()
+    figure, axes = plt.subplots(len(groups), sharex=True, figsize=(6.5, 0.8 + 3.5 * len(groups)), squeeze=False)
+    for ax, protocol in zip(axes[:, 0], groups, strict=True):
         own, colour = ten[ten["chosen_under"] == protocol], COLOURS[protocol]
-        ax.plot(
-            own["chosen_by"], own["place"], "D", fillstyle="none", color="#555555", label="the half that chose them"
-        )
+        hollow = {"fillstyle": "none", "color": "#555555"}
+        ax.plot(own["chosen_by"], own["place"], "D", label="the half that chose them", **hollow)
         ax.plot(own["other_half"], own["place"], "o", color=colour, label="the other half")
-        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
-        ax.errorbar(own["mean"], own["place"] + 0.25, xerr=spread, fmt="s", color=colour, markersize=4, capsize=3,
-                    alpha=0.7, label=f"new splits, n = {own['n'].max()}")  # fmt: skip
+        ax.errorbar(
+            own["mean"],
+            own["place"] + 0.25,
+            xerr=bar_lengths(own),
+            fmt="s",
+            color=colour,
+            markersize=4,
+            capsize=3,
+            alpha=0.7,
+            label=f"new splits, n = {own['n'].max()}",
+        )
         ax.set(title=f"chosen under: {words_of(protocol)}", ylabel="place", yticks=own["place"])
         ax.invert_yaxis()
-        _legend_below(ax, 3, 0.2 if ax is np.atleast_1d(axes)[-1] else 0.04, fontsize="x-small", columnspacing=1)
-    np.atleast_1d(axes)[-1].set_xlabel("RMSE (stars)")
+        legend_below(ax, 3, 0.2 if ax is axes[-1, 0] else 0.04, fontsize="x-small", columnspacing=1)
+    axes[-1, 0].set_xlabel("RMSE (stars)")
     figure.suptitle(f"Our ten best of the fresh sample\n{dataset}", fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 
 
-def plot_traits(traits, dataset):
-    """How many of ten best have each trait, by group, against the share of all runs that have it.
+def plot_traits(traits: pd.DataFrame, dataset: str) -> Figure:
+    """Draw how many of ten best have each trait, by group, against the share of all runs that have it.
 
-    traits: of `flexlib.study.top10.compare_traits`.
+    Parameters
+    ----------
+    traits
+        Of `compare_traits`.
+    dataset
+        For the title.
     """
-    groups = list(dict.fromkeys(traits["group"]))
-    colours = dict(zip(groups, (COLOURS[name] for name in ("paper", "released", "holdout")), strict=True))
-    names = list(dict.fromkeys(traits["trait"]))
+    names = traits["trait"].unique()
     figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.62 * len(names)))
-    for place, group in enumerate(groups):
+    for place, (group, colour) in enumerate(GROUP_COLOURS.items()):
         own = traits[traits["group"] == group]
         y = np.arange(len(names)) + 0.25 * (place - 1)
-        ax.barh(y, 10 * own["count"] / own["n"], height=0.22, color=colours[group], label=group)
-        ax.plot(10 * own["base"], y, "|", color="#999999" if place == 0 else "black", markersize=11, mew=2,
-                label="expected by chance" if place == 1 else None)  # fmt: skip
-    ax.set(title=f"What ten best have in common\n{dataset}", xlabel="of ten", xlim=(0, 10.2),
-           yticks=range(len(names)), yticklabels=[name.replace(" (", "\n(") for name in names])  # fmt: skip
+        ax.barh(y, 10 * own["count"] / own["n"], height=0.22, color=colour, label=group)
+        ax.plot(
+            10 * own["base"],
+            y,
+            "|",
+            color="#999999" if group == PAPERS_TEN else "black",  # which shows on the paper's black bars
+            markersize=11,
+            mew=2,
+            label="expected by chance" if place == 1 else None,  # once, and black
+        )
+    ax.set(
+        title=f"What ten best have in common\n{dataset}",
+        xlabel="of ten",
+        xlim=(0, 10.2),
+        yticks=range(len(names)),
+        yticklabels=[name.replace(" (", "\n(") for name in names],
+    )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    _legend_below(ax, 2, 0.12)
+    legend_below(ax, 2, 0.12)
     return figure

@@ -45,7 +45,7 @@ def scored(chosen_by, other_half=0.9):
 
 def shuffled_scores(k, protocol):
     """Every run ends well but every seventh; another order of runs under each protocol, better with MeN."""
-    place = k * (7 if protocol == "released" else 11) % 40 - 20 * FRESH.configs[k]["mean_normalization"]
+    place = k * (7 if protocol == "released" else 11) % 40 - 20 * FRESH.configs[k].mean_normalization
     return "diverged" if k % 7 == 3 else scored(1 + place / 100, 1.02 + place / 100)
 
 
@@ -54,14 +54,16 @@ def test_published_values_are_table_2s_and_of_the_papers_data_alone(papers_figur
     assert len(printed) == 10
     assert published_values(PAPERS_DATASET).tolist() == printed
     assert np.isnan(published_values("ml-1m")).tolist() == [True] * 10
-    assert published_values(PAPERS_DATASET, ["table2:10", "default"])[0] == printed[9]
-    assert math.isnan(published_values(PAPERS_DATASET, ["table2:10", "default"])[1])
+    some = published_values(PAPERS_DATASET, ["table2:10", "default"])
+    assert some["table2:10"] == printed[9]
+    assert math.isnan(some["default"])
 
 
 def table2_records(outcome, n_seeds=2):
     """Records of Table 2 with `outcome(set from 1, seed, protocol)`."""
     plan = experiment("table2", SMALL, n_seeds=n_seeds)
-    return records_of(plan, lambda k, protocol: outcome(k % 10 + 1, k // 10, protocol))
+    numbers = {name: number for number, name in enumerate(TABLE_2, start=1)}
+    return records_of(plan, lambda k, protocol: outcome(numbers[plan.settings[k].name], plan.seeds[k], protocol))
 
 
 def hand_outcome(number, seed, protocol):
@@ -100,12 +102,15 @@ def test_our_own_ten_are_followed_onto_new_splits_by_their_settings(n_released):
         lambda k, protocol: "diverged" if protocol == "released" and k >= n_released else shuffled_scores(k, protocol)
     )
     plan = experiment("best", SMALL, n_seeds=3, records=fresh)
-    run_of = {json.dumps(config): run for run, config in enumerate(FRESH.configs)}
+    run_of = {config: run for run, config in enumerate(FRESH.configs)}
 
     def again(k, protocol):
-        return run_of[json.dumps(plan.configs[k])] + {"released": 0.1, "holdout": 0.2}[protocol] + plan.seeds[k] / 100
+        return run_of[plan.configs[k]] + {"released": 0.1, "holdout": 0.2}[protocol] + plan.seeds[k] / 100
 
-    ten = own_ten(fresh, records_of(plan, again))
+    records = records_of(plan, again)
+    ten = own_ten(fresh, records)
+    # Whatever the order of the records
+    pd.testing.assert_frame_equal(own_ten(fresh, records.sample(frac=1, random_state=1)), ten)
     for protocol, shift in (("released", 0.1), ("holdout", 0.2)):
         chosen, own = choose_best(fresh, protocol), ten[ten["chosen_under"] == protocol]
         assert own["run"].tolist() == chosen["run"].tolist()
@@ -117,15 +122,18 @@ def test_our_own_ten_are_followed_onto_new_splits_by_their_settings(n_released):
         _, low, high = mean_interval([0.0, 0.01, 0.02])
         assert (own["low"] - own["run"]).to_numpy() == pytest.approx(np.full(len(own), low + shift))
         assert (own["high"] - own["run"]).to_numpy() == pytest.approx(np.full(len(own), high + shift))
-        assert own["hidden_layers"].tolist() == [json.dumps(FRESH.configs[run]["hidden_layers"]) for run in own["run"]]
+        assert own["hidden_layers"].tolist() == [
+            json.dumps(list(FRESH.configs[run].hidden_layers)) for run in own["run"]
+        ]
     assert len(ten) == min(10, sum(k % 7 != 3 for k in range(n_released))) + 10
 
 
 def test_new_splits_that_diverge_or_are_alone_are_no_interval():
     fresh = sweep_records(shuffled_scores)
     plan = experiment("best", SMALL, n_seeds=2, records=fresh)
-    lost = {0: "diverged", 20: 0.9, 1: "diverged", 21: "skipped"}  # runs k and k + 20 are seeds 0 and 1 of setting k
-    ten = own_ten(fresh, records_of(plan, lambda k, _: lost.get(k, 0.8)))
+    lost = {("best 1", 0): "diverged", ("best 1", 1): 0.9, ("best 2", 0): "diverged", ("best 2", 1): "skipped"}
+    records = records_of(plan, lambda k, _: lost.get((plan.settings[k].name, plan.seeds[k]), 0.8))
+    ten = own_ten(fresh, records)
     assert ten["n"].tolist()[:3] == [1, 0, 2]
     assert (ten["mean"][0], ten["low"][0]) == (0.9, pytest.approx(np.nan, nan_ok=True))
     assert ten.loc[1, ["mean", "low", "high"]].isna().all()
@@ -142,10 +150,14 @@ def test_the_papers_ten_have_the_traits_that_table_2_prints():
     traits = compare_traits(sweep_records(shuffled_scores)).set_index(["group", "trait"])
     counts = traits.loc["the paper's ten", "count"]
     printed = {
-        "item-based (PI)": 10, "mean normalization (MeN)": 10, "layers in monotone order (HLs)": 7,
-        "one hidden layer (HLs)": 2, "no prediction rounding (PrR)": 7, "dropout above 0 (DrP)": 8,
+        "item-based (PI)": 10,
+        "mean normalization (MeN)": 10,
+        "layers in monotone order (HLs)": 7,
+        "one hidden layer (HLs)": 2,
+        "no prediction rounding (PrR)": 7,
+        "dropout above 0 (DrP)": 8,
         "noise above 0 (NoP)": 9,
-    }  # fmt: skip
+    }
     assert {trait: counts[trait] for trait in printed} == printed
     assert set(traits["n"]) == {10}
 
@@ -194,8 +206,10 @@ def test_traits_are_compared_with_all_runs_that_ended_well_under_the_same_protoc
         assert own["base"].to_numpy() == pytest.approx(np.array(bases) / len(configs))
         # The paper's ten are a sample of their own; ours are among the runs that they are compared with.
         apart = group == "the paper's ten"
-        p_values = [as_unlikely(count, base + apart * count, len(configs) + apart * 10, 10)
-                    for count, base in zip(counts, bases, strict=True)]  # fmt: skip
+        p_values = [
+            as_unlikely(count, base + apart * count, len(configs) + apart * 10, 10)
+            for count, base in zip(counts, bases, strict=True)
+        ]
         assert own["p"].to_numpy() == pytest.approx(holm(p_values))
         assert own["p"].min() < 0.3  # else the comparison of p would show little
 
@@ -255,8 +269,11 @@ def test_the_numbers_by_hand():
         # The half that did not choose was planted 0.02 stars worse.
         assert numbers[f"worse_{protocol}"] == pytest.approx(0.02)
     for row in traits.set_index(["trait", "group"]).loc["one hidden layer (HLs)"].reset_index().to_dict("records"):
-        key = {"the paper's ten": "the_paper_s_ten", "our ten, released": "our_ten_released",
-               "our ten, holdout": "our_ten_holdout"}[row["group"]]  # fmt: skip
+        key = {
+            "the paper's ten": "the_paper_s_ten",
+            "our ten, released": "our_ten_released",
+            "our ten, holdout": "our_ten_holdout",
+        }[row["group"]]
         assert numbers[f"one_hidden_layer_{key}"] == row["count"]
         assert numbers[f"one_hidden_layer_{key}_base"] == 100 * row["base"]
         assert numbers[f"one_hidden_layer_{key}_p"] == row["p"]
@@ -290,18 +307,20 @@ def test_differences_of_sets_range_from_the_least_to_the_most():
 
 
 def test_item_based_runs_are_contrasted_between_our_two_tens():
-    traits = pd.DataFrame([
-        {"trait": trait, "group": group, "count": count, "n": 10}
-        for trait, counts in (("item-based (PI)", (10, 9, 2)), ("other", (1, 5, 5)))
-        for group, count in zip(("the paper's ten", "our ten, released", "our ten, holdout"), counts, strict=True)
-    ])  # fmt: skip
+    traits = pd.DataFrame(
+        [
+            {"trait": trait, "group": group, "count": count, "n": 10}
+            for trait, counts in (("item-based (PI)", (10, 9, 2)), ("other", (1, 5, 5)))
+            for group, count in zip(("the paper's ten", "our ten, released", "our ten, holdout"), counts, strict=True)
+        ]
+    )
     # 11 of 20 are item-based: at least 9 or at most 2 of them in the first ten.
     assert item_contrast(traits) == pytest.approx(as_unlikely(9, 11, 20, 10))
 
 
 def test_the_papers_ten_are_compared_with_the_authors_log_where_there_is_one():
     """A log of 60 runs, the ten among them."""
-    configs = [FlexConfig.preset(name) for name in TABLE_2] + [FlexConfig.from_dict(c) for c in FRESH.configs[:30]]
+    configs = [FlexConfig.preset(name) for name in TABLE_2] + list(FRESH.configs[:30])
     configs += [FlexConfig(hidden_layers=[8])] * 20
     authors = pd.DataFrame({"record": range(60), "published": np.linspace(0.8, 2, 60), "seconds": 1.0})
     report = json.loads(json.dumps({"authors": summarise_authors(configs, authors)}))
@@ -337,8 +356,11 @@ def test_every_number_of_the_chapters_text_is_there():
 
 def test_item_based_settings_are_counted_where_enough_is_held_out():
     runs = [(0.1, "[0, 1]", 0.8), (0.2, "[1, 0]", 0.9), (0.3, "[0, 1]", 0.95), (0.4, "[1, 0]", 1.0)]
-    rows = [{"protocol": name, "status": "ok", "test_split_rate": rate, "pivot_indexes": pivot, "rmse_first_half": rmse}
-            for name in ("released", "holdout") for rate, pivot, rmse in runs]  # fmt: skip
+    rows = [
+        {"protocol": name, "status": "ok", "test_split_rate": rate, "pivot_indexes": pivot, "rmse_first_half": rmse}
+        for name in ("released", "holdout")
+        for rate, pivot, rmse in runs
+    ]
     fresh = pd.DataFrame(rows)
     assert item_based_where(fresh) == {"item_based_where_released": 2, "item_based_where_holdout": 2}
     assert item_based_where(fresh, 0.3) == {"item_based_where_released": 1, "item_based_where_holdout": 1}
