@@ -1,84 +1,177 @@
-"""The chapter on where the accuracy comes from: the released protocol turned into the leak-free one a field at a time,
-predictors without a network, ratings that the network was shown, and data whose noise floor is known."""
+"""Chapter 4: where the accuracy comes from.
 
+The released protocol is turned into the leak-free one a field at a time; beside the network stand predictors without
+one; ratings that the network was shown are scored apart; and synthetic data have a noise floor that is known. The first
+two read the records of the experiment `accuracy`, the others are trained on the spot.
+"""
+
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from flexlib.config import FlexConfig
+from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors, evaluate
 from flexlib.train import fit
-from flexstudy.plans import ALONE, STEPS, TABLE_2, ladder
+from flexstudy.plans import ALONE, STEPS, ladder
 from flexstudy.references import score_baselines
-from flexstudy.repetitions import by_setting
 from flexstudy.statistics import labelled, mean_interval
-from flexstudy.style import COLOURS, NAMES, _legend_below, words_of
+from flexstudy.style import COLOURS, PROTOCOL_NAMES, bar_lengths, legend_below, words_of
 
+BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is about
 CLOSED = ALONE["neither leak"]
+THINNED_PROTOCOLS = {"released": "released", "closed": CLOSED, "holdout": "holdout"}  # by the name of the predictor
+AGAINST_ORACLE = "released less oracle"  # a paired difference among the predictors
 
 
-def step_changes(records, sets=TABLE_2):
-    """What each field changes on the way from `released` to `holdout`: set, step, protocol (its name), start and rmse
-    (means before and after, over the splits where every protocol of the way ended well: n), change, low, high (paired,
-    95 % t-interval), in stars. Sets with one such split are left out, unless there is but one split of all."""
+def step_changes(records: pd.DataFrame) -> pd.DataFrame:
+    """Say what each field changes on the way from `released` to `holdout`.
+
+    Parameters
+    ----------
+    records
+        Of the experiment `accuracy`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a set and step; sets with one split that can be used are left out, unless there is but one of all:
+
+        - set: the setting's name
+        - step: a key of `flexstudy.plans.STEPS`
+        - protocol: the name of the protocol after the step
+        - n: splits where every protocol of the way ended well, which alone count
+        - start, rmse: mean RMSE before and after, in stars
+        - change, low, high: their paired difference with its 95 % t-interval, in stars
+    """
     names, rows = ladder(), []
-    for setting, own in by_setting(records).groupby("setting"):
-        wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(names.values())].dropna()
-        if len(wide) < min(2, records["seed"].nunique()):
-            continue
+    for setting, wide in _paired_splits(records, names.values()):
         for before, step in zip(names.values(), STEPS, strict=False):
             after = names[step]
-            change, low, high = mean_interval(wide[after] - wide[before])
-            known = {"set": sets[setting], "step": step, "protocol": after, "n": len(wide)}
-            known |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
-            rows.append(known | {"change": change, "low": low, "high": high})
-    columns = ["set", "step", "protocol", "n", "start", "rmse", "change", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+            row = {"set": setting, "step": step, "protocol": after, "n": len(wide)}
+            row |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
+            rows.append(row | labelled("change", mean_interval(wide[after] - wide[before])))
+    return pd.DataFrame(rows, columns=["set", "step", "protocol", "n", "start", "rmse", "change", "low", "high"])
 
 
-def leaks_apart(records, sets=TABLE_2):
-    """RMSE with neither leak, with each alone and with both, less that with neither, on the same splits: set, leaks (of
-    `flexlib.plans.ALONE`), n, rmse, change, low, high."""
+def leaks_apart(records: pd.DataFrame) -> pd.DataFrame:
+    """Compare the RMSE with neither leak to that with each alone and with both, on the same splits.
+
+    Parameters
+    ----------
+    records
+        Of the experiment `accuracy`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a set and combination; sets are left out as by `step_changes`:
+
+        - set: the setting's name
+        - leaks: a key of `flexstudy.plans.ALONE`
+        - n: splits where all of these ended well
+        - rmse: mean, in stars
+        - change, low, high: paired difference to neither leak with its 95 % t-interval, in stars
+    """
     rows = []
-    for setting, own in by_setting(records).groupby("setting"):
-        wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(ALONE.values())].dropna()
+    for setting, wide in _paired_splits(records, ALONE.values()):
         for leaks, protocol in ALONE.items():
-            if len(wide) >= min(2, records["seed"].nunique()):
-                change = labelled("change", mean_interval(wide[protocol] - wide[CLOSED]))
-                known = {"set": sets[setting], "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
-                rows.append(known | change)
+            row = {"set": setting, "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
+            rows.append(row | labelled("change", mean_interval(wide[protocol] - wide[CLOSED])))
     return pd.DataFrame(rows, columns=["set", "leaks", "n", "rmse", "change", "low", "high"])
 
 
-def beside_baselines(records, ratings, sets=TABLE_2, shown="table2:1"):
-    """A set's network beside predictors without one, on the same splits: predictor, fitted_on, n, mean, low, high, and
-    gap, gap_low, gap_high of its paired difference to the network whose row means are taken over the same ratings
-    (`released` for all, `holdout` for training ratings); the networks themselves are rows too."""
-    own = by_setting(records)
-    own = own[own["setting"] == list(sets).index(shown)]
+def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[tuple[Hashable, pd.DataFrame]]:
+    """Give each setting's RMSE by split and protocol, of the splits where all of these ended well.
+
+    A setting with fewer than two is left out, unless there is but one split of all.
+    """
+    enough = min(2, records["seed"].nunique())
+    for setting, own in records.groupby("setting", sort=False):
+        wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(protocols)].dropna()
+        if len(wide) >= enough:
+            yield setting, wide
+
+
+def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_SET) -> pd.DataFrame:
+    """Put a setting's network beside predictors without one, on the same splits.
+
+    Parameters
+    ----------
+    records
+        Of the experiment `accuracy`.
+    ratings
+        What they are of.
+    shown
+        The setting, a preset.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a predictor and what it is fitted on; the network is a predictor too:
+
+        - predictor: "FlexEncoder", or a key of `flexstudy.references.BASELINES`
+        - fitted_on: "all ratings" (of the network: `released`) or "training ratings" (`holdout`)
+        - n: splits that ended well
+        - mean, low, high: RMSE with its 95 % t-interval, in stars
+        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, in stars
+    """
+    own = records[records["setting"] == shown]
     wide = own.pivot(index="seed", columns="protocol", values="rmse")
     network = {"all ratings": wide["released"], "training ratings": wide["holdout"]}
     scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(shown).test_split_rate, wide.index))
-    parts = [pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": on, "seed": rmse.index, "rmse": rmse.to_numpy()})
-             for on, rmse in network.items()]  # fmt: skip
+    parts = [
+        pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": fitted_on, "seed": rmse.index, "rmse": rmse.to_numpy()})
+        for fitted_on, rmse in network.items()
+    ]
     rows = []
     for (predictor, fitted_on), part in pd.concat([*parts, scores]).groupby(["predictor", "fitted_on"], sort=False):
         rmse = part.set_index("seed")["rmse"]
-        gap = (rmse - network[fitted_on]).dropna()
-        known = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
-        known |= labelled("mean", mean_interval(rmse.dropna()))
-        rows.append(known | labelled("gap", mean_interval(gap), "gap_"))
+        gap = (rmse - network[str(fitted_on)]).dropna()
+        row = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
+        row |= labelled("mean", mean_interval(rmse.dropna()))
+        rows.append(row | labelled("gap", mean_interval(gap), "gap_"))
     return pd.DataFrame(rows)
 
 
-def visible_and_hidden(ratings, presets, n_seeds, protocols=("released", "described"), device=None):
-    """RMSE over the test ratings that the network is shown and over those hidden from it, of one model each: preset,
-    protocol, n (seeds that did not diverge), visible, hidden (means), gap (visible less hidden), gap_low, gap_high
-    (paired, 95 % t-interval)."""
+def visible_and_hidden(
+    ratings: Ratings,
+    presets: Sequence[str],
+    n_seeds: int,
+    protocols: Sequence[str] = ("released", "described"),
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Score the test ratings that the network is shown apart from those hidden from it, of one model each.
+
+    Parameters
+    ----------
+    ratings, device
+        As in `flexlib.fit`.
+    presets
+        Names of the settings.
+    n_seeds
+        Splits, from seed 0.
+    protocols
+        Names of those that show a part of the test ratings.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a preset and protocol:
+
+        - preset, protocol: names
+        - n: splits that did not diverge
+        - visible, hidden: mean RMSE over either part, in stars
+        - gap, gap_low, gap_high: visible minus hidden, paired, with its 95 % t-interval, in stars
+    """
     runs = []
     for preset, protocol, seed in tqdm([(c, p, s) for c in presets for p in protocols for s in range(n_seeds)]):
         model = fit(ratings, FlexConfig.preset(preset), protocol, seed, device=device)
@@ -88,137 +181,227 @@ def visible_and_hidden(ratings, presets, n_seeds, protocols=("released", "descri
             visible, hidden = (errors(*part[["actual", "predicted"]].to_numpy().T)[0] for part in parts)
             runs.append({"preset": preset, "protocol": protocol, "visible": visible, "hidden": hidden})
     rows = []
-    table = pd.DataFrame(runs, columns=["preset", "protocol", "visible", "hidden"])
-    for (preset, protocol), own in table.groupby(["preset", "protocol"], sort=False):
-        gap, low, high = mean_interval(own["visible"] - own["hidden"])
-        rows.append({"preset": preset, "protocol": protocol, "n": len(own), **own[["visible", "hidden"]].mean(),
-                     "gap": gap, "gap_low": low, "gap_high": high})  # fmt: skip
+    scored = pd.DataFrame(runs, columns=["preset", "protocol", "visible", "hidden"])
+    for key, own in scored.groupby(["preset", "protocol"], sort=False):
+        row = dict(zip(("preset", "protocol"), key, strict=True)) | {"n": len(own)}
+        row |= {"visible": own["visible"].mean(), "hidden": own["hidden"].mean()}
+        rows.append(row | labelled("gap", mean_interval(own["visible"] - own["hidden"]), "gap_"))
     return pd.DataFrame(rows, columns=["preset", "protocol", "n", "visible", "hidden", "gap", "gap_low", "gap_high"])
 
 
-def thinned(sizes, users, items, preset, n_seeds, device=None):
-    """Synthetic ratings, ever fewer of them, whose noise floor is known: ratings (how many), floor, predictor, n, mean,
-    low, high. The predictors: a preset's network as `released`, with both leaks closed and as `holdout`; the
-    item mean over all ratings and over training ratings; the oracle that knows every rating's distribution; and
-    "released less oracle", paired."""
+def thinned_data_scores(
+    sizes: Iterable[int], users: int, items: int, preset: str, n_seeds: int, device: str | None = None
+) -> pd.DataFrame:
+    """Score every predictor on synthetic data of ever fewer ratings, whose noise floor is known.
+
+    Parameters
+    ----------
+    sizes
+        How many ratings each data set has.
+    users, items
+        How many of each it has.
+    preset
+        Of the network.
+    n_seeds
+        Splits, from seed 0.
+    device
+        As in `flexlib.fit`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a size and predictor:
+
+        - ratings: the size
+        - floor: RMSE that the oracle is expected to score, in stars
+        - predictor: a key of `THINNED_PROTOCOLS` (the network), "oracle" (who knows the distribution of every rating),
+          `AGAINST_ORACLE`, "item mean, all ratings" or "item mean, training ratings"
+        - n: splits that ended well
+        - mean, low, high: RMSE, or the difference, with its 95 % t-interval, in stars
+    """
     rows, config = [], FlexConfig.preset(preset)
     for size in tqdm(sizes, desc="synthetic data"):
         ratings = load_ratings(f"synthetic:users={users},items={items},ratings={size},seed=0")
-        found = {}
-        for seed in range(n_seeds):
-            for name, protocol in (("released", "released"), ("closed", CLOSED), ("holdout", "holdout")):
-                model = fit(ratings, config, protocol, seed, device=device)
-                found.setdefault(name, []).append(evaluate(model).rmse)
-            test = model.split.test
-            known = errors(ratings.values[test].astype(np.float64), ratings.oracle[test].astype(np.float64))
-            found.setdefault("oracle", []).append(known[0])
-            found.setdefault("released less oracle", []).append(found["released"][-1] - known[0])
-        for row in score_baselines(ratings, config.test_split_rate, range(n_seeds)):
-            if row["predictor"] == "item mean":
-                found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
-        for name, rmse in found.items():
-            span = labelled("mean", mean_interval(pd.Series(rmse).dropna()))
-            n = int(np.isfinite(rmse).sum())
-            rows.append({"ratings": size, "floor": ratings.noise_floor, "predictor": name, "n": n} | span)
+        for predictor, rmse in _thinned_runs(ratings, config, n_seeds, device).items():
+            row: dict[str, Any] = {"ratings": size, "floor": ratings.noise_floor, "predictor": predictor}
+            row |= {"n": int(np.isfinite(rmse).sum())}
+            rows.append(row | labelled("mean", mean_interval(pd.Series(rmse).dropna())))
     return pd.DataFrame(rows)
 
 
-def accuracy_numbers(steps, apart, beside, seen, thin, shown="table2:1"):
-    """The numbers of the chapter's prose, by name: of the set `shown`, the changes `step_NAME`, of the means together
-    with the fallback for what has none `means_with_fallback`, what the leaks do, and the predictors; of the thinned
-    data the smallest set."""
-    numbers, own = {}, steps[steps["set"] == shown]
+def _thinned_runs(ratings: Ratings, config: FlexConfig, n_seeds: int, device: str | None) -> dict[str, list[float]]:
+    """Score the predictors of `thinned_data_scores` on one data set: RMSE by split, in stars."""
+    assert ratings.oracle is not None  # the data are synthetic
+    found: dict[str, list[float]] = {}
+    for seed in range(n_seeds):
+        for name, protocol in THINNED_PROTOCOLS.items():
+            model = fit(ratings, config, protocol, seed, device=device)
+            found.setdefault(name, []).append(evaluate(model).rmse)
+        test = model.split.test
+        oracle, _ = errors(ratings.values[test].astype(np.float64), ratings.oracle[test].astype(np.float64))
+        found.setdefault("oracle", []).append(oracle)
+        found.setdefault(AGAINST_ORACLE, []).append(found["released"][-1] - oracle)
+    for row in score_baselines(ratings, config.test_split_rate, range(n_seeds)):
+        if row["predictor"] == "item mean":
+            found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
+    return found
+
+
+def accuracy_numbers(
+    steps: pd.DataFrame,
+    apart: pd.DataFrame,
+    beside: pd.DataFrame,
+    seen: pd.DataFrame,
+    thin: pd.DataFrame,
+    shown: str = BEST_SET,
+) -> dict[str, Any]:
+    """Name the numbers of the chapter's prose.
+
+    Parameters
+    ----------
+    steps, apart, beside, seen, thin
+        Of `step_changes`, `leaks_apart`, `beside_baselines`, `visible_and_hidden` and `thinned_data_scores`.
+    shown
+        The set that the prose is about.
+
+    Returns
+    -------
+    dict
+        In stars but for counts; what has an interval has _low and _high too:
+
+        - from, to, n_seeds: of the set shown, where it is among the steps: RMSE before all and after, and splits
+        - step_STEP: what each changes; others: the most that any but the means does
+        - means_with_fallback: what the means change together with the fallback for rows without any
+        - sets, means_least, means_most: how many sets there are, and the others' span of what the means change
+        - LEAKS: what `leaks_apart` has of the set shown, "means_alone" for one
+        - PREDICTOR_all, PREDICTOR_training, and each with _gap: of `beside_baselines`
+        - seen_PRESET_PROTOCOL: the gap of `visible_and_hidden`
+        - thin_PREDICTOR, full_PREDICTOR, with _ratings and _floor: of the smallest and the largest synthetic data
+    """
+    numbers: dict[str, Any] = {}
+    own = steps[steps["set"] == shown]
     if len(own):
+        changes = own.set_index("step")["change"]
         numbers |= {
             "from": float(own["start"].iloc[0]),
             "to": float(own["rmse"].iloc[-1]),
             "n_seeds": int(own["n"].iloc[0]),
+            "others": float(changes.drop("means").abs().max()),
+            "means_with_fallback": float(changes[["means", "unseen_fallback"]].sum()),
         }
-        changes = own.set_index("step")["change"]
-        numbers["others"] = float(changes.drop("means").abs().max())
-        numbers["means_with_fallback"] = float(changes[["means", "unseen_fallback"]].sum())
-    for row in own.itertuples():
-        numbers |= labelled(f"step_{row.step}", (row.change, row.low, row.high), f"step_{row.step}_")
+    for row in own.to_dict("records"):
+        numbers |= _spanned(f"step_{row['step']}", row, "change")
     others = steps[(steps["step"] == "means") & (steps["set"] != shown)]
-    numbers |= {"sets": steps["set"].nunique(), "means_least": float(others["change"].min()),
-                "means_most": float(others["change"].max())}  # fmt: skip
-    for row in apart[apart["set"] == shown].itertuples():
-        name = row.leaks.replace(" ", "_")
-        numbers |= labelled(name, (row.change, row.low, row.high), f"{name}_")
-    for row in beside.itertuples():
-        name = f"{row.predictor}_{row.fitted_on.partition(' ')[0]}".replace(" ", "_")
-        numbers |= labelled(name, (row.mean, row.low, row.high), f"{name}_")
-        numbers |= labelled(f"{name}_gap", (row.gap, row.gap_low, row.gap_high), f"{name}_gap_")
-    for row in seen.itertuples():
-        name = f"seen_{row.preset}_{row.protocol}".replace(":", "_").replace("-", "_")
-        numbers |= labelled(name, (row.gap, row.gap_low, row.gap_high), f"{name}_")
-    least = thin[thin["ratings"] == thin["ratings"].min()].set_index("predictor")
-    numbers |= {"thin_ratings": int(thin["ratings"].min()), "thin_floor": float(least["floor"].iloc[0])}
-    most = thin[thin["ratings"] == thin["ratings"].max()].set_index("predictor")
-    for name in ("released", "closed", "holdout", "oracle", "released less oracle"):
-        for size, table in (("thin", least), ("full", most)):
-            key = f"{size}_{name}".replace(" ", "_")
-            numbers |= labelled(key, tuple(map(float, table.loc[name, ["mean", "low", "high"]])), f"{key}_")
-    return numbers | {"full_ratings": int(thin["ratings"].max()), "full_floor": float(most["floor"].iloc[0])}
+    numbers |= {"sets": steps["set"].nunique()}
+    numbers |= {"means_least": float(others["change"].min()), "means_most": float(others["change"].max())}
+    for row in apart[apart["set"] == shown].to_dict("records"):
+        numbers |= _spanned(row["leaks"], row, "change")
+    for row in beside.to_dict("records"):
+        name = f"{row['predictor']}_{row['fitted_on'].partition(' ')[0]}"
+        numbers |= _spanned(name, row, "mean") | _spanned(f"{name}_gap", row, "gap", "gap_")
+    for row in seen.to_dict("records"):
+        numbers |= _spanned(f"seen_{row['preset']}_{row['protocol']}", row, "gap", "gap_")
+    for word, size in (("thin", thin["ratings"].min()), ("full", thin["ratings"].max())):
+        of_size = thin[thin["ratings"] == size]
+        numbers |= {f"{word}_ratings": int(size), f"{word}_floor": float(of_size["floor"].iloc[0])}
+        for row in of_size[of_size["predictor"].isin([*THINNED_PROTOCOLS, "oracle", AGAINST_ORACLE])].to_dict(
+            "records"
+        ):
+            numbers |= _spanned(f"{word}_{row['predictor']}", row, "mean")
+    return numbers
 
 
-def plot_steps(steps, sets, words, dataset):
-    """From `released` to `holdout`, a field at a time, one panel a set: what each changes, with 95 % intervals.
+def _spanned(name: str, row: Mapping[Any, Any], value: str, prefix: str = "") -> dict[str, float]:
+    """Name a value of a row and the ends of its interval; the names of glued numbers have no space, colon or dash."""
+    name = re.sub("[ :-]", "_", name)
+    return labelled(name, (row[value], row[f"{prefix}low"], row[f"{prefix}high"]), f"{name}_")
 
-    steps: of `flexlib.study.accuracy.step_changes`. sets: those to draw. words: step to what it does.
+
+def plot_steps(steps: pd.DataFrame, sets: Sequence[str], words: Mapping[str, str], dataset: str) -> Figure:
+    """Draw what each field changes on the way from `released` to `holdout`, as a waterfall for each set.
+
+    Parameters
+    ----------
+    steps
+        Of `step_changes`.
+    sets
+        Those to draw.
+    words
+        Step to what it does.
+    dataset
+        For the title.
     """
-    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 5 * len(sets)))
-    for ax, name in zip(np.atleast_1d(axes), sets, strict=True):
+    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 5 * len(sets)), squeeze=False)
+    for ax, name in zip(axes[:, 0], sets, strict=True):
         own = steps[steps["set"] == name].reset_index(drop=True)
-        first, last = own["start"].iloc[0], own["rmse"].iloc[-1]
+        first, last, spread = own["start"].iloc[0], own["rmse"].iloc[-1], bar_lengths(own, "change")
         ax.barh(-1, first, color=COLOURS["released"], height=0.6)
-        ax.barh(own.index, own["change"], left=own["start"], height=0.6,
-                color=np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"]))  # fmt: skip
-        spread = np.nan_to_num([own["change"] - own["low"], own["high"] - own["change"]])
+        colours = np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"])
+        ax.barh(own.index, own["change"], left=own["start"], height=0.6, color=colours)
         ax.errorbar(own["rmse"], own.index, xerr=spread, fmt="none", color="black", capsize=3, linewidth=1)
         ax.barh(len(own), last, color=COLOURS["holdout"], height=0.6)
         right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])
         texts = [f"{first:.3f}", *(f"{change:+.3f}" for change in own["change"]), f"{last:.3f}"]
         for y, (x, text) in enumerate(zip(right, texts, strict=True), start=-1):
             ax.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize="small")
-        labels = [NAMES["released"], *(fill(words[step], 20) for step in own["step"]), NAMES["holdout"]]
+        steps_words = [fill(words[step], 20) for step in own["step"]]
+        labels = [PROTOCOL_NAMES["released"], *steps_words, PROTOCOL_NAMES["holdout"]]
         ax.set(yticks=range(-1, len(own) + 1), title=f"{name}, n = {own['n'].iloc[0]} splits")
         ax.set_yticklabels(labels, fontsize="small")
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
-    lows, highs = steps[["start", "rmse"]].min().min(), steps[["start", "rmse"]].max().max()
-    ax.set(xlim=(lows - 0.25 * (highs - lows), highs + 0.3 * (highs - lows)), xlabel="RMSE (stars)")
+    lowest, highest = steps[["start", "rmse"]].min().min(), steps[["start", "rmse"]].max().max()
+    room = highest - lowest
+    axes[-1, 0].set(xlim=(lowest - 0.25 * room, highest + 0.3 * room), xlabel="RMSE (stars)")
     figure.suptitle(f"From released to leak-free, a field at a time\n{dataset}", fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 
 
-def plot_baselines(table, dataset):
-    """The network beside predictors without one: those that have seen the test ratings in their means, and those that
-    have not. table: of `flexlib.study.accuracy.beside_baselines`."""
-    names = list(dict.fromkeys(table["predictor"]))
+def plot_baselines(table: pd.DataFrame, dataset: str) -> Figure:
+    """Draw the network beside predictors without one, with the test ratings in their means and without.
+
+    Parameters
+    ----------
+    table
+        Of `beside_baselines`.
+    dataset
+        For the title.
+    """
+    names = table["predictor"].unique()
     figure, ax = plt.subplots(figsize=(6.5, 4.2))
-    kinds = (("all ratings", "released", "o"), ("training ratings", "holdout", "s"))
-    for place, (fitted_on, protocol, mark) in enumerate(kinds):
+    kinds = (
+        ("all ratings", "released", "o", "means over all ratings (leaks)"),
+        ("training ratings", "holdout", "s", "means over training ratings"),
+    )
+    for place, (fitted_on, protocol, mark, word) in enumerate(kinds):
         own = table[table["fitted_on"] == fitted_on].set_index("predictor").loc[names]
         y = np.arange(len(names)) + 0.24 * (place - 0.5)
-        spread = np.nan_to_num([own["mean"] - own["low"], own["high"] - own["mean"]])
-        ax.errorbar(own["mean"], y, xerr=spread, fmt=mark, color=COLOURS[protocol], capsize=4,
-                    label=f"means over {fitted_on}{' (leaks)' if place == 0 else ''}")  # fmt: skip
-        for x, where in zip(own["high"].fillna(own["mean"]), y, strict=True):
-            mean = own["mean"].iloc[round(where)]
-            ax.annotate(f"{mean:.3f}", (x, where), xytext=(6, -4), textcoords="offset points", fontsize="x-small")
-    words = [name.replace(" and ", "\nand ") for name in names]
-    ax.set(title=f"A network, and none, n = {table['n'].max()} splits\n{dataset}", xlabel="RMSE (stars)",
-           yticks=range(len(names)), yticklabels=words, xmargin=0.15)  # fmt: skip
+        ax.errorbar(own["mean"], y, xerr=bar_lengths(own), fmt=mark, color=COLOURS[protocol], capsize=4, label=word)
+        for mean, right, where in zip(own["mean"], own["high"].fillna(own["mean"]), y, strict=True):
+            ax.annotate(f"{mean:.3f}", (right, where), xytext=(6, -4), textcoords="offset points", fontsize="x-small")
+    ax.set(
+        title=f"A network, and none, n = {table['n'].max()} splits\n{dataset}",
+        xlabel="RMSE (stars)",
+        yticks=range(len(names)),
+        yticklabels=[name.replace(" and ", "\nand ") for name in names],
+        xmargin=0.15,
+    )
     ax.invert_yaxis()
-    _legend_below(ax, down=0.2)
+    legend_below(ax, down=0.2)
     return figure
 
 
-def plot_thinned(table, preset):
-    """RMSE on synthetic ratings, ever fewer of them, beside the noise floor. table: of
-    `flexlib.study.accuracy.thinned`."""
+def plot_thinned(table: pd.DataFrame, preset: str) -> Figure:
+    """Draw the RMSE on synthetic data of ever fewer ratings, beside the noise floor.
+
+    Parameters
+    ----------
+    table
+        Of `thinned_data_scores`.
+    preset
+        Of the network.
+    """
     looks = {
         "released": (COLOURS["released"], "o-", f"{preset}, {words_of('released')}"),
         "item mean, all ratings": (COLOURS["released"], "o:", "item mean over all ratings (leaks)"),
@@ -236,9 +419,15 @@ def plot_thinned(table, preset):
     ax.plot(floor["ratings"], floor["floor"], color="black", linewidth=1.6, label="noise floor")
     ax.fill_between(floor["ratings"], 0, floor["floor"], color="#999999", alpha=0.12, linewidth=0)
     drawn, ticks = table[table["predictor"].isin(looks)], floor["ratings"].tolist()
-    ax.set(xscale="log", xticks=ticks, xticklabels=[f"{tick:,}" for tick in ticks], xlabel="ratings in the data (log)",
-           ylabel="RMSE (stars)", ylim=(0.9 * drawn["mean"].min(), 1.03 * drawn["mean"].max()),
-           title=f"Below the floor is not skill\nsynthetic ratings, n = {table['n'].max()} splits")  # fmt: skip
+    ax.set(
+        xscale="log",
+        xticks=ticks,
+        xticklabels=[f"{tick:,}" for tick in ticks],
+        xlabel="ratings in the data (log)",
+        ylabel="RMSE (stars)",
+        ylim=(0.9 * drawn["mean"].min(), 1.03 * drawn["mean"].max()),
+        title=f"Below the floor is not skill\nsynthetic ratings, n = {table['n'].max()} splits",
+    )
     ax.minorticks_off()
-    _legend_below(ax, down=0.17)
+    legend_below(ax, down=0.17)
     return figure

@@ -13,7 +13,7 @@ from flexstudy.accuracy import (
     beside_baselines,
     leaks_apart,
     step_changes,
-    thinned,
+    thinned_data_scores,
     visible_and_hidden,
 )
 from flexstudy.plans import ALONE, STEPS, accuracy, ladder
@@ -25,7 +25,7 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
 from flexlib.train import fit
 
-SETS = ("table2:1", "table2:7", "table2:9")
+SETS = ("table2:1", "table2:7", "table2:10")
 
 
 def interval(values):
@@ -35,8 +35,15 @@ def interval(values):
 
 
 # Stars that each field of a protocol is worth where it is as `holdout` has it.
-WORTH = {"means": 0.1, "unseen_fallback": 0.01, "test_input": -0.02, "loss_entries": 0.003, "noise": 0.0,
-         "pad_first_pass": -0.005, "rounding": 0.0004}  # fmt: skip
+WORTH = {
+    "means": 0.1,
+    "unseen_fallback": 0.01,
+    "test_input": -0.02,
+    "loss_entries": 0.003,
+    "noise": 0.0,
+    "pad_first_pass": -0.005,
+    "rounding": 0.0004,
+}
 
 
 def planted(setting, seed, name):
@@ -48,11 +55,11 @@ def planted(setting, seed, name):
 
 def accuracy_records(outcome=planted, n_seeds=3, sets=SETS):
     plan = accuracy(SMALL, n_seeds, sets)
-    return records_of(plan, lambda k, name: outcome(k % len(sets), k // len(sets), name))
+    return records_of(plan, lambda k, name: outcome(sets.index(plan.settings[k].name), plan.seeds[k], name))
 
 
 def test_a_step_changes_the_rmse_by_what_its_field_is_worth():
-    steps = step_changes(accuracy_records(), SETS)
+    steps = step_changes(accuracy_records())
     assert steps["set"].tolist() == [name for name in SETS for _ in STEPS]
     assert steps["step"].tolist() == list(STEPS) * 3
     assert steps["protocol"].tolist() == list(ladder().values())[1:] * 3
@@ -69,7 +76,7 @@ def test_a_step_changes_the_rmse_by_what_its_field_is_worth():
 
 
 def test_only_splits_on_which_every_step_ended_well_count():
-    """Of set 7 one split diverges on the way, of set 9 two of three are lost; `holdout` itself is not on the way."""
+    """Of set 7 one split diverges on the way, of set 10 two of three are lost; `holdout` itself is not on the way."""
     middle = ladder()["test_input"]
 
     def outcome(setting, seed, name):
@@ -78,7 +85,7 @@ def test_only_splits_on_which_every_step_ended_well_count():
         lost = (setting, seed, name) == (2, 2, "released") or (setting, name) == (0, "holdout")
         return "skipped" if lost else planted(setting, seed, name)
 
-    steps = step_changes(accuracy_records(outcome), SETS)
+    steps = step_changes(accuracy_records(outcome))
     assert set(steps["set"]) == {"table2:1", "table2:7"}
     assert set(steps["n"][steps["set"] == "table2:1"]) == {3}
     own = steps[steps["set"] == "table2:7"].set_index("step")
@@ -88,13 +95,13 @@ def test_only_splits_on_which_every_step_ended_well_count():
 
 
 def test_one_split_has_changes_without_an_interval():
-    steps, apart = step_changes(accuracy_records(n_seeds=1), SETS), leaks_apart(accuracy_records(n_seeds=1), SETS)
+    steps, apart = step_changes(accuracy_records(n_seeds=1)), leaks_apart(accuracy_records(n_seeds=1))
     assert steps["set"].nunique() == apart["set"].nunique() == len(SETS)
     assert steps.loc[steps["step"] == "means", "change"].notna().all()
     assert steps[["low", "high"]].isna().all(axis=None)
     none = accuracy_records(lambda *_: "diverged", n_seeds=1)
-    assert step_changes(none, SETS).columns.tolist() == steps.columns.tolist()
-    assert len(step_changes(none, SETS)) == len(leaks_apart(none, SETS)) == 0
+    assert step_changes(none).columns.tolist() == steps.columns.tolist()
+    assert len(step_changes(none)) == len(leaks_apart(none)) == 0
 
 
 def test_the_leaks_are_compared_with_neither_on_the_same_splits():
@@ -105,7 +112,7 @@ def test_the_leaks_are_compared_with_neither_on_the_same_splits():
             return "skipped"
         return planted(setting, seed, name)
 
-    apart = leaks_apart(accuracy_records(outcome), SETS)
+    apart = leaks_apart(accuracy_records(outcome))
     assert apart["set"].tolist() == ["table2:1"] * 4 + ["table2:7"] * 4
     assert apart["leaks"].tolist() == list(ALONE) * 2
     assert apart["n"].tolist() == [3] * 4 + [2] * 4
@@ -123,7 +130,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
     ratings = load_ratings(SMALL)
     lost = (1, 2, "released")
     records = accuracy_records(lambda *run: "diverged" if run == lost else planted(*run))
-    table = beside_baselines(records, ratings, SETS, "table2:7").set_index(["predictor", "fitted_on"])
+    table = beside_baselines(records, ratings, "table2:7").set_index(["predictor", "fitted_on"])
     predictors = ["FlexEncoder", "item mean", "user mean", "user and item biases"]
     assert set(table.index) == {(name, f"{part} ratings") for name in predictors for part in ("all", "training")}
     rate = FlexConfig.preset("table2:7").test_split_rate
@@ -181,9 +188,16 @@ def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
 
 
 def test_thinned_data_have_their_own_floor_and_every_predictor():
-    table = thinned([900, 400], 40, 50, "table2:1", 2, "cpu")
-    predictors = ["released", "closed", "holdout", "oracle", "released less oracle", "item mean, all ratings",
-                  "item mean, training ratings"]  # fmt: skip
+    table = thinned_data_scores([900, 400], 40, 50, "table2:1", 2, "cpu")
+    predictors = [
+        "released",
+        "closed",
+        "holdout",
+        "oracle",
+        "released less oracle",
+        "item mean, all ratings",
+        "item mean, training ratings",
+    ]
     assert set(zip(table["ratings"], table["predictor"], strict=True)) == set(product((900, 400), predictors))
     assert len(table) == 2 * len(predictors)
     config = FlexConfig.preset("table2:1")
@@ -215,19 +229,43 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
 
 def hand_evidence(outcome=planted):
     records, ratings = accuracy_records(outcome), load_ratings(SMALL)
-    seen = pd.DataFrame([
-        {"preset": "autorec-user", "protocol": "released", "n": 2, "visible": 1.0, "hidden": 1.2, "gap": -0.2,
-         "gap_low": -0.3, "gap_high": -0.1},
-    ])  # fmt: skip
-    thin = pd.DataFrame([
-        {"ratings": size, "floor": 0.7 + shift, "predictor": name, "n": 2, "mean": rmse + shift, "low": rmse - 0.1,
-         "high": rmse + 0.1}
-        for size, shift in ((500, 0.0), (2000, 0.2), (900, 0.1))
-        for name, rmse in (("released", 0.6), ("closed", 1.0), ("holdout", 1.1), ("oracle", 0.71),
-                           ("released less oracle", -0.11))
-    ])  # fmt: skip
-    steps, apart = step_changes(records, SETS), leaks_apart(records, SETS)
-    return steps, apart, beside_baselines(records, ratings, SETS), seen, thin
+    seen = pd.DataFrame(
+        [
+            {
+                "preset": "autorec-user",
+                "protocol": "released",
+                "n": 2,
+                "visible": 1.0,
+                "hidden": 1.2,
+                "gap": -0.2,
+                "gap_low": -0.3,
+                "gap_high": -0.1,
+            },
+        ]
+    )
+    thin = pd.DataFrame(
+        [
+            {
+                "ratings": size,
+                "floor": 0.7 + shift,
+                "predictor": name,
+                "n": 2,
+                "mean": rmse + shift,
+                "low": rmse - 0.1,
+                "high": rmse + 0.1,
+            }
+            for size, shift in ((500, 0.0), (2000, 0.2), (900, 0.1))
+            for name, rmse in (
+                ("released", 0.6),
+                ("closed", 1.0),
+                ("holdout", 1.1),
+                ("oracle", 0.71),
+                ("released less oracle", -0.11),
+            )
+        ]
+    )
+    steps, apart = step_changes(records), leaks_apart(records)
+    return steps, apart, beside_baselines(records, ratings), seen, thin
 
 
 def test_the_numbers_by_hand():
@@ -282,7 +320,7 @@ def test_every_number_of_the_chapters_text_is_there():
 def test_thinned_runs_that_diverge_do_not_count(monkeypatch):
     wild = {"learning_rate": 1e12, "optimizer": "sgd", "activation": "relu", "epochs": 5}
     monkeypatch.setattr(FlexConfig, "preset", classmethod(lambda cls, _: cls.from_dict(wild)))
-    rows = thinned([900], 40, 50, "wild", 2, "cpu").set_index("predictor")
+    rows = thinned_data_scores([900], 40, 50, "wild", 2, "cpu").set_index("predictor")
     assert rows.loc[["released", "released less oracle"], "n"].tolist() == [0, 0]
     assert rows.loc[["released", "released less oracle"], "mean"].isna().all()
     assert rows.loc[["oracle", "item mean, all ratings"], "n"].tolist() == [2, 2]
