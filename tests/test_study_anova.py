@@ -7,7 +7,7 @@ import optuna
 import pandas as pd
 import pytest
 from flexstudy.anova import ForestAnova
-from flexstudy.correlation import optuna_shares
+from flexstudy.importance import optuna_shares
 from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
@@ -53,9 +53,15 @@ def noisy(codes, rng):
     return np.sin(codes["a"] * 2.0) + codes["b"] * (codes["a"] > 1) + 0.3 * rng.normal(size=len(codes))
 
 
-@pytest.mark.parametrize(("sizes", "n", "seed", "leaf"), [
-    ((3, 2, 4), 60, 0, 1), ((2, 5, 3, 2), 40, 3, 1), ((4, 2), 9, 5, 1), ((3, 2, 4), 60, 0, 5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sizes", "n", "seed", "leaf"),
+    [
+        ((3, 2, 4), 60, 0, 1),
+        ((2, 5, 3, 2), 40, 3, 1),
+        ((4, 2), 9, 5, 1),
+        ((3, 2, 4), 60, 0, 5),
+    ],
+)
 def test_shares_and_dependence_are_those_of_the_same_forest_averaged_over_every_combination(sizes, n, seed, leaf):
     codes, levels, values = drawn(sizes, n, seed, noisy)
     anova = ForestAnova(codes, levels, values, seed, trees=5, leaf=leaf)

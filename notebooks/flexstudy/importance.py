@@ -1,0 +1,398 @@
+"""What each parameter explains of how random settings rank, and each pair of parameters beyond that.
+
+A functional ANOVA of a random forest, fitted to the rank of RMSE (`flexstudy.effects.rank_runs`), with intervals from a
+bootstrap over runs and with what chance alone would reach.
+
+References
+----------
+Hutter, Hoos and Leyton-Brown (2014).
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import optuna
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
+from optuna.trial import create_trial
+from tqdm import tqdm
+
+from flexstudy.anova import TREES, ForestAnova
+from flexstudy.effects import epsilon_squared, rank_runs
+from flexstudy.repetitions import PIVOT_TEXTS
+from flexstudy.statistics import labelled, spelled
+from flexstudy.style import COLOURS, legend_below, words_of
+
+# By Table 1's abbreviation. The order decides how the forests come out, and must not change.
+PARAMETER_FACTORS = {
+    "LR": "learning_rate",
+    "WeD": "weight_decay",
+    "DrP": "drop_probability",
+    "NoP": "noise_probability",
+    "TBS": "train_batch_size",
+    "TMR": "test_masking_rate",
+    "Ep": "epochs",
+    "Opt": "optimizer",
+    "Act": "activation",
+    "DeF": "dense_refeeding",
+    "DeFR": "dense_refeeding_rounding",
+    "DeC": "decoder_constraint",
+    "MeN": "mean_normalization",
+    "PrR": "prediction_rounding",
+    "PI": "pivot_indexes",
+    "TSR": "test_split_rate",
+    "OuA": "output_activation",
+    "LSA": "loss_size_average",
+}
+LEAF = 5  # runs in a leaf at least, so that the forest does not learn single runs by heart
+LEVEL_WORDS = {"True": "on", "False": "off"} | {PIVOT_TEXTS[f"{word}-based"]: word for word in ("user", "item")}
+
+
+class Importance(NamedTuple):
+    """What an analysis of one protocol's runs gives: three tables, shares between 0 and 1.
+
+    Parameters
+    ----------
+    mains
+        Main effects, largest first. Columns:
+
+        - factor: abbreviation, or "layers", "width" or "order" of the hidden layers
+        - share: of the variance of the forest
+        - low, high: 95 % interval, by bootstrap over runs
+        - noise: 95th percentile of the largest share but that of the first factor, by permutation
+        - direct: share of the variance of the ranks themselves, without a forest (`epsilon_squared`)
+        - optuna: share by Optuna's evaluator; NaN for a factor of one level
+    pairs
+        Effects of two factors beyond their main effects, largest first. Columns:
+
+        - one, other: the factors
+        - share, low, high: as of main effects
+        - noise: 95th percentile of the largest pair's share, by permutation
+    dependence
+        Columns:
+
+        - factor, level: a value of the factor
+        - value: mean rank there, all other factors averaged out; 0 is best, 1 worst
+        - low, high: 95 % interval, by bootstrap over runs
+    """
+
+    mains: pd.DataFrame
+    pairs: pd.DataFrame
+    dependence: pd.DataFrame
+
+
+def factor_levels(records: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+    """Read each run's settings as levels of factors.
+
+    Hidden layers are three factors: how many (layers), the widest (width), and their order.
+
+    Parameters
+    ----------
+    records
+        Of any runs.
+
+    Returns
+    -------
+    codes
+        A column a factor, by the index of the records: the place of the run's level, from 0.
+    levels
+        Factor to its levels that occur, in ascending order; words in alphabetical order.
+    """
+    raw = {short: records[name] for short, name in PARAMETER_FACTORS.items()}
+    layers = records["hidden_layers"].map(json.loads)
+    raw |= {"layers": layers.map(len), "width": layers.map(max), "order": layers.map(_order)}
+    codes, levels = {}, {}
+    for name, values in raw.items():
+        codes[name], kinds = pd.factorize(np.asarray(values), sort=True)
+        levels[name] = kinds.tolist()
+    return pd.DataFrame(codes, index=records.index), levels
+
+
+def _order(sizes: list[int]) -> str:
+    if len(sizes) == 1:
+        return "one layer"
+    if sizes == sorted(sizes):
+        return "rising"
+    return "falling" if sizes == sorted(sizes, reverse=True) else "mixed"
+
+
+def measure_importance(
+    records: pd.DataFrame, protocol: str, resamples: int = 100, trees: int = 32, seed: int = 0
+) -> Importance:
+    """Measure what each factor explains of the rank of RMSE, over a grid in which all its levels count alike.
+
+    Chance is measured with the first factor's effect left in place: outcomes are permuted among runs with the same
+    level of it.
+
+    Parameters
+    ----------
+    records
+        Of a sweep.
+    protocol
+        Whose runs are analysed.
+    resamples
+        Forests of the bootstrap, and as many of permuted outcomes.
+    trees
+        Of each forest.
+    seed
+        Of the forest, the bootstrap and the permutations.
+
+    Returns
+    -------
+    Importance
+        Main effects, pairs and dependence.
+    """
+    made, rank = rank_runs(records, protocol)
+    codes, levels = factor_levels(made)
+    ranks, everyone = rank.to_numpy(), np.arange(len(made))
+
+    def grow(rows: NDArray[np.integer], values: NDArray[np.float64], number: int) -> ForestAnova:
+        return ForestAnova(codes.iloc[rows], levels, values, number, trees, leaf=LEAF)
+
+    whole = grow(everyone, ranks, seed)
+    first = str(whole.main_effects().idxmax())
+    alike = [np.flatnonzero(codes[first] == level) for level in range(len(levels[first]))]
+    drawn, permuted = [], []
+    rng = np.random.default_rng(seed)
+    for number in tqdm(range(resamples), desc=f"forests, {protocol}"):
+        rows, mixed = rng.integers(len(made), size=len(made)), ranks.copy()
+        for group in alike:
+            mixed[group] = ranks[rng.permutation(group)]
+        drawn.append(grow(rows, ranks[rows], number))
+        permuted.append(grow(everyone, mixed, number))
+    mains = _with_intervals(
+        whole.main_effects(),
+        [forest.main_effects() for forest in drawn],
+        [forest.main_effects().drop(first) for forest in permuted],
+    )
+    mains["direct"] = pd.Series({name: epsilon_squared(ranks, codes[name].to_numpy()) for name in levels})
+    mains["optuna"] = optuna_shares(codes, levels, ranks)
+    pairs = _with_intervals(
+        whole.pair_effects(),
+        [forest.pair_effects() for forest in drawn],
+        [forest.pair_effects() for forest in permuted],
+    )
+    return Importance(
+        mains.rename_axis("factor").reset_index(),
+        pairs.rename_axis(["one", "other"]).reset_index(),
+        pd.concat([_dependence(name, levels[name], whole, drawn) for name in levels], ignore_index=True),
+    )
+
+
+def _with_intervals(whole: pd.Series, drawn: Sequence[pd.Series], permuted: Sequence[pd.Series]) -> pd.DataFrame:
+    low, high = np.quantile(pd.DataFrame(drawn), [0.025, 0.975], axis=0)
+    table = pd.DataFrame({"share": whole, "low": low, "high": high})
+    table["noise"] = float(np.quantile(pd.DataFrame(permuted).max(axis=1), 0.95))
+    return table.sort_values("share", ascending=False)
+
+
+def _dependence(name: str, levels: list[Any], whole: ForestAnova, drawn: Sequence[ForestAnova]) -> pd.DataFrame:
+    low, high = np.quantile([forest.dependence(name) for forest in drawn], [0.025, 0.975], axis=0)
+    known = {"factor": name, "level": pd.Series(levels, dtype=object), "value": whole.dependence(name)}
+    return pd.DataFrame(known | {"low": low, "high": high})
+
+
+def optuna_shares(codes: pd.DataFrame, levels: Mapping[str, Sequence[Any]], values: Iterable[float]) -> pd.Series:
+    """Measure main effects by Optuna's `FanovaImportanceEvaluator`, for comparison.
+
+    It takes levels for numbers on a line, so that those at its ends count half.
+
+    Parameters
+    ----------
+    codes, levels
+        As `factor_levels` gives them.
+    values
+        (n,) what is explained.
+
+    Returns
+    -------
+    pd.Series
+        Share by factor, without factors of one level.
+    """
+    known: dict[str, BaseDistribution] = {
+        name: FloatDistribution(0, len(levels[name]) - 1) for name in levels if len(levels[name]) > 1
+    }
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    columns = {name: codes[name].astype(float).tolist() for name in known}
+    for place, value in enumerate(values):
+        params = {name: column[place] for name, column in columns.items()}
+        study.add_trial(create_trial(params=params, distributions=known, value=float(value)))
+    return pd.Series(FanovaImportanceEvaluator(n_trees=TREES, seed=0).evaluate(study), dtype=float)
+
+
+def shares_table(importances: Mapping[str, Importance]) -> pd.DataFrame:
+    """Lay main effects out for reading, in per cent: protocols beside each other, a row a factor.
+
+    Parameters
+    ----------
+    importances
+        By protocol.
+
+    Returns
+    -------
+    pd.DataFrame
+        By factor; under each protocol:
+
+        - share (%): with its interval, as text
+        - direct, optuna: per cent
+    """
+    parts = {}
+    for protocol, found in importances.items():
+        table = 100 * found.mains.set_index("factor")
+        parts[protocol] = table[["direct", "optuna"]].round(1)
+        parts[protocol].insert(0, "share (%)", spelled(table, "share", form=".1f"))
+    return pd.concat(parts, axis=1)
+
+
+def pairs_table(importances: Mapping[str, Importance], n: int = 6) -> pd.DataFrame:
+    """Lay the n largest pairs of each protocol out for reading, in per cent.
+
+    Parameters
+    ----------
+    importances
+        By protocol.
+    n
+        Rows of each.
+
+    Returns
+    -------
+    pd.DataFrame
+        By protocol, one and other:
+
+        - share (%): with its interval, as text
+        - noise (%): per cent
+    """
+    parts = []
+    for protocol, found in importances.items():
+        table = found.pairs.head(n).set_index(["one", "other"]) * 100
+        part = table.assign(share=spelled(table, "share", form=".1f"), protocol=protocol).round({"noise": 1})
+        parts.append(part.reset_index().set_index(["protocol", "one", "other"])[["share", "noise"]])
+    return pd.concat(parts).rename(columns={"share": "share (%)", "noise": "noise (%)"})
+
+
+def importance_numbers(importances: Mapping[str, Importance]) -> dict[str, Any]:
+    """Name the numbers that the chapter's prose says about importance.
+
+    Parameters
+    ----------
+    importances
+        By protocol.
+
+    Returns
+    -------
+    dict
+        Name to number or text, each ending in the protocol: shares in per cent.
+    """
+    numbers: dict[str, Any] = {}
+    for protocol, (mains, pairs, _) in importances.items():
+        largest = mains.sort_values("direct", ascending=False).head(3)
+        for place, row in enumerate(largest.to_dict("records"), start=1):
+            name = f"main{place}_{protocol}"
+            span = tuple(100 * row[column] for column in ("share", "low", "high"))
+            numbers |= labelled(name, span, f"{name}_")
+            numbers |= {f"{name}_factor": row["factor"], f"{name}_direct": 100 * row["direct"]}
+        above = mains.loc[mains["share"] > mains["noise"], "factor"]
+        top = pairs.iloc[0]
+        numbers |= {
+            f"chance_{protocol}": 100 * float(mains["noise"].iloc[0]),
+            f"factors_{protocol}": len(mains),
+            f"above_{protocol}": len(above),
+            f"named_{protocol}": ", ".join(above),
+            f"pair_{protocol}": f"{top['one']} with {top['other']}",
+            f"pair_share_{protocol}": 100 * float(top["share"]),
+        }
+    return numbers
+
+
+def plot_importance(mains: Mapping[str, pd.DataFrame], dataset: str, n: Mapping[str, int]) -> Figure:
+    """Draw main effects by protocol, with 95 % intervals and what chance alone would reach.
+
+    Parameters
+    ----------
+    mains
+        Protocol to main effects; the first one's order is the figure's.
+    dataset
+        For the title.
+    n
+        Protocol to the number of runs.
+    """
+    order = next(iter(mains.values()))["factor"].tolist()
+    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.36 * len(order)))
+    for place, (protocol, table) in enumerate(mains.items()):
+        own, colour = table.set_index("factor").loc[order], COLOURS[protocol]
+        spread = np.maximum([own["share"] - own["low"], own["high"] - own["share"]], 0)
+        ax.errorbar(
+            100 * own["share"],
+            np.arange(len(order)) + 0.3 * (place - (len(mains) - 1) / 2),
+            xerr=100 * spread,
+            fmt="os"[place % 2],
+            color=colour,
+            capsize=2,
+            markersize=5,
+            label=f"{words_of(protocol)}, n = {n[protocol]} runs",
+        )
+        chance = 100 * own["noise"].iloc[0]
+        ax.axvline(chance, color=colour, linestyle=":", linewidth=1.5, label=f"{words_of(protocol)}: reached by chance")
+    ax.set(
+        title=f"What each parameter explains by itself\n{dataset}",
+        yticks=range(len(order)),
+        yticklabels=order,
+        xlabel="share of the variance of the rank of RMSE (%), square-root scale",
+    )
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(0, None)
+    ax.set_xticks([0, 1, 5, 10, 20, 30, 40, 50])
+    ax.invert_yaxis()
+    legend_below(ax, down=0.95 / (1.8 + 0.36 * len(order)))
+    return figure
+
+
+def plot_dependence(dependence: Mapping[str, pd.DataFrame], factors: Sequence[str], dataset: str) -> Figure:
+    """Draw the mean rank of RMSE at each level of each factor, all others averaged out, by protocol.
+
+    Parameters
+    ----------
+    dependence
+        Protocol to the table of `Importance`.
+    factors
+        What is drawn, a panel each.
+    dataset
+        For the title.
+    """
+    rows = -(-len(factors) // 2)
+    figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 1.75 * rows), layout="constrained")
+    for ax, factor in zip(axes.flat, factors, strict=False):
+        found = [level for table in dependence.values() for level in table[table["factor"] == factor]["level"]]
+        levels = {level: at for at, level in enumerate(sorted(set(found)))}
+        for place, (protocol, table) in enumerate(dependence.items()):
+            own = table[table["factor"] == factor]
+            ax.errorbar(
+                own["level"].map(levels) + 0.12 * (place - 0.5),
+                own["value"],
+                yerr=np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0),
+                fmt="os"[place % 2] + "-",
+                color=COLOURS[protocol],
+                capsize=2,
+                markersize=4,
+                label=words_of(protocol),
+            )
+        names = [LEVEL_WORDS.get(str(level), str(level)) for level in levels]
+        ax.set_title(factor, fontsize="small")
+        ax.set_xticks(range(len(names)))
+        ax.set_xticklabels(names, fontsize="x-small", rotation=60 if len("".join(names)) > 18 else 0)
+        ax.tick_params(axis="y", labelsize="small")
+    for ax in axes.flat[len(factors) :]:
+        ax.set_visible(False)
+    figure.supylabel("mean rank of RMSE (0: best run, 1: worst)", fontsize="medium")
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", fontsize="small")
+    title = f"RMSE against each parameter, others averaged out\n{dataset}"
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    return figure
