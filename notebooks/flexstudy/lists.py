@@ -1,20 +1,29 @@
 """The recommended lists of all users, with and without prediction rounding, and what they are like.
 
 Rounding makes ties, and what breaks them decides which items a list holds: each rule is measured on its own.
+
+References
+----------
+Ziegler et al. (2005) for the distance within a list. Zhou et al. (2010) for novelty.
 """
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from flexlib.config import FlexError
+from flexlib.data import Index, Mask, Ratings
 from flexlib.evaluate import errors, evaluate, recommend
 from flexlib.model import FittedModel
 from flexlib.predict import network_outputs, round_predictions
 from flexlib.seeds import Purpose, numpy_generator
 
 LIST_LENGTH = 10
+UNROUNDED, CLIPPED = "unrounded", "clipped"
+AT_RANDOM, TO_THE_MORE_RATED = "rounded, ties at random", "rounded, ties to the more rated"
 
 
 class ListMeasure:
@@ -43,63 +52,100 @@ class CourseMeasure:
         return measure_course(model, self.test)
 
 
-def measure_lists(model, k=LIST_LENGTH):
-    """What prediction rounding (PrR) does to one `FittedModel`, whose own PrR does not matter. A mapping:
+def measure_lists(model: FittedModel, k: int = LIST_LENGTH) -> dict[str, Any]:
+    """Measure what prediction rounding (PrR) does to one model, whose own PrR does not matter.
 
-    rmse: of the test ratings, "unrounded", "clipped" (into the scale) and "rounded". five_stars: share of the
-    predictions, over all items that may be recommended to a user, that are 5 or more "unrounded" and "rounded".
-    lists: the `list_measures` of the top-k lists "unrounded", "rounded, ties at random" and "rounded, ties to the more
-    rated". same_lists: share of users whose rounded list, ties broken by the unrounded prediction, is the unrounded.
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+    k
+        Length of the lists.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON, None where there is nothing to measure:
+
+        - rmse: over the scored test ratings, in stars; "unrounded", "clipped" into the scale, and "rounded"
+        - five_stars: share of the predictions at the top of the scale or above, over all items that may be recommended
+          to a user; "unrounded" and "rounded"
+        - lists: `list_measures` of the lists `UNROUNDED`, `AT_RANDOM` and `TO_THE_MORE_RATED`
+        - same_lists: share of users whose rounded list, with ties broken by the unrounded prediction, is the unrounded
+          one
     """
-    ratings, train = model.ratings, model.split.train
-    scores, scale = predict_all(model), ratings.scale
+    ratings, scale = model.ratings, model.ratings.scale
+    scores = predict_all(model)
     rounded = round_predictions(scores, scale, model.protocol.rounding)
-    counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
+    counts = np.bincount(ratings.items[model.split.train], minlength=ratings.n_items)
     allowed = (counts[None] > 0) & np.isfinite(scores)
     allowed[ratings.users, ratings.items] = False
     chance = numpy_generator(model.seed, Purpose.TIES).random(scores.shape)
     popularity = np.broadcast_to(counts, scores.shape)
     tops = {
-        "unrounded": (scores, top_lists(scores, allowed, popularity, k)),
-        "rounded, ties at random": (rounded, top_lists(rounded, allowed, chance, k)),
-        "rounded, ties to the more rated": (rounded, top_lists(rounded, allowed, popularity, k)),
+        UNROUNDED: (scores, top_lists(scores, allowed, popularity, k)),
+        AT_RANDOM: (rounded, top_lists(rounded, allowed, chance, k)),
+        TO_THE_MORE_RATED: (rounded, top_lists(rounded, allowed, popularity, k)),
     }
-    later = np.broadcast_to(-np.arange(ratings.n_items), scores.shape)
-    by_score = np.lexsort((later, popularity, scores), axis=1).argsort(axis=1)  # ranks of the unrounded list
-    same = (top_lists(rounded, allowed, by_score, k) == tops["unrounded"][1]).all(axis=1)
+    lower_id = np.broadcast_to(-np.arange(ratings.n_items), scores.shape)
+    place_unrounded = np.lexsort((lower_id, popularity, scores), axis=1).argsort(axis=1)
+    same = (top_lists(rounded, allowed, place_unrounded, k) == tops[UNROUNDED][1]).all(axis=1)
     return {
-        "rmse": _rounding_errors(model, scale),
-        "five_stars": {"unrounded": _mean(scores[allowed] >= scale[1]),
-                       "rounded": _mean(rounded[allowed] >= scale[1])},
+        "rmse": _rounding_errors(model),
+        "five_stars": {
+            "unrounded": _mean(scores[allowed] >= scale[1]),
+            "rounded": _mean(rounded[allowed] >= scale[1]),
+        },
         "lists": {name: list_measures(lists, shown, ratings, counts) for name, (shown, lists) in tops.items()},
         "same_lists": _mean(same),
-    }  # fmt: skip
+    }
 
 
-def measure_course(model, test):
-    """One run as the explorer shows it, of a `FittedModel` and its test RMSE after each epoch; its own PrR does not
-    matter. A mapping:
+def measure_course(model: FittedModel, test: list[float]) -> dict[str, Any]:
+    """Measure one run as the explorer shows it. The model's own prediction rounding does not matter.
 
-    training, test: RMSE after each epoch. rmse: of the test ratings, "unrounded", "clipped" and "rounded". edges: of
-    the bins, a quarter star wide, that histogram counts scored test ratings in: "actual", and predicted "unrounded" and
-    "rounded"; what lies outside the scale counts in its first or last bin. lists: the top list of each of
-    `shown_users`, by original id: an item's original id, its title ("" where unknown) and predicted stars, unrounded;
-    for a user without such a list why, in place of an item, and None for the stars.
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+    test
+        RMSE over the test ratings after each epoch, in stars.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON:
+
+        - training, test: RMSE after each epoch, in stars
+        - rmse: as `measure_lists` has it
+        - edges: of the bins of the histograms, a quarter star wide
+        - histogram: of the scored test ratings, "actual", and predicted "unrounded" and "rounded"; what lies outside
+          the scale counts in its first or last bin
+        - lists: original id of each of `shown_users` to the rows of its list: original id of the item, title ("" where
+          unknown), and unrounded prediction in stars; one row of a reason, "" and None where there is no list
     """
     low, high, _ = model.ratings.scale
     edges = np.arange(low - 0.125, high + 0.25, 0.25)
-    tables = _both_roundings(model)
-    values = {"actual": tables[False]["actual"]}
-    values |= {name: tables[on]["predicted"] for name, on in (("unrounded", False), ("rounded", True))}
+    unrounded, rounded = _scored_predictions(model, False), _scored_predictions(model, True)
+    values = {
+        "actual": unrounded["actual"],
+        "unrounded": unrounded["predicted"],
+        "rounded": rounded["predicted"],
+    }
     plain = replace(model, config=model.config.replace(prediction_rounding=False))
     return {
-        "training": model.history, "test": test, "rmse": _rounding_errors(model, (low, high)), "edges": edges.tolist(),
-        "histogram": {name: np.histogram(np.clip(v, *edges[[0, -1]]), edges)[0].tolist() for name, v in values.items()},
+        "training": model.history,
+        "test": test,
+        "rmse": _rounding_errors(model),
+        "edges": edges.tolist(),
+        "histogram": {
+            name: np.histogram(np.clip(own, *edges[[0, -1]]), edges)[0].tolist() for name, own in values.items()
+        },
         "lists": {str(user): _told_list(plain, user) for user in shown_users(model.ratings)},
-    }  # fmt: skip
+    }
 
 
-def _told_list(model, user):
+def _told_list(model: FittedModel, user: object) -> list[list[Any]]:
     try:
         table = recommend(model, user, LIST_LENGTH)
     except FlexError as error:  # such as one who has rated everything
@@ -108,65 +154,125 @@ def _told_list(model, user):
     return table[["item", "title", "stars"]].to_numpy().tolist()
 
 
-def shown_users(ratings, n=6):
-    """(n,) original ids of users, in even steps of rank from the fewest ratings to the most."""
+def shown_users(ratings: Ratings, n: int = 6) -> NDArray[Any]:
+    """Choose n users, in even steps of rank from the fewest ratings to the most.
+
+    Parameters
+    ----------
+    ratings
+        Whose users are chosen.
+    n
+        How many; where there are fewer users, some are chosen again.
+
+    Returns
+    -------
+    NDArray
+        (n,) original ids.
+    """
     counts = np.bincount(ratings.users, minlength=ratings.n_users)
     ranks = np.linspace(0, ratings.n_users - 1, n).round().astype(int)
     return ratings.user_ids[np.argsort(counts, kind="stable")[ranks]]
 
 
-def _mean(values):
-    """The mean as plain number; None where there are no values, which JSON can say."""
+def _mean(values: NDArray[Any]) -> float | None:
+    """Average to a plain number; None where there are no values, which JSON can say."""
     return float(np.mean(values)) if np.size(values) else None
 
 
-def _both_roundings(model):
-    """The scored predictions with PrR off and on: two tables."""
-    tables = {}
-    for rounding in (False, True):
-        table = evaluate(replace(model, config=model.config.replace(prediction_rounding=rounding))).predictions
-        tables[rounding] = table.loc[table["scored"], ["actual", "predicted"]]
-    return tables
+def _scored_predictions(model: FittedModel, rounding: bool) -> pd.DataFrame:
+    """Predict the scored test ratings with PrR on or off: actual and predicted stars."""
+    table = evaluate(replace(model, config=model.config.replace(prediction_rounding=rounding))).predictions
+    return table.loc[table["scored"], ["actual", "predicted"]]
 
 
-def _rounding_errors(model, scale):
-    tables = _both_roundings(model)
-    actual, predicted = tables[False].to_numpy().T
-    rounded = tables[True]["predicted"].to_numpy()
-    kinds = {"unrounded": predicted, "clipped": np.clip(predicted, *scale[:2]), "rounded": rounded}
+def _rounding_errors(model: FittedModel) -> dict[str, float | None]:
+    actual, predicted = _scored_predictions(model, False).to_numpy().T
+    kinds = {
+        "unrounded": predicted,
+        "clipped": np.clip(predicted, *model.ratings.scale[:2]),
+        "rounded": _scored_predictions(model, True)["predicted"].to_numpy(),
+    }
     found = {name: errors(actual, values)[0] for name, values in kinds.items()}
     return {name: None if np.isnan(rmse) else rmse for name, rmse in found.items()}
 
 
-def predict_all(model):
-    """(users, items) predictions in stars before any rounding, from training ratings alone."""
+def predict_all(model: FittedModel) -> NDArray[np.floating]:
+    """Predict every pair of a user and an item, from training ratings alone and before any rounding.
+
+    Parameters
+    ----------
+    model
+        Of `flexlib.fit`.
+
+    Returns
+    -------
+    NDArray
+        (users, items) stars.
+    """
     train, shape = model.split.train, model.shape
-    rows, columns = (axis.ravel() for axis in np.indices(shape))
-    outputs = network_outputs(model, train, model.centred(train), rows, columns) + model.centres(rows, columns)
+    rows, columns = (axis.ravel() for axis in np.indices(shape, np.int32))
+    outputs: NDArray[np.floating] = network_outputs(model, train, model.centred(train), rows, columns)
+    outputs = outputs + model.centres(rows, columns)
     return outputs.reshape(shape).T if model.config.item_based else outputs.reshape(shape)
 
 
-def top_lists(scores, allowed, ties, k):
-    """(users, k) the items of the highest scores among those allowed, best first; equal scores go to the higher of
-    `ties`, then to the lower item. -1 where a user has fewer than k. scores, allowed, ties: (users, items)."""
+def top_lists(scores: NDArray[np.floating], allowed: Mask, ties: NDArray[Any], k: int) -> Index:
+    """List each user's items with the highest scores.
+
+    Parameters
+    ----------
+    scores
+        (users, items) stars.
+    allowed
+        (users, items) True where an item may be listed.
+    ties
+        (users, items) numbers: of items with equal scores, that with the higher number comes first, then the lower id.
+    k
+        Length of the lists.
+
+    Returns
+    -------
+    Index
+        (users, k) items, best first; -1 where a user has fewer than k.
+    """
     lists = np.full((len(scores), k), -1)
     for user, row in enumerate(np.where(allowed, scores, -np.inf)):
-        near = np.flatnonzero((row >= np.partition(row, -min(k, len(row)))[-min(k, len(row))]) & allowed[user])
+        length = min(k, len(row))
+        near = np.flatnonzero((row >= np.partition(row, -length)[-length]) & allowed[user])
         best = np.lexsort((near, -ties[user, near], -row[near]))[:k]
         lists[user, : len(best)] = near[best]
     return lists
 
 
-def list_measures(lists, shown, ratings, counts):
-    """What lists are like, as plain numbers, None where there is nothing to measure. lists: (users, k), -1 where there
-    is no item. shown: (users, items), the predictions that go with them. counts: (items,) training ratings; the
-    catalogue is the items with any.
+def list_measures(
+    lists: Index, shown: NDArray[np.floating], ratings: Ratings, counts: Index
+) -> dict[str, float | None]:
+    """Measure what lists are like.
 
-    five_stars: share of the entries predicted at the top of the scale or above. coverage: share of the catalogue on any
-    list. gini: of how often each item of the catalogue is listed (0: all alike; 1: one takes all). entropy: of the
-    same, in bits. distance: mean over users of one less the Jaccard similarity of genres, over pairs of a list (Ziegler
-    et al. 2005's intra-list distance; items without genres share that). novelty: mean of -log2 of the share of users
-    who rated the item (Zhou et al. 2010's self-information), in bits.
+    Parameters
+    ----------
+    lists
+        (users, k) items, -1 where there is none.
+    shown
+        (users, items) the predictions that go with the lists, in stars.
+    ratings
+        Whose scale, genres and number of users are meant.
+    counts
+        (items,) training ratings of each item; the catalogue is the items with any.
+
+    Returns
+    -------
+    dict
+        Plain numbers, None where there is nothing to measure:
+
+        - five_stars: share of the entries predicted at the top of the scale or above
+        - coverage: share of the catalogue on any list
+        - gini: Gini index of how often each item of the catalogue is listed; 0 where all are alike, 1 where one item
+          takes all
+        - entropy: of the same, in bits
+        - distance: mean over users of the Jaccard distance of genres over pairs of a list; items without genres count
+          as alike
+        - novelty: mean of -log2 of the share of users who rated the item, in bits
     """
     entries = lists >= 0
     users, items = np.nonzero(entries)[0], lists[entries]
@@ -182,14 +288,11 @@ def list_measures(lists, shown, ratings, counts):
     }
 
 
-def _genre_distance(lists, genres):
+def _genre_distance(lists: Index, genres: NDArray[Any] | None) -> float | None:
     if genres is None:
         return None
-    sets = [set(str(text).split("|")) for text in genres]
-    names = {name: place for place, name in enumerate(sorted(set().union(*sets)))}
-    has = np.zeros((len(sets), len(names)))
-    for item, own in enumerate(sets):
-        has[item, [names[name] for name in own]] = 1
+    texts = pd.Series(genres).astype(str).replace("", "(none)")  # a genre of its own, else nothing would have it
+    has = texts.str.get_dummies("|").to_numpy(float)
     own, real = has[lists], lists >= 0
     both = np.einsum("uig,ujg->uij", own, own)
     either = own.sum(-1)[:, :, None] + own.sum(-1)[:, None, :] - both

@@ -1,130 +1,215 @@
-"""The chapter on rounding and diversity: what rounding costs in accuracy and does to recommended lists."""
+"""The chapter on rounding and diversity: what rounding costs in accuracy, and what it does to recommended lists.
+
+It reads the experiment "rounding": lists of settings of the sweep, with predictions rounded (PrR) and not, and for
+settings with re-feeding, also with what is fed back rounded (DeFR).
+
+References
+----------
+Tran et al. (2018), Section 4.4.
+"""
 
 import json
+from collections.abc import Mapping
 from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from flexstudy.repetitions import by_setting
+from flexstudy.lists import AT_RANDOM, CLIPPED, UNROUNDED
+from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
 from flexstudy.statistics import holm, mean_interval, signed_rank_p, spelled, spelled_p
 
-RANDOM, POPULAR = "rounded, ties at random", "rounded, ties to the more rated"
-
-
 HALF_STAR = 0.5
-
-
-SHARES = ("five_stars", "five_star_predictions", "coverage")
-
-
-MEASURED = ("before", "after", "change", "low", "high")
-
-
 MEASURES = {
-    "five_stars": "share of listed items predicted at 5 stars", "coverage": "share of the catalogue on any list",
-    "gini": "Gini index of how often items are listed", "entropy": "entropy of how often items are listed (bits)",
-    "distance": "distance of genres within a list", "novelty": "novelty of listed items (bits)",
-}  # fmt: skip
-
-
+    "five_stars": "share of listed items predicted at 5 stars",
+    "coverage": "share of the catalogue on any list",
+    "gini": "Gini index of how often items are listed",
+    "entropy": "entropy of how often items are listed (bits)",
+    "distance": "distance of genres within a list",
+    "novelty": "novelty of listed items (bits)",
+}
+SHARE_MEASURES = ("five_stars", "five_star_predictions", "coverage")  # which the prose gives in per cent
 DIVERSE = {"coverage": 1, "gini": -1, "entropy": 1, "distance": 1, "novelty": 1}  # 1: higher is more diverse
+_TOLD = ("before", "after", "change", "low", "high")  # of each effect, in the prose
+LIST_COLOURS = ("#CC79A7", "#009E73", "#56B4E9")
 
 
-def list_table(records):
-    """The measured lists of a repetition as a table: setting, seed, refeeding (DeF), rounded_refeeding (DeFR), pair
-    (the setting without DeFR that it belongs to), kind ("unrounded", `RANDOM`, `POPULAR`), measure, value. Measures are
-    those of `flexlib.lists.list_measures`, with "rmse" and "five_star_predictions", the share of all predictions at the
-    top of the scale, for which there is one rounded kind (`RANDOM`)."""
-    made = by_setting(records)
-    made = made[made["status"] == "ok"]
+def list_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Lay the measured lists out as a table, a row a measure.
+
+    Parameters
+    ----------
+    records
+        Of the experiment "rounding"; runs that did not end well are left out.
+
+    Returns
+    -------
+    pd.DataFrame
+        - setting: name, in the order of the plan
+        - role: "no re-feeding", "not rounded" or "rounded", by which a setting with re-feeding is there twice
+        - seed: of the split
+        - kind: `UNROUNDED`, `CLIPPED`, `AT_RANDOM` or `TO_THE_MORE_RATED`; measures that do not depend on how ties are
+          broken have the kind `AT_RANDOM` where predictions are rounded
+        - measure: of `flexstudy.lists.list_measures`; "rmse"; "five_star_predictions", the share of all predictions
+          at the top of the scale; or "same_lists"
+        - value: stars, a share or bits
+    """
     rows = []
-    for row in made.to_dict("records"):
+    for row in records[records["status"] == "ok"].to_dict("records"):
         found = json.loads(row["details"])
-        known = {"setting": row["setting"], "seed": row["seed"], "refeeding": row["dense_refeeding"] > 0}
-        known |= {"rounded_refeeding": row["dense_refeeding_rounding"]}
-        known["pair"] = row["setting"] - int(row["dense_refeeding_rounding"])
         values = [(kind, measure, value) for kind, of in found["lists"].items() for measure, value in of.items()]
         for measure, of in (("rmse", found["rmse"]), ("five_star_predictions", found["five_stars"])):
-            values += [("unrounded", measure, of["unrounded"]), (RANDOM, measure, of["rounded"])]
-        values += [("clipped", "rmse", found["rmse"]["clipped"]), ("unrounded", "same_lists", found["same_lists"])]
+            values += [(UNROUNDED, measure, of["unrounded"]), (AT_RANDOM, measure, of["rounded"])]
+        values += [(CLIPPED, "rmse", found["rmse"]["clipped"]), (UNROUNDED, "same_lists", found["same_lists"])]
+        known = {name: row[name] for name in ("setting", "role", "seed")}
         rows += [known | {"kind": kind, "measure": measure, "value": value} for kind, measure, value in values]
-    return pd.DataFrame(rows).astype({"value": float})
+    table = pd.DataFrame(rows).astype({"value": float})
+    return table.assign(setting=pd.Categorical(table["setting"], records["setting"].unique()))
 
 
-def rounding_effects(table, kind, than="unrounded"):
-    """What a kind of rounding changes in each measure, paired: measure, n (settings), before, after, change, low, high
-    (95 % t-interval over settings, each the mean of its seeds), p (signed ranks, Holm's correction over measures).
+def rounding_effects(table: pd.DataFrame, kind: str, than: str = UNROUNDED) -> pd.DataFrame:
+    """Measure what a kind of rounding changes, each setting paired with itself; settings with DeFR are left out.
 
-    table: of `list_table`; settings with DeFR are left out.
+    Parameters
+    ----------
+    table
+        Of `list_table`.
+    kind, than
+        What is compared, and with what.
+
+    Returns
+    -------
+    pd.DataFrame
+        By measure, where both kinds have it:
+
+        - n: settings, each the mean of its seeds
+        - before, after: means over settings, in the measure's unit
+        - change, low, high: mean of the differences with its 95 % t-interval over settings
+        - p: of no change (signed ranks, with Holm's correction over the measures)
     """
-    own = table[~table["rounded_refeeding"]]
-    wide = own.pivot_table(index=["measure", "setting"], columns="kind", values="value")
+    own = table[table["role"] != ROUNDED]
+    wide = own.pivot_table(index=["measure", "setting"], columns="kind", values="value", observed=True)
     return _effects(wide.reindex(columns=[than, kind]).dropna())
 
 
-def refeeding_effects(table):
-    """The same for re-feeding rounding (DeFR): each setting with it against itself without, unrounded predictions."""
-    own = table[table["refeeding"] & (table["kind"] == "unrounded") & (table["measure"] != "same_lists")]
-    wide = own.pivot_table(index=["measure", "pair", "seed"], columns="rounded_refeeding", values="value")
-    return _effects(wide.reindex(columns=[False, True]).dropna().groupby(level=["measure", "pair"]).mean())
+def refeeding_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """Measure what re-feeding rounding (DeFR) changes: each setting with it against itself without.
+
+    Predictions are not rounded. A pair is compared on the splits on which both ended well.
+
+    Parameters
+    ----------
+    table
+        Of `list_table`.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `rounding_effects`.
+    """
+    own = table[(table["role"] != NO_REFEEDING) & (table["kind"] == UNROUNDED) & (table["measure"] != "same_lists")]
+    wide = own.pivot_table(index=["measure", "setting", "seed"], columns="role", values="value", observed=True)
+    pairs = wide.reindex(columns=[NOT_ROUNDED, ROUNDED]).dropna()
+    return _effects(pairs.groupby(level=["measure", "setting"], observed=True).mean())
 
 
-def _effects(wide):
-    """wide: (before, after) by measure and setting."""
+def _effects(wide: pd.DataFrame) -> pd.DataFrame:
+    """Measure the effects in a table of two columns, before and after, by measure and setting."""
     rows = []
-    for measure, own in wide.groupby(level=0):
+    for measure, own in wide.groupby(level="measure"):
         before, after = (own.iloc[:, place] for place in (0, 1))
         change, low, high = mean_interval(after - before)
         known = {"measure": measure, "n": len(own), "before": before.mean(), "after": after.mean()}
         rows.append(known | {"change": change, "low": low, "high": high, "p": signed_rank_p(after - before)})
     columns = ["measure", "n", "before", "after", "change", "low", "high", "p"]
-    return pd.DataFrame(rows, columns=columns).assign(p=lambda t: holm(t["p"])).set_index("measure")
+    table = pd.DataFrame(rows, columns=columns).set_index("measure")
+    return table.assign(p=holm(table["p"]))
 
 
-def more_diverse(effects):
-    """In how many of the measures in `DIVERSE` lists are more diverse: the change's interval is wholly on that side."""
-    return int((effects[["low", "high"]].reindex(DIVERSE).mul(pd.Series(DIVERSE), axis=0) > 0).all(axis=1).sum())
+def more_diverse(effects: pd.DataFrame) -> int:
+    """Count the measures in `DIVERSE` by which lists become more diverse, with the whole interval on that side.
+
+    Parameters
+    ----------
+    effects
+        Of `rounding_effects` or `refeeding_effects`.
+    """
+    sides = effects[["low", "high"]].reindex(list(DIVERSE)).mul(pd.Series(DIVERSE), axis=0)
+    return int((sides > 0).all(axis=1).sum())
 
 
-def rounding_numbers(table, random, popular, refeeding):
-    """The numbers of the chapter's prose, by name: MEASURE_KIND for before, after, change, low, high and p."""
-    numbers = {"settings": int(table["pair"].nunique()), "n_seeds": int(table["seed"].nunique())}
-    numbers |= {"diverse_measures": len(DIVERSE), "more_diverse_random": more_diverse(random)}
-    numbers["more_diverse_popular"] = more_diverse(popular)
-    kinds = {"random": random, "popular": popular, "refeeding": refeeding}
-    kinds |= {"clipped": rounding_effects(table, "clipped"), "grid": rounding_effects(table, RANDOM, than="clipped")}
+def effects_table(effects: pd.DataFrame) -> pd.DataFrame:
+    """Lay effects out for reading: a row a measure, the change with its interval as text."""
+    table = effects.assign(change=spelled(effects, "change", form="+.4f")).drop(columns=["low", "high"])
+    return table.round({"before": 4, "after": 4}).assign(p=spelled_p(table["p"].tolist()))
+
+
+def rounding_numbers(
+    table: pd.DataFrame, random: pd.DataFrame, popular: pd.DataFrame, refeeding: pd.DataFrame
+) -> dict[str, float]:
+    """Name the numbers of the chapter's prose.
+
+    Parameters
+    ----------
+    table
+        Of `list_table`.
+    random, popular
+        Of `rounding_effects`, with ties broken at random and by popularity.
+    refeeding
+        Of `refeeding_effects`.
+
+    Returns
+    -------
+    dict
+        Name to number. Of each effect MEASURE_KIND_before, _after, _change, _low, _high, _n and _p, where the measures
+        in `SHARE_MEASURES` are in per cent.
+    """
+    numbers: dict[str, float] = {
+        "settings": table["setting"].nunique(),
+        "n_seeds": table["seed"].nunique(),
+        "diverse_measures": len(DIVERSE),
+        "more_diverse_random": more_diverse(random),
+        "more_diverse_popular": more_diverse(popular),
+    }
+    kinds = {
+        "random": random,
+        "popular": popular,
+        "refeeding": refeeding,
+        "clipped": rounding_effects(table, CLIPPED),
+        "grid": rounding_effects(table, AT_RANDOM, than=CLIPPED),
+    }
     for kind, effects in kinds.items():
         for measure, row in effects.iterrows():
-            scale = 100 if measure in SHARES else 1  # in per cent
-            numbers |= {f"{measure}_{kind}_{name}": scale * float(row[name]) for name in MEASURED}
-            numbers |= {f"{measure}_{kind}_n": int(row["n"]), f"{measure}_{kind}_p": float(row["p"])}
+            scale, name = 100 if measure in SHARE_MEASURES else 1, f"{measure}_{kind}"
+            numbers |= {f"{name}_{part}": scale * float(row[part]) for part in _TOLD}
+            numbers |= {f"{name}_n": int(row["n"]), f"{name}_p": float(row["p"])}
     same, before = table[table["measure"] == "same_lists"]["value"], numbers["rmse_random_before"]
     # What an error spread evenly over a step adds, its variance being a twelfth of the step's square.
     numbers["rmse_expected"] = float(np.sqrt(before**2 + HALF_STAR**2 / 12) - before)
     return numbers | {"same_lists": 100 * float(same.mean()), "runs": len(same)}
 
 
-def effects_table(effects):
-    """`rounding_effects` or `refeeding_effects` for reading: a row a measure, the change with its interval as text."""
-    table = effects.assign(change=spelled(effects, "change", form="+.4f")).drop(columns=["low", "high"])
-    return table.round({"before": 4, "after": 4}).assign(p=spelled_p(table["p"]))
+def plot_list_changes(effects: Mapping[str, pd.DataFrame], words: Mapping[str, str], title: str) -> Figure:
+    """Draw each measure of the lists before and after rounding, one panel a measure.
 
-
-def plot_list_changes(effects, words, title):
-    """What rounding changes in each measure of the lists, before and after, one panel a measure.
-
-    effects: kind to a table of `flexlib.study.rounding.rounding_effects`. words: measure to what it is.
+    Parameters
+    ----------
+    effects
+        Kind of rounding to the table of `rounding_effects`. A measure that a table lacks is left out.
+    words
+        Measure to what it is.
+    title
+        Of the figure.
     """
     figure, axes = plt.subplots(len(words), figsize=(6.5, 0.8 + 1.7 * len(words)))
     kinds = list(effects)
     for ax, (measure, word) in zip(axes, words.items(), strict=True):
         for place, kind in enumerate(kinds):
-            if measure not in effects[kind].index:  # genres that nobody knows, say
+            if measure not in effects[kind].index:  # such as genres, where nobody knows them
                 continue
-            row = effects[kind].loc[measure]
-            colour = LIST_COLOURS[place]
+            row, colour = effects[kind].loc[measure], LIST_COLOURS[place]
             ax.plot([row["before"], row["after"]], [place, place], color=colour, linewidth=1)
             ax.plot(row["before"], place, "o", fillstyle="none", color="black", markersize=7)
             spread = [[row["change"] - row["low"]], [row["high"] - row["change"]]]
@@ -136,6 +221,3 @@ def plot_list_changes(effects, words, title):
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
-
-
-LIST_COLOURS = ("#CC79A7", "#009E73", "#56B4E9")

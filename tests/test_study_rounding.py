@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from flexstudy.lists import measure_lists
+from flexstudy.lists import AT_RANDOM, TO_THE_MORE_RATED, UNROUNDED, measure_lists
+from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
 from flexstudy.repetitions import find_records
 from flexstudy.rounding import (
     MEASURES,
-    POPULAR,
-    RANDOM,
     effects_table,
     list_table,
     more_diverse,
@@ -25,23 +24,33 @@ from scipy import stats
 
 from flexlib.config import FlexConfig
 from flexlib.datasets.loading import load_ratings
-from flexlib.runs.plan import Plan
+from flexlib.runs.plan import Plan, Setting
 from flexlib.train import fit
 
 # As the experiment makes them: settings without re-feeding, then pairs with re-feeding, without and with its rounding.
-PLAIN = [FlexConfig(hidden_layers=[size], dense_refeeding=0) for size in (2, 3, 4)]
-PAIRS = [FlexConfig(hidden_layers=[size], dense_refeeding=2, dense_refeeding_rounding=on)
-         for size in (5, 6, 7, 8, 9, 10) for on in (False, True)]  # fmt: skip
-CONFIGS = PLAIN + PAIRS
-KINDS = ("unrounded", RANDOM, POPULAR)
+# Sorted by name they are in another order.
+PLAIN = [
+    Setting(f"plain {size}", FlexConfig(hidden_layers=[size], dense_refeeding=0), NO_REFEEDING) for size in (2, 3, 4)
+]
+PAIRS = [
+    Setting(
+        f"pair {size}",
+        FlexConfig(hidden_layers=[size], dense_refeeding=2, dense_refeeding_rounding=role == ROUNDED),
+        role,
+    )
+    for size in (5, 6, 7, 8, 9, 10)
+    for role in (NOT_ROUNDED, ROUNDED)
+]
+SETTINGS = PLAIN + PAIRS
+KINDS = (UNROUNDED, AT_RANDOM, TO_THE_MORE_RATED)
 
 
-def details(setting, seed):
+def details(place, seed):
     """Measures whose values tell where they are from. Rounding adds 0.1, ties to the more rated 0.2 more, and DeFR
-    adds 0.001 times the setting; all with a little noise."""
-    rng = np.random.default_rng([setting, seed])
-    refeeding = 0.001 * setting * (setting >= 3 and (setting - 3) % 2)
-    base = 0.5 + 0.01 * setting + 0.1 * seed
+    adds 0.001 times the setting's place; all with a little noise."""
+    rng = np.random.default_rng([place, seed])
+    refeeding = 0.001 * place * (SETTINGS[place].role == ROUNDED)
+    base = 0.5 + 0.01 * place + 0.1 * seed
     lists = {
         kind: {
             measure: base + place + shift + refeeding + rng.normal(0, 1e-4) for place, measure in enumerate(MEASURES)
@@ -49,17 +58,21 @@ def details(setting, seed):
         for kind, shift in zip(KINDS, (0, 0.1, 0.3), strict=True)
     }
     rmse = {"unrounded": 0.9 + base / 100 + refeeding, "clipped": 0.89 + base / 100, "rounded": 0.92 + base / 100}
-    return {"rmse": rmse, "lists": lists, "same_lists": 1.0 if setting else 0.9,
-            "five_stars": {"unrounded": 0.01 + base / 100, "rounded": 0.03 + base / 100}}  # fmt: skip
+    return {
+        "rmse": rmse,
+        "lists": lists,
+        "same_lists": 1.0 if place else 0.9,
+        "five_stars": {"unrounded": 0.01 + base / 100, "rounded": 0.03 + base / 100},
+    }
 
 
-def measured(status=lambda setting, seed: "ok", found=details, n_seeds=2, configs=CONFIGS):
-    plan = Plan.repeat("rounding", SMALL, ["holdout"], configs, n_seeds, detail="lists")
+def measured(status=lambda place, seed: "ok", found=details, n_seeds=2, settings=SETTINGS):
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], settings, n_seeds)
 
     def end(k, _):
-        setting, seed = k % len(configs), k // len(configs)
-        ended = status(setting, seed)
-        return {"rmse": 0.9, "details": json.dumps(found(setting, seed))} if ended == "ok" else ended
+        place, seed = SETTINGS.index(plan.settings[k]), plan.seeds[k]
+        ended = status(place, seed)
+        return {"rmse": 0.9, "details": json.dumps(found(place, seed))} if ended == "ok" else ended
 
     return list_table(records_of(plan, end))
 
@@ -67,81 +80,72 @@ def measured(status=lambda setting, seed: "ok", found=details, n_seeds=2, config
 def test_each_measure_of_each_list_is_a_row_that_knows_where_it_is_from():
     table = measured()
     assert len(table) == 15 * 2 * (3 * len(MEASURES) + 3 + 2 + 1)
-    keys = ["setting", "seed", "kind", "measure"]
+    keys = ["setting", "role", "seed", "kind", "measure"]
     assert not table.duplicated(keys).any()
-    values = table.set_index(keys)["value"]
-    for setting, seed in ((0, 0), (4, 1), (14, 1)):
-        found = details(setting, seed)
+    assert set(zip(table["setting"], table["role"], strict=True)) == {(name, role) for name, _, role in SETTINGS}
+    assert table["setting"].cat.categories.tolist() == list(dict.fromkeys(setting.name for setting in SETTINGS))
+    values = table.set_index(keys)["value"].to_dict()
+    for place, seed in ((0, 0), (4, 1), (14, 1)):
+        found, (name, _, role) = details(place, seed), SETTINGS[place]
         for kind in KINDS:
             for measure in MEASURES:
-                assert values[setting, seed, kind, measure] == found["lists"][kind][measure]
-        for kind, name in (("unrounded", "unrounded"), (RANDOM, "rounded"), ("clipped", "clipped")):
-            assert values[setting, seed, kind, "rmse"] == found["rmse"][name]
-        for kind, name in (("unrounded", "unrounded"), (RANDOM, "rounded")):
-            assert values[setting, seed, kind, "five_star_predictions"] == found["five_stars"][name]
-        assert values[setting, seed, "unrounded", "same_lists"] == found["same_lists"]
-    by_setting = table.groupby("setting")[["refeeding", "rounded_refeeding", "pair"]].agg(["first", "nunique"])
-    assert (by_setting.xs("nunique", axis=1, level=1) == 1).all(axis=None)
-    assert by_setting["pair"]["first"].tolist() == [0, 1, 2, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13]
-    assert by_setting["refeeding"]["first"].tolist() == [False] * 3 + [True] * 12
-    assert by_setting["rounded_refeeding"]["first"].tolist() == [False] * 3 + [False, True] * 6
+                assert values[name, role, seed, kind, measure] == found["lists"][kind][measure]
+        for kind, key in ((UNROUNDED, "unrounded"), (AT_RANDOM, "rounded"), ("clipped", "clipped")):
+            assert values[name, role, seed, kind, "rmse"] == found["rmse"][key]
+        for kind, key in ((UNROUNDED, "unrounded"), (AT_RANDOM, "rounded")):
+            assert values[name, role, seed, kind, "five_star_predictions"] == found["five_stars"][key]
+        assert values[name, role, seed, UNROUNDED, "same_lists"] == found["same_lists"]
 
 
 def test_the_table_is_that_of_lists_that_are_really_measured():
     config = FlexConfig(hidden_layers=[4], epochs=1, dense_refeeding=0)
-    plan = Plan.repeat("rounding", SMALL, ["holdout"], [config], 1, detail="lists")
+    plan = Plan.repeat("rounding", SMALL, ["holdout"], [Setting("only", config, NO_REFEEDING)], 1)
     lists = measure_lists(fit(load_ratings(SMALL), config, "holdout", 0, device="cpu"))
     table = list_table(records_of(plan, lambda *_: {"rmse": 0.9, "details": json.dumps(lists)}))
     assert set(table["kind"]) == {*KINDS, "clipped"} == {*lists["lists"], "clipped"}
     assert set(MEASURES) == set(lists["lists"]["unrounded"])
-    assert table.loc[(table["kind"] == POPULAR) & (table["measure"] == "gini"), "value"].tolist() == [
-        lists["lists"][POPULAR]["gini"]
+    assert table.loc[(table["kind"] == TO_THE_MORE_RATED) & (table["measure"] == "gini"), "value"].tolist() == [
+        lists["lists"][TO_THE_MORE_RATED]["gini"]
     ]
 
 
 def test_runs_that_did_not_end_well_have_no_lists_and_unknown_measures_no_value():
-    def bare(setting, seed):
-        found = details(setting, seed)
+    def bare(place, seed):
+        found = details(place, seed)
         for of in found["lists"].values():
             of["distance"] = None
         return found
 
-    table = measured(lambda setting, seed: {(1, 0): "diverged", (2, 1): "skipped"}.get((setting, seed), "ok"), bare)
-    assert sorted(set(zip(table["setting"], table["seed"], strict=True)))[:5] == [
-        (0, 0),
-        (0, 1),
-        (1, 1),
-        (2, 0),
-        (3, 0),
-    ]
+    table = measured(lambda place, seed: {(1, 0): "diverged", (2, 1): "skipped"}.get((place, seed), "ok"), bare)
+    runs = table[["setting", "seed"]].drop_duplicates()
+    plain = runs[runs["setting"].isin([setting.name for setting in PLAIN])].sort_values(["setting", "seed"])
+    assert plain.to_numpy().tolist() == [["plain 2", 0], ["plain 2", 1], ["plain 3", 1], ["plain 4", 0]]
     assert table.loc[table["measure"] == "distance", "value"].isna().all()
-    assert "distance" not in rounding_effects(table, RANDOM).index
-    assert "gini" in rounding_effects(table, RANDOM).index
+    assert "distance" not in rounding_effects(table, AT_RANDOM).index
+    assert "gini" in rounding_effects(table, AT_RANDOM).index
 
 
 def by_hand(before_kind, after_kind, of):
     """The paired differences of the settings without DeFR, each the mean of its seeds, by plain loops."""
     gaps = []
-    for setting, config in enumerate(CONFIGS):
-        if not config.dense_refeeding_rounding:
-            pairs = [
-                (of(details(setting, seed), before_kind), of(details(setting, seed), after_kind)) for seed in (0, 1)
-            ]
+    for place, setting in enumerate(SETTINGS):
+        if setting.role != ROUNDED:
+            pairs = [(of(details(place, seed), before_kind), of(details(place, seed), after_kind)) for seed in (0, 1)]
             gaps.append(sum(after - before for before, after in pairs) / 2)
     return np.array(gaps)
 
 
-@pytest.mark.parametrize("kind", [RANDOM, POPULAR])
+@pytest.mark.parametrize("kind", [AT_RANDOM, TO_THE_MORE_RATED])
 def test_rounding_is_paired_by_setting_over_means_of_seeds(kind):
     effects = rounding_effects(measured(), kind)
-    known = [*MEASURES, "rmse", "five_star_predictions"] if kind == RANDOM else list(MEASURES)
+    known = [*MEASURES, "rmse", "five_star_predictions"] if kind == AT_RANDOM else list(MEASURES)
     assert sorted(effects.index) == sorted(known)
     assert set(effects["n"]) == {9}  # the re-fed settings with DeFR are left out
     p_values = {}
     for measure in effects.index:
         row = effects.loc[measure]
         if measure in MEASURES:
-            gaps = by_hand("unrounded", kind, lambda found, name, own=measure: found["lists"][name][own])
+            gaps = by_hand(UNROUNDED, kind, lambda found, name, own=measure: found["lists"][name][own])
         else:
             part = "rmse" if measure == "rmse" else "five_stars"
             gaps = by_hand("unrounded", "rounded", lambda found, name, own=part: found[own][name])
@@ -157,7 +161,7 @@ def test_rounding_is_paired_by_setting_over_means_of_seeds(kind):
 
 
 def test_a_kind_may_be_compared_with_another_than_the_unrounded():
-    effects = rounding_effects(measured(), RANDOM, than="clipped")
+    effects = rounding_effects(measured(), AT_RANDOM, than="clipped")
     assert effects.index.tolist() == ["rmse"]
     assert effects.loc["rmse", "change"] == pytest.approx(0.03)
     assert rounding_effects(measured(), "clipped").loc["rmse", "n"] == 9
@@ -165,13 +169,13 @@ def test_a_kind_may_be_compared_with_another_than_the_unrounded():
 
 def test_what_was_rounded_nowhere_has_no_effects():
     assert rounding_effects(measured(), "unknown").empty
-    effects = refeeding_effects(measured(configs=PLAIN))
+    effects = refeeding_effects(measured(settings=PLAIN))
     assert effects.empty
     assert effects.columns.tolist() == ["n", "before", "after", "change", "low", "high", "p"]
 
 
 def test_one_seed_is_a_mean_of_its_own():
-    effects = rounding_effects(measured(n_seeds=1), RANDOM)
+    effects = rounding_effects(measured(n_seeds=1), AT_RANDOM)
     assert effects.loc["gini", "change"] == pytest.approx(0.1, abs=1e-3)
     assert effects.loc["gini", "n"] == 9
 
@@ -180,8 +184,8 @@ def test_rounding_of_what_is_fed_back_is_paired_with_the_same_setting_without():
     effects = refeeding_effects(measured())
     assert sorted(effects.index) == sorted([*MEASURES, "rmse", "five_star_predictions"])
     assert set(effects["n"]) == {6}
-    # DeFR is on in settings 4, 6, ... 14: 0.001 times that, and 0.01 for the next setting's place, / 100 in the RMSE.
-    gaps = np.array([0.001 * setting for setting in range(4, 15, 2)]) + 0.01 / 100
+    # DeFR is on at places 4, 6, ... 14: 0.001 times that, and 0.01 for the next setting's place, / 100 in the RMSE.
+    gaps = np.array([0.001 * place for place in range(4, 15, 2)]) + 0.01 / 100
     row = effects.loc["rmse"]
     assert row["change"] == pytest.approx(gaps.mean())
     span = stats.ttest_1samp(gaps, 0).confidence_interval()
@@ -193,18 +197,18 @@ def test_rounding_of_what_is_fed_back_is_paired_with_the_same_setting_without():
 
 
 def test_a_re_fed_setting_that_never_ends_well_on_one_side_has_no_pair():
-    table = measured(lambda setting, seed: "diverged" if setting in (4, 7) else "ok")
+    table = measured(lambda place, _: "diverged" if place in (4, 7) else "ok")
     assert set(refeeding_effects(table)["n"]) == {4}
 
 
 def test_re_fed_settings_are_compared_on_the_splits_that_both_ended_on():
     """Seed 1 is 0.1 worse in every measure: a setting that lost it on one side only must not look better for it."""
-    table = measured(lambda setting, seed: "diverged" if (setting, seed) == (4, 1) else "ok")
+    table = measured(lambda place, seed: "diverged" if (place, seed) == (4, 1) else "ok")
     assert refeeding_effects(table).loc["gini", "change"] == pytest.approx(0.01 + 0.001 * 9, abs=2e-3)
 
 
 def numbers_of(table):
-    effects = [rounding_effects(table, RANDOM), rounding_effects(table, POPULAR), refeeding_effects(table)]
+    effects = [rounding_effects(table, AT_RANDOM), rounding_effects(table, TO_THE_MORE_RATED), refeeding_effects(table)]
     return rounding_numbers(table, *effects), effects
 
 
@@ -257,8 +261,8 @@ def test_rounding_costs_what_an_even_error_over_half_a_star_adds():
 
 
 def test_effects_are_spelled_out_for_reading():
-    table = effects_table(rounding_effects(measured(), RANDOM))
-    row = rounding_effects(measured(), RANDOM).loc["gini"]
+    table = effects_table(rounding_effects(measured(), AT_RANDOM))
+    row = rounding_effects(measured(), AT_RANDOM).loc["gini"]
     assert table.loc["gini", "change"] == f"{row['change']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
     assert table.columns.tolist() == ["n", "before", "after", "change", "p"]
     assert table.loc["gini", ["before", "p"]].tolist() == [round(row["before"], 4), f"{row['p']:.3f}"]
@@ -274,7 +278,7 @@ def test_the_chapters_own_runs_are_measured():
     records = find_records("rounding", SMALL, n_seeds=1, records=fresh, device="cpu", max_seconds=0.05)
     table = list_table(records)
     assert set(table["kind"]) == {*KINDS, "clipped"}
-    effects = rounding_effects(table, RANDOM)
+    effects = rounding_effects(table, AT_RANDOM)
     assert effects.loc["five_star_predictions", "change"] >= 0
     same = table.loc[table["measure"] == "same_lists", "value"]
     assert len(same) == (records["status"] == "ok").sum() > 0

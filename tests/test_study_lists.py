@@ -118,14 +118,17 @@ def with_genres(genres, n_users=8, scale=(0.5, 5.0, 0.5)):
     return dataclasses.replace(ratings, genres=None if genres is None else np.array(genres, object))
 
 
-@pytest.mark.parametrize(("measure", "by_hand"), [
-    ("five_stars", 3 / 5),  # 5.0, 5.2 and 5.0 of five entries; what is not listed is 9 and does not count
-    ("coverage", 3 / 4),
-    ("gini", 18 / (2 * 4 * 5)),  # listed 0, 1, 1, 3 times: the six pairs differ by 1 + 1 + 3 + 0 + 2 + 2, both ways
-    ("entropy", -(0.6 * math.log2(0.6) + 0.4 * math.log2(0.2))),
-    ("distance", ((1 - 1 / 2) + (1 - 2 / 3)) / 2),  # the third user's list has no pair
-    ("novelty", (1 + 2 + 1 + 3 + 1) / 5),  # rated by 4, 2 and 1 of 8 users: 1, 2 and 3 bits
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("measure", "by_hand"),
+    [
+        ("five_stars", 3 / 5),  # 5.0, 5.2 and 5.0 of five entries; what is not listed is 9 and does not count
+        ("coverage", 3 / 4),
+        ("gini", 18 / (2 * 4 * 5)),  # listed 0, 1, 1, 3 times: the six pairs differ by 1 + 1 + 3 + 0 + 2 + 2, both ways
+        ("entropy", -(0.6 * math.log2(0.6) + 0.4 * math.log2(0.2))),
+        ("distance", ((1 - 1 / 2) + (1 - 2 / 3)) / 2),  # the third user's list has no pair
+        ("novelty", (1 + 2 + 1 + 3 + 1) / 5),  # rated by 4, 2 and 1 of 8 users: 1, 2 and 3 bits
+    ],
+)
 def test_each_measure_by_hand(measure, by_hand):
     assert list_measures(LISTS, SHOWN, with_genres(GENRES), COUNTS)[measure] == pytest.approx(by_hand, rel=1e-12)
 
@@ -139,6 +142,12 @@ def test_lists_that_are_all_alike_or_share_nothing():
     assert (apart["coverage"], apart["gini"], apart["entropy"]) == (1, 0, 2)
     whole = list_measures(np.tile(np.arange(4), (4, 1)), shown, ratings, counts)
     assert (whole["distance"], whole["gini"], whole["novelty"]) == (1, 0, 2)
+
+
+def test_items_without_genres_are_like_each_other_and_unlike_all_others():
+    ratings, lists = with_genres(["", "", "Drama", "Drama|War", "War"]), np.array([[0, 1], [1, 2]])
+    assert list_measures(lists[:1], SHOWN, ratings, COUNTS)["distance"] == 0
+    assert list_measures(lists[1:], SHOWN, ratings, COUNTS)["distance"] == 1
 
 
 def test_the_top_of_the_scale_is_the_datas_own():
@@ -177,8 +186,11 @@ def test_the_predictions_of_all_pairs_are_those_of_the_test_pairs(rows, changes)
 def test_all_pairs_are_predicted_from_training_ratings_whatever_the_protocol_shows(rows):
     model = fitted(rows, "released", prediction_rounding=True)
     everything = predict_all(model)
-    plain = dataclasses.replace(model, protocol=model.protocol.replace(test_input="training"),
-                                config=model.config.replace(prediction_rounding=False))  # fmt: skip
+    plain = dataclasses.replace(
+        model,
+        protocol=model.protocol.replace(test_input="training"),
+        config=model.config.replace(prediction_rounding=False),
+    )
     table = evaluate(plain).predictions
     assert everything[table["user"], table["item"]] == pytest.approx(table["predicted"].to_numpy(), abs=1e-5)
 
@@ -302,8 +314,12 @@ def test_without_genres_only_the_distance_is_unknown():
 @pytest.mark.parametrize("rows", ROWS)
 def test_a_user_who_rated_everything_has_an_empty_list(rows, refused):
     rng = np.random.default_rng(5)
-    triples = [(user, item, rng.integers(6, 11) / 2) for user in range(8) for item in range(9)
-               if user == 3 or rng.random() < 0.5]  # fmt: skip
+    triples = [
+        (user, item, rng.integers(6, 11) / 2)
+        for user in range(8)
+        for item in range(9)
+        if user == 3 or rng.random() < 0.5
+    ]
     genres = np.array(["A", "B", "A|B"] * 3, object)
     ratings = dataclasses.replace(make_ratings(triples), genres=genres)
     model = fitted(rows, ratings=ratings)
@@ -415,8 +431,12 @@ def test_a_courses_lists_are_those_that_recommend_gives_without_rounding(rows, r
 
 def test_a_user_without_a_list_is_told_why():
     rng = np.random.default_rng(5)
-    triples = [(user, item, rng.integers(6, 11) / 2) for user in range(8) for item in range(9)
-               if user == 3 or rng.random() < 0.5]  # fmt: skip
+    triples = [
+        (user, item, rng.integers(6, 11) / 2)
+        for user in range(8)
+        for item in range(9)
+        if user == 3 or rng.random() < 0.5
+    ]
     _, course = course_of(ratings=make_ratings(triples))
     assert course["lists"]["103"] == [["user '103' has rated every item that the model knows", "", None]]
     others = [own for user, own in course["lists"].items() if user != "103"]
