@@ -8,28 +8,29 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from flexstudy.paper import FIGURE_5
 from flexstudy.generalization import (
-    GROUPS,
+    RANKED_GROUPS,
     WITHIN,
-    agreement_table,
     best_carried_over,
+    generalization_numbers,
     match_runs,
     mean_lines,
     pivots_carried_over,
+    printed_rmse,
     rank_agreement,
+    ranks_table,
     reference_rmse,
     sets_on,
     sets_table,
-    transfer_numbers,
 )
+from flexstudy.paper import FIGURE_5
 from flexstudy.plans import TABLE_2, experiment
 from scipy import stats
 
 from flexlib.config import PUBLISHED_RMSE, FlexConfig
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.methods.predictors import biases
+from flexlib.methods.means_and_biases import biases
 from flexlib.runs.plan import Plan
 
 NAN = math.nan
@@ -81,15 +82,22 @@ def test_fewer_runs_on_one_set_are_matched_by_their_number():
 
 def table_of(small, big, first=None, **columns):
     """Matched runs by hand."""
-    known = {"run": range(len(small)), "small": small, "big": big, "small_first_half": first or small,
-             "mean_normalization": True, "pivot_indexes": "[1, 0]", "test_split_rate": 0.3}  # fmt: skip
+    known = {
+        "run": range(len(small)),
+        "small": small,
+        "big": big,
+        "small_first_half": first or small,
+        "mean_normalization": True,
+        "pivot_indexes": "[1, 0]",
+        "test_split_rate": 0.3,
+    }
     return pd.DataFrame(known | columns)
 
 
 def test_ranks_are_compared_within_each_group():
     matched = match_runs(*RECORDS, "holdout")
     table = rank_agreement(matched).set_index("group")
-    assert table.index.tolist() == list(GROUPS)
+    assert table.index.tolist() == list(RANKED_GROUPS)
     rows = matched.to_dict("records")
     ascending = sorted(row["small"] for row in rows)
     centred = [row for row in rows if row["mean_normalization"]]
@@ -100,7 +108,7 @@ def test_ranks_are_compared_within_each_group():
         "user-based, with mean normalization": [r for r in centred if r["pivot_indexes"] == "[0, 1]"],
         "the best quarter on the smaller set": [r for r in rows if r["small"] <= ascending[(len(rows) - 1) // 4]],
         "the best tenth on the smaller set": [r for r in rows if r["small"] <= ascending[(len(rows) - 1) // 10]],
-    }  # fmt: skip
+    }
     for group, own in chosen.items():
         expected = stats.spearmanr([r["small"] for r in own], [r["big"] for r in own]).statistic
         assert table.loc[group, "n"] == len(own)
@@ -152,9 +160,11 @@ def test_agreement_is_spelled_out_by_protocol():
     table = pd.DataFrame(
         {"group": ["a", "b"], "n": [9, 2], "spearman": [0.5, NAN], "low": [-0.1, NAN], "high": [0.8, NAN]}
     )
-    shown = agreement_table({"released": table, "holdout": table.assign(spearman=[0.25, NAN])})
-    assert shown["released"].to_dict("index") == {"a": {"n": 9, "Spearman": "0.50 (-0.10 to 0.80)"},
-                                                  "b": {"n": 2, "Spearman": ""}}  # fmt: skip
+    shown = ranks_table({"released": table, "holdout": table.assign(spearman=[0.25, NAN])})
+    assert shown["released"].to_dict("index") == {
+        "a": {"n": 9, "Spearman": "0.50 (-0.10 to 0.80)"},
+        "b": {"n": 2, "Spearman": ""},
+    }
     assert shown["holdout"].loc["a", "Spearman"] == "0.25 (-0.10 to 0.80)"
 
 
@@ -165,9 +175,16 @@ def test_the_best_of_the_smaller_set_are_followed_to_the_larger():
     lows = pd.DataFrame({"item_mean": [0.96, 0.9], "biases": [0.94, 0.97]}, index=[0.1, 0.3])
     found = best_carried_over(table, lows, n=3)
     assert found == {
-        "matched": 5, "chosen": 3, "rank_first": 2, "rmse_first": 0.9, "mean_n": pytest.approx((0.9 + 0.95 + 0.99) / 3),
-        "best_big": 0.85, "median_big": 0.95, "below_item_mean": 1, "below_biases": 1,
-    }  # fmt: skip
+        "matched": 5,
+        "chosen": 3,
+        "rank_first": 2,
+        "rmse_first": 0.9,
+        "mean_n": pytest.approx((0.9 + 0.95 + 0.99) / 3),
+        "best_big": 0.85,
+        "median_big": 0.95,
+        "below_item_mean": 1,
+        "below_biases": 1,
+    }
     everything = best_carried_over(table, lows + 1)
     assert (everything["chosen"], everything["below_biases"]) == (5, 5)
     assert everything["mean_n"] == pytest.approx(table["big"].mean())
@@ -181,13 +198,17 @@ def test_without_a_match_nothing_is_carried_over():
 
 
 def test_pivots_are_compared_by_their_medians_with_mean_normalization():
-    table = table_of([0.9, 0.7, 0.8, 1.5, 0.1], [1.0, 0.9, 0.95, 1.4, 0.2],
-                     pivot_indexes=["[0, 1]", "[1, 0]", "[1, 0]", "[1, 0]", "[0, 1]"],
-                     mean_normalization=[True, True, True, True, False])  # fmt: skip
+    table = table_of(
+        [0.9, 0.7, 0.8, 1.5, 0.1],
+        [1.0, 0.9, 0.95, 1.4, 0.2],
+        pivot_indexes=["[0, 1]", "[1, 0]", "[1, 0]", "[1, 0]", "[0, 1]"],
+        mean_normalization=[True, True, True, True, False],
+    )
     found = pivots_carried_over(table)
     assert found[["n", "small", "big"]].to_dict("index") == {
-        "user": {"n": 1, "small": 0.9, "big": 1.0}, "item": {"n": 3, "small": 0.8, "big": 0.95},
-    }  # fmt: skip
+        "user": {"n": 1, "small": 0.9, "big": 1.0},
+        "item": {"n": 3, "small": 0.8, "big": 0.95},
+    }
     one = pivots_carried_over(table[1:4])
     assert one.index.tolist() == ["user", "item"]
     assert one.loc["user"].isna().all()
@@ -197,15 +218,16 @@ SETS = ("table2:1", "table2:2", "table2:7")
 RATINGS = load_ratings(SMALL)
 
 
-def end_of(setting, seed, protocol):
-    if protocol == "released" and (setting, seed) in ((1, 0), (1, 1), (2, 1)):
+def end_of(place, seed, protocol):
+    """The RMSE by the place of a set among those that are run."""
+    if protocol == "released" and (place, seed) in ((1, 0), (1, 1), (2, 1)):
         return "diverged"
-    return {"released": 0.9, "described": 1.0, "holdout": 1.1}[protocol] + 0.02 * setting + 0.01 * seed
+    return {"released": 0.9, "described": 1.0, "holdout": 1.1}[protocol] + 0.02 * place + 0.01 * seed
 
 
 def sets_records(sets=SETS, n_seeds=2, outcome=end_of):
     plan = experiment("table2", SMALL, n_seeds=n_seeds, sets=sets)
-    return records_of(plan, lambda k, name: outcome(k % len(sets), k // len(sets), name))
+    return records_of(plan, lambda k, name: outcome(sets.index(plan.settings[k].name), plan.seeds[k], name))
 
 
 def known_mean(test, used):
@@ -228,17 +250,18 @@ def item_mean_rmse(rate, seed, leak):
 
 
 def test_sets_stand_beside_the_item_mean_of_the_same_splits_and_the_same_leak():
-    summary = sets_on(sets_records(), dataclasses.replace(RATINGS, name="ml-1m"), SETS)
-    rows = summary.set_index(["set", "protocol"])
+    summary = sets_on(sets_records(), dataclasses.replace(RATINGS, name="ml-1m"))
+    rows = summary.set_index(["setting", "protocol"])
     assert len(rows) == 9
+    assert summary["setting"].unique().tolist() == list(SETS)
     assert rows["published"].tolist() == [FIGURE_5["ml-1m"][k] for k in (0, 1, 6) for _ in range(3)]
     for (name, protocol), row in rows.iterrows():
-        setting, rate = SETS.index(name), FlexConfig.preset(name).test_split_rate
+        place, rate = SETS.index(name), FlexConfig.preset(name).test_split_rate
         means = [item_mean_rmse(rate, seed, protocol != "holdout") for seed in (0, 1)]
         assert row["item_mean"] == pytest.approx(np.mean(means), abs=1e-6)
-        ends = {seed: end_of(setting, seed, protocol) for seed in (0, 1)}
+        ends = {seed: end_of(place, seed, protocol) for seed in (0, 1)}
         ends = {seed: rmse for seed, rmse in ends.items() if rmse != "diverged"}
-        assert (row["n"], row["diverged"], row["setting"]) == (len(ends), 2 - len(ends), setting)
+        assert (row["n"], row["diverged"]) == (len(ends), 2 - len(ends))
         if not ends:
             assert row[["mean", "low", "gap", "gap_high"]].isna().all()
             continue
@@ -250,11 +273,11 @@ def test_sets_stand_beside_the_item_mean_of_the_same_splits_and_the_same_leak():
             assert (row["gap_low"], row["gap_high"]) == pytest.approx((span.low, span.high), abs=1e-5)
         else:
             assert math.isnan(row["gap_low"])
-    assert sets_on(sets_records(), RATINGS, SETS)["published"].isna().all()
+    assert sets_on(sets_records(), RATINGS)["published"].isna().all()
 
 
 def test_the_item_means_lines_are_means_over_the_sets():
-    summary = sets_on(sets_records(), RATINGS, SETS)
+    summary = sets_on(sets_records(), RATINGS)
     rates = [FlexConfig.preset(name).test_split_rate for name in SETS]
     for (word, (value, protocol)), leak in zip(mean_lines(summary).items(), (True, False), strict=True):
         assert protocol == ("released" if leak else "holdout")
@@ -264,7 +287,7 @@ def test_the_item_means_lines_are_means_over_the_sets():
 
 
 def test_the_table_of_sets_is_for_reading():
-    table = sets_table(sets_on(sets_records(), RATINGS, SETS))
+    table = sets_table(sets_on(sets_records(), RATINGS))
     lost = table.loc["table2:2"]
     assert lost[["published", "released", "gap, released"]].tolist() == ["", "2 diverged", ""]
     assert table.loc["table2:7", "released"].startswith("0.940")
@@ -295,7 +318,8 @@ def test_figure_5_is_the_papers(papers_figures):
     part = papers_figures[papers_figures.index("## Figure 5") :]
     part = part[: part.index("(the `1m` column")].partition("by Table 2's set number:")[2]
     printed = {int(number): float(rmse) for number, rmse in re.findall(r"(\d+) (0\.\d{3})", part)}
-    assert [printed[number] for number in range(1, 11)] == FIGURE_5["ml-1m"]
+    assert printed_rmse("ml-1m") == {f"table2:{number}": rmse for number, rmse in printed.items()}
+    assert printed_rmse("ml-100k") == {}
     claim = re.search(r"all below (0\.\d+), mean (0\.\d+), set 1 still best at (0\.\d+)", papers_figures)
     claimed = [FIGURE_5["all_below"], FIGURE_5["mean"], printed[1]]
     assert [float(text) for text in claim.groups()] == claimed
@@ -313,7 +337,7 @@ def carried_over():
 
 def numbers_of(carried_over, outcome=end_of):
     summary = sets_on(sets_records(TABLE_2, outcome=outcome), RATINGS)
-    return transfer_numbers(summary, *carried_over), summary
+    return generalization_numbers(summary, *carried_over), summary
 
 
 def test_the_numbers_by_hand(carried_over):
@@ -339,7 +363,7 @@ def test_the_numbers_by_hand(carried_over):
     assert numbers["beaten_holdout"] == (rows.loc["holdout", "gap_high"] < 0).sum()
     assert numbers["set_1_holdout"] == pytest.approx(1.105)
     found = [numbers["set_1_holdout_low"], numbers["set_1_holdout_high"]]
-    assert found == rows.loc[("holdout", 0), ["low", "high"]].tolist()
+    assert found == rows.loc[("holdout", "table2:1"), ["low", "high"]].tolist()
     assert (numbers["set_1_place_released"], numbers["set_1_place_holdout"]) == (1, 1)
     names = ("all", "within", "centred", "item", "user", "quarter", "tenth")
     for protocol, table in carried_over[0].items():
@@ -355,9 +379,7 @@ def test_the_numbers_by_hand(carried_over):
 
 def test_the_same_sets_are_those_that_end_well_on_held_out_ratings_at_least_once(carried_over):
     lost = {(2, 0, "holdout"), (2, 1, "holdout"), (4, 0, "holdout"), (9, 0, "holdout"), (9, 1, "holdout")}
-    numbers, _ = numbers_of(
-        carried_over, lambda setting, *at: "diverged" if (setting, *at) in lost else end_of(setting, *at)
-    )
+    numbers, _ = numbers_of(carried_over, lambda *at: "diverged" if at in lost else end_of(*at))
     assert (numbers["compared_released"], numbers["compared_holdout"]) == (9, 8)
     # Set 2 has nothing as released, sets 3 and 10 nothing on held-out ratings; set 5 has one split there.
     ours = [0.905 + 0.02 * k for k in range(10) if k not in (1, 2, 9)]
@@ -372,8 +394,8 @@ def test_the_number_of_settings_of_the_chapters_answer_is_that_of_all_matched_on
 
 
 def test_sets_beat_the_item_mean_where_the_whole_interval_is_below_it(carried_over):
-    def outcome(setting, seed, _):
-        return 0.5 + (setting == 3) * seed * 0.5 + 0.001 * seed - 0.01 * setting
+    def outcome(place, seed, _):
+        return 0.5 + (place == 3) * seed * 0.5 + 0.001 * seed - 0.01 * place
 
     numbers, _ = numbers_of(carried_over, outcome)
     # Set 4's splits are half a star apart: lower on average, but not clearly so. It is the only one behind set 1.
