@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 
 from flexlib.config import PAPERS_DATASET, FlexError
 from flexstudy.paper import PRINTED_TOLERANCE
+from flexstudy.statistics import SIGNIFICANT
 from flexstudy.style import COLOURS
 
 REPRODUCED = "reproduced"
@@ -36,17 +37,16 @@ VERDICTS = (REPRODUCED, LEAK, UNSUPPORTED, REFUTED, OPEN)  # from the most to th
 
 LITTLE = 10  # % of how settings rank, below which a choice "matters little"
 CLEAR = 0.5  # correlation that its interval must stay beyond, for it to be clear
-SIGNIFICANT = 0.05  # corrected p, below which a chance differs from a half
 NEARLY_TEN = 9  # of our own ten best, from which on they count as all ten
 
-ONE_RUN = "01_one_run"
-SWEEP = "02_sweep"
-TOP_10 = "03_top10"
-CORRELATION = "05_correlation"
-ROUNDING = "06_rounding"
-GENERALIZATION = "07_generalization"
-METHODS = "08_methods"
-BEST = "09_best"
+CHAPTER_1 = "01_one_run"
+CHAPTER_2 = "02_sweep"
+CHAPTER_3 = "03_top10"
+CHAPTER_5 = "05_correlation"
+CHAPTER_6 = "06_rounding"
+CHAPTER_7 = "07_generalization"
+CHAPTER_8 = "08_methods"
+CHAPTER_9 = "09_best"
 EXPLORER = "explore"
 
 
@@ -157,9 +157,9 @@ def is_below_table_3(n: Mapping[str, Any]) -> str:
 
 
 def all_ten_have(n: Mapping[str, Any], trait: str) -> str:
-    """Require a trait of the paper's ten best, otherwise refuted, and of nearly all of our own ten best.
+    """Require a trait of all of the paper's ten best, otherwise refuted, and of `NEARLY_TEN` of our own ten best.
 
-    Nearly all are `NEARLY_TEN`. The leak causes it if fewer of those chosen on held-out ratings have the trait.
+    The leak causes it if only our ten as released have it. It is not supported if these do not have it either.
     """
     if n[f"{trait}_the_paper_s_ten"] < 10:
         return REFUTED
@@ -174,7 +174,10 @@ def one_layer_is_as_good(n: Mapping[str, Any]) -> str:
 
 
 def user_based_runs_reach_it(n: Mapping[str, Any]) -> str:
-    """Require that a user-based run of the fresh sample does; the leak causes it if none does on held-out ratings."""
+    """Require a user-based run of the fresh sample with so low an RMSE as released; otherwise not supported.
+
+    The leak causes it if there is none on held-out ratings.
+    """
     return _with_and_without_leak(n["low_n_released"] > 0, n["low_n_holdout"] > 0)
 
 
@@ -190,12 +193,15 @@ def none_helps(n: Mapping[str, Any], choices: Iterable[str]) -> str:
 
 
 def no_pair_correlates(n: Mapping[str, Any]) -> str:
-    """Require that the strongest correlation of Figure 4 is below `CLEAR`; otherwise refuted."""
+    """Require that the strongest correlation of Figure 4 is weaker than `CLEAR`; otherwise refuted."""
     return REPRODUCED if abs(n["strongest_r"]) < CLEAR else REFUTED
 
 
 def rmse_does_not_correlate(n: Mapping[str, Any]) -> str:
-    """Require that the interval of mean normalization's correlation with the RMSE reaches `CLEAR`; else refuted."""
+    """Require that mean normalization's correlation with the RMSE is not clear; otherwise refuted.
+
+    It is clear if its interval lies beyond `CLEAR`, on either side.
+    """
     is_clear = n["men_holdout_low"] > CLEAR or n["men_holdout_high"] < -CLEAR
     return REFUTED if is_clear else REPRODUCED
 
@@ -289,7 +295,7 @@ def _span(name: str, form: str) -> str:
 
 
 def _chances(**words: str) -> str:
-    """Name of each chance to its words."""
+    """Tell of chances; each name of a number has its words."""
     told = (f"{word} {_span(f'{name}_holdout', '.2f')}" for name, word in words.items())
     return f"chance that a random run with it is better than one without, on held-out ratings: {', '.join(told)}"
 
@@ -306,7 +312,7 @@ CLAIMS = (
         1,
         "a",
         "the best RMSE on MovieLens 100K is 0.833",
-        ONE_RUN,
+        CHAPTER_1,
         best_rmse_is_met,
         "{rmse_released:.3f} as released, {rmse_holdout:.3f} on held-out ratings; paired difference"
         " {gap_released:+.3f} ({gap_low_released:+.3f} to {gap_high_released:+.3f})",
@@ -316,19 +322,19 @@ CLAIMS = (
         1,
         "b",
         "which is lower than every method of Table 3",
-        METHODS,
+        CHAPTER_8,
         is_below_table_3,
         "on held-out ratings {a_flexencoder_set1_beaten_in_table} of its {a_published_others} other methods are lower"
         " than the paper's best setting ({a_flexencoder_set1:.3f}), the lowest {a_best_in_table}"
         " ({a_best_in_table_rmse:.3f})",
         printed=True,
-        also=ONE_RUN,
+        also=CHAPTER_1,
     ),
     Claim(
         2,
         "a",
         "the ten best settings are all item-based",
-        TOP_10,
+        CHAPTER_3,
         partial(all_ten_have, trait="item_based"),
         _of_ten("item_based", " ({item_based_where_holdout} among those that hold out a fifth or more)"),
         printed=True,
@@ -337,7 +343,7 @@ CLAIMS = (
         2,
         "b",
         "all with mean normalization",
-        TOP_10,
+        CHAPTER_3,
         partial(all_ten_have, trait="mean_normalization"),
         _of_ten("mean_normalization"),
         printed=True,
@@ -346,7 +352,7 @@ CLAIMS = (
         2,
         "c",
         "their hidden layers in monotone order",
-        TOP_10,
+        CHAPTER_3,
         partial(all_ten_have, trait="layers_in_monotone_order"),
         _of_ten("layers_in_monotone_order"),
         printed=True,
@@ -355,7 +361,7 @@ CLAIMS = (
         2,
         "d",
         "one hidden layer can be as good as several",
-        TOP_10,
+        CHAPTER_3,
         one_layer_is_as_good,
         "{one_hidden_layer_the_paper_s_ten} of the paper's ten have one, and"
         " {one_hidden_layer_the_paper_s_ten_base:.0f} % of the runs that they are compared with; of our own ten best"
@@ -366,7 +372,7 @@ CLAIMS = (
         3,
         "a",
         "user-based runs reach 0.90 to 0.91",
-        CORRELATION,
+        CHAPTER_5,
         user_based_runs_reach_it,
         "user-based runs of the fresh sample with 0.91 or less, each on its own test ratings as in the paper:"
         " {low_n_released} as released, {low_n_holdout} on held-out ratings",
@@ -376,20 +382,20 @@ CLAIMS = (
         3,
         "b",
         "helped most often by ADAM, SELU, one re-feeding and mean normalization",
-        CORRELATION,
+        CHAPTER_5,
         partial(
             all_help,
             choices=("user_adam_holdout", "user_selu_holdout", "user_refeeding_holdout", "user_men_holdout"),
         ),
         _chances(user_adam="ADAM", user_selu="SELU", user_refeeding="one re-feeding", user_men="MeN")
         + ". {replay_low}",
-        also=SWEEP,
+        also=CHAPTER_2,
     ),
     Claim(
         4,
         "a",
         "no clear correlation between any pair of parameters",
-        CORRELATION,
+        CHAPTER_5,
         no_pair_correlates,
         "the strongest in Figure 4 is {strongest}, {strongest_r:.2f}. A mixed sample that was never trained has the"
         " log's pattern ({design_like_log:.2f}), a random one has not ({random_like_log:.2f})",
@@ -399,7 +405,7 @@ CLAIMS = (
         4,
         "b",
         "nor of a parameter with the RMSE",
-        CORRELATION,
+        CHAPTER_5,
         rmse_does_not_correlate,
         f"mean normalization and RMSE, rank correlation: {_span('men_holdout', '.2f')} on held-out ratings,"
         " {men_released:.2f} as released; Figure 4 prints a linear one of {men_printed:.2f}, the authors' log has"
@@ -410,7 +416,7 @@ CLAIMS = (
         5,
         "a",
         "prediction rounding and re-feeding rounding do not help the RMSE",
-        ROUNDING,
+        CHAPTER_6,
         rounding_does_not_help,
         "prediction rounding {rmse_random_change:+.4f} ({rmse_random_low:+.4f} to {rmse_random_high:+.4f}), that of"
         " re-feeding {rmse_refeeding_change:+.4f} ({rmse_refeeding_low:+.4f} to {rmse_refeeding_high:+.4f})",
@@ -419,7 +425,7 @@ CLAIMS = (
         5,
         "b",
         "prediction rounding gives more 5-star predictions",
-        ROUNDING,
+        CHAPTER_6,
         rounding_gives_five_stars,
         "{five_star_predictions_random_before:.1f} % of predictions before, {five_star_predictions_random_after:.1f}"
         " % after",
@@ -428,7 +434,7 @@ CLAIMS = (
         5,
         "c",
         "and so more diverse recommendations",
-        ROUNDING,
+        CHAPTER_6,
         rounding_diversifies,
         "that depends on the measure, and on how ties are broken: at random lists are more diverse by"
         " {more_diverse_random} of {diverse_measures} measures (coverage of the catalogue from"
@@ -440,7 +446,7 @@ CLAIMS = (
         6,
         "a",
         "some dropout and noise is necessary: in random settings",
-        CORRELATION,
+        CHAPTER_5,
         partial(all_help, choices=("dropout_holdout", "noise_holdout")),
         _chances(dropout="dropout", noise="noise"),
     ),
@@ -448,7 +454,7 @@ CLAIMS = (
         6,
         "b",
         "the same: in the best settings of our search, each alone",
-        BEST,
+        CHAPTER_9,
         best_settings_need_both,
         "change of the best settings' validation RMSE: without dropout"
         f" {_span('no_dropout', '+.4f')}, without noise {_span('no_noise', '+.4f')}",
@@ -467,7 +473,7 @@ CLAIMS = (
         6,
         "d",
         "no clear evidence that high rates are better",
-        CORRELATION,
+        CHAPTER_5,
         partial(none_helps, choices=("high_dropout_holdout", "high_noise_holdout")),
         _chances(high_dropout="high dropout", high_noise="high noise"),
     ),
@@ -475,7 +481,7 @@ CLAIMS = (
         7,
         "",
         "activation and optimizer matter little for item-based runs",
-        CORRELATION,
+        CHAPTER_5,
         choices_matter_little,
         "share of how item-based runs with mean normalization rank, in %, beyond chance: activation "
         f"{_span('activation_item_holdout', '.1f')}, optimizer {_span('optimizer_item_holdout', '.1f')}",
@@ -484,7 +490,7 @@ CLAIMS = (
         8,
         "a",
         "on 1M the ten sets are all below 0.98",
-        GENERALIZATION,
+        CHAPTER_7,
         all_sets_are_below,
         "{printed_above} of Figure 5's own ten values are above 0.98, by {printed_over:.3f} at most; ours below it:"
         " {below_released} of {compared_released} as released, {below_holdout} of {compared_holdout} on"
@@ -495,7 +501,7 @@ CLAIMS = (
         8,
         "b",
         "their mean is 0.961",
-        GENERALIZATION,
+        CHAPTER_7,
         mean_is_met,
         "{mean_released:.3f} as released ({compared_released} sets that end well), {mean_holdout:.3f} on held-out"
         " ratings ({compared_holdout} sets)",
@@ -505,7 +511,7 @@ CLAIMS = (
         8,
         "c",
         "set 1 still the best of them, with 0.894",
-        GENERALIZATION,
+        CHAPTER_7,
         set_1_is_still_best,
         "place {set_1_place_released} with {set_1_released:.3f} as released, place {set_1_place_holdout} with"
         " {set_1_holdout:.3f} on held-out ratings",
@@ -515,7 +521,7 @@ CLAIMS = (
         8,
         "d",
         "so that the sets generalize to a certain extent",
-        GENERALIZATION,
+        CHAPTER_7,
         sets_generalize,
         "rank correlation of the RMSE of random settings with mean normalization on the two data sets, on held-out"
         f" ratings: {_span('item_holdout', '.2f')} item-based, {_span('user_holdout', '.2f')} user-based,"
@@ -525,7 +531,7 @@ CLAIMS = (
         9,
         "",
         "mean normalization beats filling missing entries with 3",
-        CORRELATION,
+        CHAPTER_5,
         centring_beats_three,
         f"{_span('centred_that', '+.3f')} stars against filling with 3 on held-out ratings, over the"
         " {centred_that_n} settings that learn something",
@@ -534,7 +540,7 @@ CLAIMS = (
         10,
         "",
         "over 1,000 runs within a week on one GTX 1080",
-        SWEEP,
+        CHAPTER_2,
         log_has_over_1000,
         "not to be measured again. The authors' log has {log_rows:,} rows, of which {log_repeated} are copies of"
         " another, so {log_different} different runs; it need not hold all that were made. Its training times add up"

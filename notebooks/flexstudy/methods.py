@@ -22,12 +22,11 @@ from flexlib.config import FlexError
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, TRY_COLUMNS, Tuning, load_tuned, run_tuning
 from flexstudy.paper import TABLE_3_RMSE
-from flexstudy.statistics import holm, labelled, mean_interval
+from flexstudy.statistics import SIGNIFICANT, holm, labelled, mean_interval
 from flexstudy.style import COLOURS, bar_lengths, legend_below
 
 REFERENCE = "flexencoder"  # the method that others are compared with; the keys of its relatives begin alike
 SET_1 = "flexencoder_set1"
-SIGNIFICANT = 0.05  # corrected p, below which a difference counts as clear
 MEANS_AND_BIASES = ("biases", "item_mean")  # whose errors the prose names
 AVERAGED_TOO = ["rmse_known", "rmse_own_fallback", "tries", "seconds"]
 NOT_RUN: dict[Any, Any] = dict.fromkeys(("name", "mean", "low", "high", "gap", "gap_low", "gap_high", "p"), np.nan)

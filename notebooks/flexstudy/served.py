@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from flexlib.methods.tuning import Tuning, load_tuned, run_tuning
-from flexstudy.methods import REFERENCE, SIGNIFICANT
+from flexstudy.methods import REFERENCE
 from flexstudy.served_cases import COUNTS, METHOD_NAMES, NEW, SERVED_COLUMNS, bin_labels, merged_bins, served_name
 from flexstudy.served_runs import run_served
-from flexstudy.statistics import UNKNOWN, holm, labelled, mean_interval
+from flexstudy.statistics import SIGNIFICANT, UNKNOWN, holm, labelled, mean_interval
 from flexstudy.style import legend_below
 
 NO_NETWORK = "biases"  # what the prose compares FlexEncoder with

@@ -17,6 +17,7 @@ from scipy import stats
 Interval = tuple[float, float, float]
 
 CONFIDENCE = 0.95
+SIGNIFICANT = 0.05  # corrected p, below which the study calls a difference clear
 UNKNOWN: Interval = (float("nan"), float("nan"), float("nan"))
 SMALLEST_P = 0.001  # below it a p-value is not spelled out
 
