@@ -90,6 +90,20 @@ def one_cluster():
 
 
 @pytest.fixture
+def drawn():
+    """The chapters' style, and every figure rendered once, which is when much of what is wrong is warned of."""
+    from flexstudy.style import use_style  # here, as its import takes long and few tests draw
+    from matplotlib import pyplot, rc_context
+
+    with rc_context():
+        use_style()
+        yield
+        for number in pyplot.get_fignums():
+            pyplot.figure(number).canvas.draw()
+        pyplot.close("all")
+
+
+@pytest.fixture
 def real_data():
     """A loader of named sets that skips the test, saying why, where the set is not on this machine."""
 

@@ -4,19 +4,26 @@ import math
 import statistics
 from itertools import product
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, random_ratings, records_of
+from drawings import HOLDOUT, NAN, RELEASED, legend, lines, marks, ticks
 from flexstudy.accuracy import (
     accuracy_numbers,
     beside_baselines,
     leaks_apart,
+    plot_baselines,
+    plot_steps,
+    plot_thinned,
     step_changes,
     thinned_data_scores,
     visible_and_hidden,
 )
 from flexstudy.plans import ALONE, STEPS, accuracy, ladder
+from flexstudy.style import COLOURS
+from matplotlib.colors import to_hex
 from scipy import stats
 
 from flexlib.config import FlexConfig, Protocol
@@ -324,3 +331,124 @@ def test_thinned_runs_that_diverge_do_not_count(monkeypatch):
     assert rows.loc[["released", "released less oracle"], "n"].tolist() == [0, 0]
     assert rows.loc[["released", "released less oracle"], "mean"].isna().all()
     assert rows.loc[["oracle", "item mean, all ratings"], "n"].tolist() == [2, 2]
+
+
+def steps_table(name="table2:1"):
+    rows, start = [], 0.8
+    for place, step in enumerate(STEPS):
+        change = 0.1 if place == 0 else 0.01 * (-1) ** place
+        rows.append(
+            {
+                "set": name,
+                "step": step,
+                "n": 3,
+                "start": start,
+                "rmse": start + change,
+                "change": change,
+                "low": change - 0.005,
+                "high": change + 0.005,
+            }
+        )
+        start += change
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_steps_are_a_waterfall_from_released_to_leak_free():
+    steps = pd.concat([steps_table(), steps_table("table2:7"), steps_table("table2:9")])
+    figure = plot_steps(steps, ["table2:1", "table2:7"], STEPS, "here")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["table2:1, n = 3 splits", "table2:7, n = 3 splits"]
+    assert figure.axes[-1].get_xlabel() == "RMSE (stars)"
+    own = steps_table()
+    for ax in figure.axes:
+        bars = [bar for held in ax.containers if isinstance(held, mpl.container.BarContainer) for bar in held]
+        bars = sorted(bars, key=lambda bar: bar.get_y())
+        assert (bars[0].get_x(), bars[0].get_width()) == (0, 0.8)
+        assert bars[-1].get_width() == pytest.approx(own["rmse"].iloc[-1])
+        assert [bar.get_width() for bar in bars[1:-1]] == pytest.approx(own["change"].tolist())
+        assert [bar.get_x() for bar in bars[1:-1]] == pytest.approx(own["start"].tolist())
+        worse = [to_hex(bar.get_facecolor()) == COLOURS["means"].lower() for bar in bars[1:-1]]
+        assert worse == (own["change"] > 0).tolist()
+        (spans,) = [spans for _, _, spans, _ in marks(ax).values()]
+        assert [end[0] for end in spans[0]] == pytest.approx([0.895, 0.905])
+        words = [" ".join(text.split()) for text in ticks(ax.yaxis)]
+        assert words == [RELEASED, *STEPS.values(), HOLDOUT]
+        texts = [text.get_text() for text in ax.texts]
+        assert texts == ["0.800", *(f"{change:+.3f}" for change in own["change"]), f"{own['rmse'].iloc[-1]:.3f}"]
+        low, high = ax.get_xlim()
+        assert low < 0.8 < 0.91 < high
+    assert len(plot_steps(steps, ["table2:9"], STEPS, "here").axes) == 1
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_network_and_none_are_drawn_with_and_without_the_leak():
+    table = pd.DataFrame(
+        [
+            {"predictor": name, "fitted_on": on, "n": 3, "mean": rmse, "low": rmse - 0.01, "high": rmse + 0.01}
+            for on, shift in (("training ratings", 0.1), ("all ratings", 0))
+            for name, rmse in (("FlexEncoder", 0.8 + shift), ("user and item biases", 0.85 + shift))
+        ]
+    )
+    (ax,) = plot_baselines(table, "here").axes
+    assert ax.get_xlabel() == "RMSE (stars)"
+    assert ticks(ax.yaxis) == ["FlexEncoder", "user\nand item biases"]
+    found = marks(ax)
+    for word, shift, name in (
+        ("means over all ratings (leaks)", 0, "released"),
+        ("means over training ratings", 0.1, "holdout"),
+    ):
+        x, _, spans, colour = found[word]
+        assert x == pytest.approx([0.8 + shift, 0.85 + shift])
+        assert [end[0] for end in spans[1]] == pytest.approx([0.84 + shift, 0.86 + shift])
+        assert colour == COLOURS[name].lower()
+    assert set(legend(ax)) == set(found)
+    assert [text.get_text() for text in ax.texts] == ["0.800", "0.850", "0.900", "0.950"]
+    one = plot_baselines(table.assign(n=1, low=NAN, high=NAN), "here").axes[0]
+    assert [text.xy[0] for text in one.texts] == pytest.approx([0.8, 0.85, 0.9, 0.95])
+    assert "n = 1" in one.get_title(loc="left")
+
+
+PREDICTORS = ("released", "closed", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings")
+
+
+def thin_table(half=0.02):
+    table = pd.DataFrame(
+        [
+            {"ratings": size, "floor": floor, "predictor": name, "n": 2, "mean": 0.6 + place / 10 + size / 1e5}
+            for size, floor in ((2000, 0.75), (500, 0.7))
+            for place, name in enumerate(PREDICTORS)
+        ]
+    )
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_thinned_data_have_a_line_a_predictor_and_the_floor():
+    (ax,) = plot_thinned(thin_table(), "table2:1").axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ratings in the data (log)", "RMSE (stars)")
+    assert ax.get_xscale() == "log"
+    assert ticks(ax.xaxis) == ["2,000", "500"]
+    words = legend(ax)
+    assert len(words) == 7
+    assert words[0] == f"table2:1, {RELEASED}"
+    for place, name in ((0, "released"), (1, "closed"), (2, "holdout")):
+        (line,) = [
+            line
+            for line in ax.get_lines()
+            if to_hex(line.get_color()) == COLOURS[name].lower() and line.get_linestyle() == "-"
+        ]
+        assert line.get_xydata().ravel().tolist() == pytest.approx([2000, 0.62 + place / 10, 500, 0.605 + place / 10])
+    (floor,) = lines(ax, "noise floor")
+    assert floor.get_xydata().tolist() == [[2000, 0.75], [500, 0.7]]
+    low, high = ax.get_ylim()
+    assert low < 0.605 < 1.12 < high
+    assert len(plot_thinned(thin_table(NAN), "table2:1").axes) == 1
+
+
+@pytest.mark.usefixtures("drawn")
+def test_thinned_data_are_drawn_from_a_little_below_the_lowest_rmse():
+    """A difference is in the table too, and no RMSE."""
+    less = {"ratings": 500, "floor": 0.7, "predictor": "released less oracle", "n": 2, "mean": -0.1, "low": -0.2}
+    table = pd.concat([thin_table(), pd.DataFrame([less | {"high": 0.0}])], ignore_index=True)
+    with_it, without = (plot_thinned(drawn, "table2:1").axes[0].get_ylim() for drawn in (table, thin_table()))
+    assert with_it == without

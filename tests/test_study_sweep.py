@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,7 +29,6 @@ from flexlib.config import FlexConfig
 from flexlib.runs.plan import Plan
 from flexlib.runs.records import blank_record, config_of, save_records, to_table
 
-mpl.use("agg")
 # run: item-based, mean normalization, then status and RMSE as released and on held-out ratings
 RUNS = [
     (True, True, "ok", 0.8, "ok", 0.9),
@@ -190,6 +188,7 @@ def test_a_sample_made_on_the_spot_is_the_sweeps():
     assert [config_of(row) for _, row in evidence.fresh[::2].iterrows()] == list(plan.configs)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_figures_are_drawn_of_all_and_of_little(fresh):
     everything = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
     only_skipped = Evidence(fresh[fresh["status"] == "skipped"])
@@ -199,10 +198,9 @@ def test_figures_are_drawn_of_all_and_of_little(fresh):
         lines = plot_rmse_distributions(curves, "here").axes[0].get_lines()
         assert len(lines) == panels
     drawn = plot_agreement({"edges": [0.8, 1, 2], "counts": [[1, 0], [2, 3]]}, "here").axes[0]
-    assert "n = 6" in drawn.get_title()
+    assert "n = 6" in drawn.get_title(loc="left")
     (dots, _) = plot_costs(fresh, "here").axes[0].get_lines()
     assert pd.Series(dots.get_ydata()).max() == 6
-    mpl.pyplot.close("all")
 
 
 def test_every_number_of_the_chapters_text_is_there(fresh):

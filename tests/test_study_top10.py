@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
+from drawings import HOLDOUT, NAN, RELEASED, legend, lines, marks, ticks
 from flexstudy.plans import TABLE_2, choose_best, experiment
 from flexstudy.repetitions import summarise_settings
 from flexstudy.replay import summarise_authors
 from flexstudy.statistics import holm, mean_interval
+from flexstudy.style import COLOURS
 from flexstudy.top10 import (
     TRAITS,
     compare_traits,
@@ -21,11 +23,15 @@ from flexstudy.top10 import (
     item_based_where,
     item_contrast,
     own_ten,
+    plot_own_ten,
+    plot_sets,
+    plot_traits,
     published_values,
     top10_numbers,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from scipy import stats
 
 from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
@@ -364,3 +370,123 @@ def test_item_based_settings_are_counted_where_enough_is_held_out():
     fresh = pd.DataFrame(rows)
     assert item_based_where(fresh) == {"item_based_where_released": 2, "item_based_where_holdout": 2}
     assert item_based_where(fresh, 0.3) == {"item_based_where_released": 1, "item_based_where_holdout": 1}
+
+
+SUMMARY = pd.DataFrame(
+    [
+        ("second", "released", 3, 0.8, 0.7, 0.9),
+        ("second", "described", 1, 0.85, NAN, NAN),
+        ("second", "holdout", 3, 0.95, 0.9, 1.0),
+        ("first", "released", 0, NAN, NAN, NAN),
+        ("first", "described", 3, 0.9, 0.8, 1.0),
+        ("first", "holdout", 3, 1.0, 0.9, 1.1),
+    ],
+    columns=["setting", "protocol", "n", "mean", "low", "high"],
+)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_sets_are_drawn_with_their_intervals_beside_the_papers_numbers():
+    printed = pd.Series({"first": NAN, "second": 0.83})  # in another order than the summary's
+    figure = plot_sets(SUMMARY, printed, "A title\nof two lines")
+    (ax,) = figure.axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("RMSE (stars)", "parameter set")
+    assert ax.get_title(loc="left") == "A title\nof two lines"
+    found = marks(ax)
+    x, y, spans, colour = found[HOLDOUT]
+    assert x == [0.95, 1.0]
+    assert y == pytest.approx([1.22, 2.22])
+    assert [[end[0] for end in span] for span in spans] == [pytest.approx([0.9, 1.0]), pytest.approx([0.9, 1.1])]
+    assert colour == COLOURS["holdout"].lower()
+    # A set that never ended well has no mark, and one split no interval.
+    assert found[RELEASED][0] == [0.8]
+    assert [end[0] for end in found["paper's text (leaks means)"][2][0]] == [0.85, 0.85]
+    (cross,) = lines(ax, "printed in the paper")
+    np.testing.assert_equal(cross.get_xydata(), [[0.83, 1], [NAN, 2]])
+    assert set(legend(ax)) == {RELEASED, "paper's text (leaks means)", HOLDOUT, "printed in the paper"}
+    assert ax.get_yticks().tolist() == [1, 2]
+    assert ax.yaxis_inverted()
+
+
+@pytest.mark.usefixtures("drawn")
+def test_sets_without_published_numbers_have_lines_of_reference():
+    only = SUMMARY[SUMMARY["protocol"] == "holdout"]
+    ax = plot_sets(only, np.array([NAN, NAN]), "t", reference={"a mean": (0.97, "released")}).axes[0]
+    assert set(legend(ax)) == {HOLDOUT, "a mean"}
+    (line,) = lines(ax, "a mean")
+    assert list(line.get_xdata()) == [0.97, 0.97]
+    assert line.get_color() == COLOURS["released"]
+    assert marks(ax)[HOLDOUT][1] == [1, 2]
+    lost = SUMMARY.assign(n=0, mean=NAN, low=NAN, high=NAN)
+    assert "elsewhere" in legend(plot_sets(lost, np.array([0.8, 0.9]), "t", "elsewhere").axes[0])
+
+
+def own_ten_table(groups=("released", "holdout")):
+    rows = []
+    for group in groups:
+        for place in (1, 2, 3):
+            rmse = 0.8 + place / 100 + (group == "holdout") / 10
+            known = {"chosen_under": group, "place": place, "chosen_by": rmse, "other_half": rmse + 0.01, "n": 2}
+            rows.append(known | {"mean": rmse + 0.02, "low": rmse, "high": rmse + 0.04})
+    rows[-1] |= {"n": 0, "mean": NAN, "low": NAN, "high": NAN}
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.usefixtures("drawn")
+def test_our_own_ten_have_three_marks_each():
+    table = own_ten_table()
+    figure = plot_own_ten(table, "here")
+    above, below = figure.axes
+    assert figure.get_suptitle().endswith("here")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["place", "place"]
+    assert below.get_xlabel() == "RMSE (stars)"
+    for ax, (name, word) in zip(figure.axes, (("released", RELEASED), ("holdout", HOLDOUT)), strict=True):
+        own = table[table["chosen_under"] == name]
+        assert word in ax.get_title(loc="left")
+        for label, column in (("the half that chose them", "chosen_by"), ("the other half", "other_half")):
+            (line,) = lines(ax, label)
+            assert line.get_xydata().tolist() == own[[column, "place"]].to_numpy().tolist()
+        assert lines(ax, "the other half")[0].get_color() == COLOURS[name]
+        x, _, spans, colour = marks(ax)["new splits, n = 2"]
+        np.testing.assert_equal(x, own["mean"].tolist())
+        assert [end[0] for end in spans[0]] == pytest.approx(own[["low", "high"]].iloc[0].tolist())
+        assert colour == COLOURS[name].lower()
+        assert set(legend(ax)) == {"the half that chose them", "the other half", "new splits, n = 2"}
+        assert ax.yaxis_inverted()
+    assert len(plot_own_ten(own_ten_table(["holdout"]), "here").axes) == 1
+    assert above.get_yticks().tolist() == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_traits_are_bars_of_ten_with_marks_of_what_chance_gives():
+    groups = {"the paper's ten": "paper", "our ten, released": "released", "our ten, holdout": "holdout"}
+    table = pd.DataFrame(
+        [
+            {
+                "trait": trait,
+                "group": group,
+                "count": count + place,
+                "n": 10 if place < 2 else 5,
+                "base": 0.1 * (place + 1),
+            }
+            for place, group in enumerate(groups)
+            for trait, count in (("one (A)", 1), ("two (B)", 2))
+        ]
+    )
+    (ax,) = plot_traits(table, "here").axes
+    assert ax.get_xlabel() == "of ten"
+    assert ticks(ax.yaxis) == ["one\n(A)", "two\n(B)"]
+    bars = {held.get_label(): held.patches for held in ax.containers}
+    # Of five, three and four are as six and eight of ten.
+    assert {word: [bar.get_width() for bar in own] for word, own in bars.items()} == {
+        "the paper's ten": [1, 2],
+        "our ten, released": [2, 3],
+        "our ten, holdout": [6, 8],
+    }
+    for word, name in groups.items():
+        assert to_hex(bars[word][0].get_facecolor()) == COLOURS[name].lower()
+    chance = [line for line in ax.get_lines() if line.get_marker() == "|"]
+    assert [line.get_xdata().tolist() for line in chance] == [pytest.approx([k, k]) for k in (1, 2, 3)]
+    for line, held in zip(chance, ax.containers, strict=True):
+        assert line.get_ydata() == pytest.approx([bar.get_y() + bar.get_height() / 2 for bar in held.patches])
+    assert sorted(legend(ax)) == sorted([*groups, "expected by chance"])

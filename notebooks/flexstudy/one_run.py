@@ -140,7 +140,7 @@ def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> di
     -------
     dict
         - NAME_PROTOCOL: each column of `summarise_protocols`, and the `lowest` and `highest` run, in stars
-        - leak_means, leak_closed, with _low and _high: paired difference of `released` to itself with leaks closed, in stars
+        - leak_means, leak_closed, with _low and _high: `released` minus itself with leaks closed, paired, in stars
         - runs, diverged, n_seeds, seconds: how many, and how long one takes on average
         - published, off, verdict: texts that compare the published RMSE with `released`
     """

@@ -1,0 +1,154 @@
+"""The explorer's figures of all recorded runs: that they draw what they are given, and say what it is."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawings import HOLDOUT, NAN, RELEASED, inside, marks, ticks
+from flexexplorer.figures import plot_courses, plot_grid, plot_histograms
+from flexstudy.plans import THREE_PROTOCOLS
+from flexstudy.style import COLOURS, words_of
+from matplotlib.colors import to_hex
+
+pytestmark = pytest.mark.usefixtures("drawn")
+
+
+def grid_of(cells, *names):
+    """A table of a grid by cell: n, mean, low and high; held-out ratings are 0.1 stars higher."""
+    rows = []
+    for cell, (n, *ends) in cells.items():
+        for protocol, more in (("released", 0), ("holdout", 0.1)):
+            row = dict(zip(names, cell, strict=True)) | {"cell": cell, "protocol": protocol, "values": [], "n": n}
+            rows.append(row | {"notes": ""} | dict(zip(("mean", "low", "high"), np.add(ends, more), strict=True)))
+    return pd.DataFrame(rows)
+
+
+def panels_by_title(figure):
+    return {tuple(ax.get_title(loc="left").split("\n")): ax for ax in figure.axes}
+
+
+def test_a_grid_is_drawn_by_its_first_two_parameters_with_a_panel_for_the_others():
+    values = {"a": ("x", "y", "z"), "b": (1, 2), "with_c": (True, False), "d": ((0, 1), (1, 0))}
+    cells = {
+        (a, b, c, d): (3, 0.8 + place / 100, 0.79 + place / 100, 0.81 + place / 100)
+        for place, (a, b, c, d) in enumerate(
+            (a, b, c, d) for a in values["a"] for b in values["b"] for c in values["with_c"] for d in values["d"]
+        )
+    }
+    figure = plot_grid(grid_of(cells, *values), "A title\nhere")
+    assert figure.get_suptitle() == "A title\nhere; 3 splits each"  # for no mean is far above the lowest
+    highest = max(mean for _, mean, *_ in cells.values()) + 0.1
+    assert highest < figure.axes[0].get_ylim()[1] < highest + 0.05
+    panels = panels_by_title(figure)
+    assert len(panels) == len(figure.axes) == 2 * 4
+    for c in values["with_c"]:
+        for d in values["d"]:
+            for protocol, word, more in (("released", RELEASED, 0), ("holdout", HOLDOUT, 0.1)):
+                ax = panels[words_of(protocol), f"with c {'on' if c else 'off'}", f"d {d[0]} {d[1]}"]
+                assert word == words_of(protocol)
+                found = marks(ax)
+                assert set(found) == {"1", "2"}
+                for b in values["b"]:
+                    x, y, spans, _ = found[str(b)]
+                    means = [cells[a, b, c, d][1] + more for a in values["a"]]
+                    assert y == pytest.approx(means)
+                    assert [round(place) for place in x] == [0, 1, 2]
+                    ends = [sorted(end[1] for end in span) for span in spans]
+                    assert ends == [pytest.approx([mean - 0.01, mean + 0.01]) for mean in means]
+                assert len({(line[0], line[1]) for line in zip(found["1"][0], found["2"][0], strict=True)}) == 3
+    assert ticks(figure.axes[-1].xaxis) == ["x", "y", "z"]
+    assert [ax.get_xlabel() for ax in figure.axes[-2:]] == ["a", "a"]
+    (held,) = figure.legends
+    assert [text.get_text() for text in held.get_texts()] == ["1", "2"]
+    assert len({found[3] for found in marks(figure.axes[0]).values()}) == 2
+
+
+def test_a_grid_of_one_parameter_or_with_gaps():
+    cells = {
+        ("one",): (3, 0.8, 0.7, 0.9),
+        ("two",): (1, 0.9, NAN, NAN),
+        ("three",): (0, NAN, NAN, NAN),
+        ("four",): (3, 2.0, 1.0, 3.0),
+        ("five",): (2, 1.25, -9.0, 11.5),
+    }
+    figure = plot_grid(grid_of(cells, "layers"), "A title")
+    left, right = figure.axes
+    assert not figure.legends
+    for ax, more in ((left, 0), (right, 0.1)):
+        ((x, y, spans, _),) = marks(ax).values()
+        assert x == [0, 1, 2, 3, 4]
+        # Nothing for what has no mean; at the edge, without its bar, what is far above the lowest
+        assert y == pytest.approx([0.8 + more, 0.9 + more, NAN, 1.3, min(1.25 + more, 1.3)], nan_ok=True)
+        ends = [sorted(end[1] for end in span) for span in spans]
+        assert ends[0] == pytest.approx([0.7 + more, 0.9 + more])
+        assert np.isnan([*ends[1], *ends[3]]).all()
+        low, high = ax.get_ylim()
+        assert low < 0.8
+        assert 1.3 < high < 1.4
+    assert figure.get_suptitle() == "A title; at most 3 splits each; above 1.30 drawn there"
+    empty = grid_of({("one",): (0, NAN, NAN, NAN)}, "layers")
+    assert len(plot_grid(empty, "t").axes) == 2
+
+
+def course(*test, **counts):
+    edges = [0.375 + 0.25 * k for k in range(4)]
+    return {"test": list(test), "training": [0.5] * len(test), "edges": edges, "histogram": counts}
+
+
+COURSES = {
+    ("table2:1", "released"): course(0.9, 0.8, actual=[1, 2, 3], unrounded=[3, 2, 1], rounded=[0, 6, 0]),
+    ("table2:1", "described"): "left out for the cost",
+    ("table2:1", "holdout"): course(1.0, 0.95, actual=[1, 2, 4], unrounded=[4, 2, 1], rounded=[0, 7, 0]),
+    ("cfn", "released"): course(*[0.7] * 30, actual=[1, 1, 1], unrounded=[1, 1, 1], rounded=[1, 1, 1]),
+    ("cfn", "described"): course(1.1, actual=[1, 1, 1], unrounded=[1, 1, 1], rounded=[1, 1, 1]),
+    ("cfn", "holdout"): "diverged",
+    **{(f"p{k}", protocol): "diverged" for k in range(3) for protocol in THREE_PROTOCOLS},
+}
+
+
+def test_courses_are_a_panel_a_preset_and_a_line_a_protocol():
+    figure = plot_courses(COURSES, THREE_PROTOCOLS, "here")
+    figure.canvas.draw()  # which settles the axes' limits
+    assert figure.get_suptitle().endswith("\nhere")
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
+    assert list(panels) == ["table2:1", "cfn", "p0", "p1", "p2"]
+    for preset, ax in panels.items():
+        drawn = {line.get_label(): line for line in ax.get_lines()}
+        expected = {
+            words_of(protocol): (COURSES[preset, protocol]["test"], COLOURS[protocol])
+            for protocol in THREE_PROTOCOLS
+            if not isinstance(COURSES[preset, protocol], str)
+        }
+        assert {word: (list(line.get_ydata()), line.get_color()) for word, line in drawn.items()} == expected
+        # Why there is no line at all
+        assert [text.get_text().replace("\n", " ") for text in ax.texts] == (["diverged"] if not expected else [])
+        for line in drawn.values():
+            assert list(line.get_xdata()) == list(range(1, len(line.get_ydata()) + 1))
+            assert all(inside(ax, x, y) for x, y in line.get_xydata())
+    assert panels["cfn"].get_lines()[0].get_marker() == ""  # dots would hide a line of so many epochs
+    (held,) = figure.legends
+    assert sorted(text.get_text() for text in held.get_texts()) == sorted(
+        words_of(protocol) for protocol in THREE_PROTOCOLS
+    )
+
+
+@pytest.mark.parametrize("protocol", ["released", "holdout"])
+def test_histograms_of_predictions_are_a_panel_a_preset(protocol):
+    figure = plot_histograms(COURSES, protocol, "here")
+    assert words_of(protocol) in figure.get_suptitle()
+    assert "here" in figure.get_suptitle()
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
+    assert list(panels) == ["table2:1", "cfn", "p0", "p1", "p2"]
+    for preset, ax in panels.items():
+        own = COURSES[preset, protocol]
+        if isinstance(own, str):
+            assert not ax.patches
+            assert [text.get_text().replace("\n", " ") for text in ax.texts] == [own]
+            continue
+        drawn = [patch.get_data() for patch in ax.patches]
+        assert [list(data.values) for data in drawn] == [
+            own["histogram"][name] for name in ("unrounded", "rounded", "actual")
+        ]
+        assert all(list(data.edges) == own["edges"] for data in drawn)
+        assert [patch.get_fill() for patch in ax.patches] == [True, False, False]
+        colours = [to_hex(p.get_facecolor() if p.get_fill() else p.get_edgecolor()) for p in ax.patches]
+        assert colours == [COLOURS[protocol].lower()] * 2 + ["#000000"]

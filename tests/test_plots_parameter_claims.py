@@ -1,0 +1,49 @@
+"""The figure of claims on parameters: that it draws what it is given, and says what it is."""
+
+import math
+
+import pandas as pd
+import pytest
+from drawings import HOLDOUT, NAN, RELEASED, legend, marks, ticks
+from flexstudy.parameter_claims import plot_claims
+from flexstudy.style import COLOURS
+
+pytestmark = pytest.mark.usefixtures("drawn")
+
+
+def claims_table(effects):
+    rows = [
+        {
+            "claim": 3 + k,
+            "what": f"thing {k}, against others",
+            "effect": effect,
+            "low": effect - 0.1,
+            "high": effect + 0.1,
+            "p": p,
+        }
+        for k, (effect, p) in enumerate(effects)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_claims_are_filled_where_they_differ_from_a_half():
+    tables = {
+        "released": claims_table([(0.8, 0.01), (0.55, 0.3), (NAN, NAN)]),
+        "holdout": claims_table([(0.5, 0.9), (0.45, 1.0), (0.2, 0.049)]),
+    }
+    (ax,) = plot_claims(tables, "here").axes
+    for protocol, filled, empty in (("released", [0.8], [0.55]), ("holdout", [0.2], [0.5, 0.45])):
+        own = [line for line in ax.get_lines() if line.get_color() == COLOURS[protocol] and line.get_marker() in "os"]
+        by_style = {line.get_fillstyle(): [x for x in line.get_xdata() if math.isfinite(x)] for line in own}
+        assert by_style == {"full": filled, "none": empty}
+    spans = [spans for _, _, spans, _ in marks(ax).values()]
+    ends = [[end[0] for end in span] for own in spans for span in own]
+    assert any(pair == pytest.approx([0.7, 0.9]) for pair in ends)
+    assert any(pair == pytest.approx([0.1, 0.3]) for pair in ends)
+    assert [" ".join(text.split()) for text in ticks(ax.yaxis)] == [
+        f"claim {3 + k}: thing {k}, against others" for k in range(3)
+    ]
+    assert legend(ax) == [RELEASED, HOLDOUT]
+    assert "Holm" in ax.get_legend().get_title().get_text()
+    assert ax.get_xlim() == (0, 1)
+    assert "probability" in ax.get_xlabel()
