@@ -6,9 +6,10 @@ python book/make_pdf.py build/pdf/_build/singlehtml/index.html build/flexencoder
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
@@ -33,14 +34,14 @@ FOOTER = """<div style="width: 100%; font: 8pt sans-serif; color: #555555; text-
 <span class="pageNumber"></span> / <span class="totalPages"></span></div>"""
 
 
-def find_chromium():
-    """The path of the browser that CHROMIUM names, or else of one on the PATH; None where there is none."""
+def find_chromium() -> str | None:
+    """Find the browser that CHROMIUM names, or else one on the PATH; None where there is none."""
     named = os.environ.get("CHROMIUM")
     return shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def launch(playwright):
-    """Chromium without a window; `FileNotFoundError`, in one line, where there is none."""
+def launch(playwright: Playwright) -> Browser:
+    """Start Chromium without a window; `FileNotFoundError`, in one line, where there is none."""
     path = find_chromium()
     if path is None:
         raise FileNotFoundError(MISSING)
@@ -49,7 +50,7 @@ def launch(playwright):
     return playwright.chromium.launch(executable_path=path, args=options)
 
 
-def make_pdf(page, out):
+def make_pdf(page: Path | str, out: Path | str) -> Path:
     """Print an HTML file to `out`, which stays as it was if anything fails; returns its path."""
     page, out = Path(page).resolve(), Path(out)
     partial = out.with_suffix(".partial")
@@ -66,18 +67,25 @@ def make_pdf(page, out):
             opened.set_viewport_size({"width": WIDTH, "height": 1000})
             opened.evaluate(FIT, HEIGHT)
             opened.pdf(
-                path=partial, format="A4", scale=SCALE, display_header_footer=True, header_template="<span></span>",
-                footer_template=FOOTER, print_background=True, outline=True, tagged=True,
+                path=partial,
+                format="A4",
+                scale=SCALE,
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=FOOTER,
+                print_background=True,
+                outline=True,
+                tagged=True,
                 margin={"top": f"{MARGIN}mm", "bottom": "18mm", "left": f"{MARGIN}mm", "right": f"{MARGIN}mm"},
-            )  # fmt: skip
+            )
         finally:
             browser.close()
     partial.replace(out)
     return out
 
 
-def main(arguments):
-    """The command line; returns the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit status."""
     if len(arguments) != 2:
         print("usage: make_pdf.py PAGE.html OUT.pdf", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -24,8 +25,11 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, figures, glossary, metadata, records, tables
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
 
+import flexlib.cli
+import flexlib.methods.interface
 from flexlib.config import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -51,13 +55,14 @@ def figures_of(path):
 
 @pytest.fixture
 def registry(tmp_path):
-    """A server that has an archive of one file, its address and the archive's checksum."""
+    """A server that has an archive of two files, its address and the archive's checksum."""
     packed = tmp_path / "served" / "thing.tgz"
     packed.parent.mkdir()
     with tarfile.open(packed, "w:gz") as archive:
-        entry = tarfile.TarInfo("package/dist/thing.js")
-        entry.size = len(b"content")
-        archive.addfile(entry, io.BytesIO(b"content"))
+        for name in ("thing.js", "other.js"):
+            entry = tarfile.TarInfo(f"package/dist/{name}")
+            entry.size = len(name)
+            archive.addfile(entry, io.BytesIO(name.encode()))
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
@@ -77,31 +82,42 @@ def registry(tmp_path):
 
 def test_scripts_are_fetched_once_and_checked(registry, tmp_path, monkeypatch):
     address, checksum = registry
-    kept = {"renamed.js": "package/dist/thing.js"}
-    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing.tgz": (checksum, kept)})
-    folder = fetch_scripts.fetch(tmp_path / "scripts", address)
-    assert (folder / "renamed.js").read_bytes() == b"content"
-    assert fetch_scripts.fetch(folder, "http://127.0.0.1:9/") == folder  # nothing is asked for again
-    (folder / "renamed.js").write_bytes(b"of an older version")
-    for archives in ({"thing-2.tgz": (checksum, kept)}, {"thing.tgz": ("0" * 64, kept)}):
-        monkeypatch.setattr(fetch_scripts, "ARCHIVES", archives)
-        with pytest.raises(ValueError, match="which the book needs: "):
-            fetch_scripts.fetch(folder, address)
+    nowhere = "http://127.0.0.1:9/"
+    thing, other = "package/dist/thing.js", "package/dist/other.js"
+
+    def ask_for(archive, checksum, members):
+        monkeypatch.setattr(fetch_scripts, "ARCHIVES", {archive: (checksum, members)})
+
+    ask_for("thing.tgz", checksum, [thing])
+    folder = fetch_scripts.fetch(tmp_path / "new" / "scripts", address)
+    assert (folder / "thing.js").read_bytes() == b"thing.js"
+    assert sorted(path.name for path in folder.iterdir()) == [fetch_scripts.ORIGINS, "thing.js"]
+    assert list(folder.parent.iterdir()) == [folder]
+    assert fetch_scripts.fetch(folder, nowhere) == folder  # nothing is asked for again
     shutil.copy(tmp_path / "served" / "thing.tgz", tmp_path / "served" / "thing-2.tgz")
-    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing-2.tgz": (checksum, kept)})
-    fetch_scripts.fetch(folder, address)
-    assert (folder / "renamed.js").read_bytes() == b"content"
-    assert fetch_scripts.fetch(folder, "http://127.0.0.1:9/") == folder
-    (folder / fetch_scripts.ORIGINS).write_text("{")  # which says nothing: fetched again
-    with pytest.raises(ValueError, match=r"cannot fetch http://127.0.0.1:9/thing-2.tgz"):
-        fetch_scripts.fetch(folder, "http://127.0.0.1:9/")
-    monkeypatch.setattr(fetch_scripts, "ARCHIVES", {"thing.tgz": ("0" * 64, {"other.js": "package/dist/thing.js"})})
-    with pytest.raises(ValueError, match="which the book needs: ") as caught:
+    for changed in (("thing-2.tgz", checksum, [thing]), ("thing.tgz", checksum, [thing, other])):
+        (folder / "thing.js").write_bytes(b"of an older version")
+        ask_for(*changed)
+        with pytest.raises(ValueError, match=rf"cannot fetch {nowhere}thing\S+, which the book needs: ") as caught:
+            fetch_scripts.fetch(folder, nowhere)
+        assert "\n" not in str(caught.value)
+        assert (folder / "thing.js").read_bytes() == b"of an older version"  # all or nothing
         fetch_scripts.fetch(folder, address)
-    assert "\n" not in str(caught.value)
-    assert not (folder / "other.js").exists()
-    with pytest.raises(ValueError, match=r"cannot fetch http://127.0.0.1:9/thing.tgz"):
-        fetch_scripts.fetch(folder, "http://127.0.0.1:9/")
+        assert (folder / "thing.js").read_bytes() == b"thing.js"
+    assert (folder / "other.js").read_bytes() == b"other.js"
+    for refused in (("0" * 64, [thing]), (checksum, ["package/none.js"])):
+        ask_for("thing.tgz", *refused)
+        with pytest.raises(ValueError, match="which the book needs: ") as caught:
+            fetch_scripts.fetch(folder, address)
+        assert "\n" not in str(caught.value)
+        assert (folder / "other.js").exists()
+        assert list(folder.parent.iterdir()) == [folder]
+    ask_for("thing.tgz", checksum, [thing, other])
+    for damaged in (folder / fetch_scripts.ORIGINS).write_text, lambda _: (folder / "other.js").unlink():
+        fetch_scripts.fetch(folder, address)
+        damaged("{")
+        with pytest.raises(ValueError, match="which the book needs: "):
+            fetch_scripts.fetch(folder, nowhere)
 
 
 def test_the_glossary_has_the_papers_17_parameters_with_its_examples(papers_figures):
@@ -325,10 +341,11 @@ def test_addresses_follow_from_the_repository(monkeypatch):
 
 
 def test_backquotes_link_what_is_clear():
-    named = "fit evaluate a.run b.run a.evaluate a.One.run a.One.shown b.Two.shown b.Two b.key b"
+    named = "train.fit a.run b.run a.evaluate evaluate.evaluate a.One.run a.One.shown b.Two.shown b.Two b.key b"
     objects = {f"flexlib.{name}": SimpleNamespace(objtype="module" if name == "b" else "") for name in named.split()}
-    assert api.find("fit", objects, "flexlib.a") == "flexlib.fit"
-    assert api.find("evaluate", objects, "flexlib.b") == "flexlib.evaluate"
+    assert api.find("fit", objects, "flexlib.a") == "flexlib.train.fit"  # of the package's face
+    assert api.find("evaluate", objects, "flexlib.b") == "flexlib.evaluate.evaluate"
+    assert api.find("evaluate", objects, "flexlib.a") == "flexlib.a.evaluate"
     assert api.find("run", objects, "flexlib.b") == "flexlib.b.run"
     assert api.find("run", objects, "flexlib.a", "One") == "flexlib.a.One.run"
     assert api.find("Two", objects, "flexlib.a", "One") == "flexlib.b.Two"
@@ -338,6 +355,12 @@ def test_backquotes_link_what_is_clear():
     for unclear in ("run", "key", "b", "shown", "it"):
         assert api.find(unclear, objects, "flexlib", "FlexConfig") is None, unclear
     assert api.find("key", objects, "flexlib.a") is None
+
+
+def test_a_name_means_what_it_means_in_its_module():
+    objects = dict.fromkeys(["flexlib.data.Split", "flexlib.config.Settings"], SimpleNamespace(objtype=""))
+    assert api.find("Split", objects, "flexlib.methods.interface") == "flexlib.data.Split"  # imported there
+    assert api.find("Settings", objects, "flexlib.methods.interface") is None  # an alias of its own
 
 
 SHAPES = """\
@@ -363,11 +386,41 @@ API
    .. py:method:: by()
    .. py:method:: shrink()
 """
+MODULES = """\
+# Modules
+
+## Fast
+
+```{modules} flexlib.fast
+rmsprop
+```
+
+## The face
+
+```{face} flexlib
+fit evaluate
+```
+
+## Commands
+
+```{commands} flexlib.cli.commands
+```
+
+## Settings
+
+```{eval-rst}
+.. autoclass:: flexlib.FlexConfig
+   :members:
+.. autoclass:: flexlib.Protocol
+   :members:
+```
+"""
 SMALL_BOOK = {
-    "index.rst": "Small\n=====\n\n.. toctree::\n\n   book/page\n   book/api\n   book/glossary\n   book/protocols\n",
+    "index.rst": "Small\n=====\n\n.. toctree::\n   :glob:\n\n   book/*\n",
     "book/api.rst": SHAPES,
     "book/glossary.md": "# G\n\n" + "\n".join(f"```{{parameters}} {group}\n```" for group in GROUPS),
     "book/protocols.md": "# P",
+    "book/modules.md": MODULES,
     "book/page.md": "# Page\n\n{no-term}`Centring` for another, and centring.\n\n```{record-columns} runs\n```",
 }
 
@@ -382,16 +435,71 @@ def small_book(tmp_path_factory):
     for name in ("glossary.yml", "records.yml"):
         shutil.copy(ROOT / "book" / name, folder / "book")
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    parts = ["flexbook.api", "flexbook.glossary", "flexbook.records"]
     options = {
-        "extensions": ["myst_parser", "sphinx.ext.autodoc", "flexbook.api", "flexbook.glossary", "flexbook.records"],
+        "extensions": ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", *parts],
         "myst_enable_extensions": config["parse"]["myst_enable_extensions"],
-        "default_role": config["sphinx"]["config"]["default_role"],
+        "nitpicky": True,
     }
+    options |= {
+        name: value
+        for name, value in config["sphinx"]["config"].items()
+        if name.startswith(("default_role", "autodoc_", "napoleon_"))
+    }
+    return build(folder, options)
+
+
+def build(folder, options):
+    """Build a folder of pages without a warning; a function that gives a page, parsed."""
     said = io.StringIO()
     with docutils_namespace():
         Sphinx(folder, None, folder / "html", folder / "trees", "html", options, status=None, warning=said).build()
     assert said.getvalue() == ""
     return lambda page: BeautifulSoup((folder / "html" / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("repository", ["Owner/name", None])
+def test_previews_have_addresses_or_are_not_there(repository, tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    if repository:
+        monkeypatch.setenv("GITHUB_REPOSITORY", repository)
+    picture = tmp_path / "pictures" / "one.png"
+    picture.parent.mkdir()
+    picture.write_bytes(figures.read_figure(ROOT / figures.CHAPTER, figures.NAME))
+    tree = "\n.. toctree::\n\n   inner/page\n"
+    (tmp_path / "index.rst").write_text(f"Small\n=====\n\nThis & that.\n{tree}", encoding="utf-8")
+    (tmp_path / "inner").mkdir()
+    page = "Page\n====\n\nOf a picture.\n\n.. image:: /pictures/one.png\n   :alt: Seen\n"
+    (tmp_path / "inner" / "page.rst").write_text(page, encoding="utf-8")
+    options = {"extensions": ["flexbook.metadata"], "html_theme": "sphinx_book_theme", "html_title": "A book"}
+    page_of = build(tmp_path, options)
+
+    def tags(page):
+        named = [(tag.get("property") or tag.get("name"), tag.get("content")) for tag in page_of(page)("meta")]
+        once = [name for name, _ in named if str(name).startswith(("og:", "description"))]
+        assert len(once) == len(set(once))
+        return dict(named)
+
+    front, inner = tags("index"), tags("inner/page")
+    assert front["description"] == "This & that."
+    assert inner["description"] == "Of a picture."
+    assert inner["citation_title"] == metadata.read_citation()["title"]
+    previews = [{name: text for name, text in found.items() if str(name).startswith("og:")} for found in (front, inner)]
+    if not repository:
+        assert previews == [{}, {}]
+        return
+    site = "https://owner.github.io/name/"
+    assert previews[1] == {
+        "og:title": "Page",
+        "og:type": "website",
+        "og:url": f"{site}inner/page.html",
+        "og:site_name": "A book",
+        "og:description": "Of a picture.",
+        "og:image": f"{site}_images/one.png",
+        "og:image:alt": "Seen",
+    }
+    assert previews[0]["og:description"] == "This & that."
+    assert previews[0]["og:image"] == f"{site}_images/front.png"
 
 
 def test_a_parameter_is_not_linked_to_what_shares_its_name(small_book):
@@ -418,10 +526,70 @@ def test_columns_are_a_definition_list(small_book):
     assert columns.find("dd").text.strip() == described["run"]
 
 
-def test_the_api_page_has_every_module_but_the_chapters_and_the_command_line():
+def test_the_page_of_the_package_has_every_module():
     page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
-    modules = {f"flexlib.{path.stem}" for path in (ROOT / "flexlib").glob("[!_]*.py")}
-    assert set(re.findall(r"automodule:: (\S+)", page)) == modules
+    blocks = re.findall(r"^```\{modules\} (\S+)\n(?::but: (.*)\n)?", page, re.M)
+    shown = {f"{package}.{name}" for package, but in blocks for name in api.modules_of(package, but.split())}
+    shown |= set(re.findall(r"automodule:: (\S+)", page))
+    walked = [module for module in pkgutil.walk_packages(flexlib.__path__, "flexlib.") if "._" not in module.name]
+    commands = {module.name for module in walked if module.name.startswith("flexlib.cli.")}
+    assert shown == {module.name for module in walked if not module.ispkg} - commands
+    assert "```{commands} flexlib.cli.commands\n" in page
+    assert set(re.findall(r"^```\{summaries\} (\S+)", page, re.M)) == {"flexstudy", "flexexplorer"}
+
+
+def test_a_module_that_is_not_there_is_refused():
+    assert api.ordered(["a", "b", "c"], ["c", "b"]) == ["c", "b", "a"]
+    with pytest.raises(ExtensionError, match=r"names d: there are a, b"):
+        api.ordered(["a", "b"], ["d a"])
+
+
+def test_modules_follow_from_their_package(small_book):
+    page = small_book("book/modules")
+    heads = [head.find(string=True) for head in page.select("section h3")]
+    modules = [f"flexlib.fast.{name}" for name in ("rmsprop", "backprop", "entries")]
+    assert heads == modules + [f"flexlib {name}" for name in flexlib.cli.commands.commands]
+    assert "faster than by autograd" in page.find("h2").find_next("p").text
+    assert "--protocol-set KEY=VALUE" in page.find(id="flexlib-train").text
+    assert str(Path.home()) not in page.text
+    faces = [term.text for term in page.find(id="the-face").find_all("dt")]
+    assert faces[:2] == ["fit", "evaluate"]
+    assert sorted(faces) == sorted(flexlib.__all__)
+    assert "Train a FlexEncoder" in page.find(id="the-face").dd.text
+
+
+def plain(element):
+    """An element's text in one line, with the marks of a typewriter."""
+    return " ".join(element.text.split()).replace("\N{EN DASH}", "-").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+
+
+def test_types_stand_as_in_the_code(small_book):
+    page = small_book("book/modules")
+
+    signature = page.find(id="flexlib.fast.entries.RowTable.batches")
+    assert "→ Iterator[tuple[Entries, Tensor]]" in signature.text
+    assert [link["href"] for link in signature.find_all("a", title=True)][:1] == ["#flexlib.fast.entries.Entries"]
+    items = [plain(item) for item in signature.find_next_sibling("dd").find_all("li")]
+    assert items[1] == "size (int) - Rows in a batch; the last one may have fewer."
+    hidden, entries = page.find(id="flexlib.fast.backprop.Backprop.outputs").find_next_sibling("dd").find_all("li")
+    assert plain(hidden).startswith("hidden (Tensor) - ")
+    assert entries.a["href"] == "#flexlib.fast.entries.Entries"
+    assert "| None" in plain(entries)
+    assert "Alias for" not in page.text
+
+
+@pytest.mark.parametrize("settings", [flexlib.FlexConfig, flexlib.Protocol])
+def test_settings_show_every_field_and_nothing_of_their_machinery(settings, small_book):
+    signature = small_book("book/modules").find(id=f"flexlib.{settings.__name__}")
+    described = signature.find_next_sibling("dd")
+    fields = [plain(item) for item in described.find("li").parent.find_all("li")]
+    for said, row in zip(fields, settings().describe(), strict=True):
+        abbreviation = f"{row['abbreviation']}: " if row["abbreviation"] else ""
+        assert said.startswith(f"{row['parameter']} (")
+        assert said.endswith(f") - {abbreviation}{row['meaning']}.")
+    members = {name.text for name in described.select(".descname")}
+    assert "named" in members or "preset" in members
+    assert not [name for name in members if name.startswith("model_")]
 
 
 def test_a_browser_is_looked_for_where_it_is_said_to_be(monkeypatch, tmp_path, capsys):

@@ -1,12 +1,16 @@
 """What the book needs of Sphinx beyond Jupyter Book: an extension, loaded by `_config.yml`."""
 
+from typing import Any
+
 from fetch_scripts import book_files
+from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 from flexbook import api, figures, glossary, metadata, records, tables
 
 
-def bring_scripts(app, config):
+def bring_scripts(app: Sphinx, config: Config) -> None:
     """Put the fetched scripts among the static files."""
     files = book_files()
     if not all(path.exists() for path in files):
@@ -14,8 +18,8 @@ def bring_scripts(app, config):
     config.html_static_path += [str(path) for path in files]
 
 
-def setup(app):
-    """Called by Sphinx."""
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add every part to a build, as Sphinx asks of an extension."""
     app.connect("config-inited", bring_scripts)
     for part in (api, figures, glossary, metadata, records, tables):
         part.setup(app)

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import nbformat
+from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 CHAPTER = "results/executed/01_one_run.ipynb"
@@ -11,8 +12,26 @@ NAME = "fig-one-run-protocols"
 FRONT = "build/front.png"  # within the folder of the book's sources, where git does not look
 
 
-def read_figure(notebook, name):
-    """The PNG of an executed notebook's figure, by the name that its cell gives it; `ValueError` if there is none."""
+def read_figure(notebook: Path, name: str) -> bytes:
+    """Read the PNG of a figure from an executed notebook.
+
+    Parameters
+    ----------
+    notebook
+        Path of the notebook.
+    name
+        What the figure's cell calls it.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+
+    Raises
+    ------
+    ValueError
+        Where the notebook has no such figure.
+    """
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == name:
             for output in cell.get("outputs", []):
@@ -21,7 +40,7 @@ def read_figure(notebook, name):
     raise ValueError(f"{notebook}: no figure '{name}'")
 
 
-def write_front_figure(app):
+def write_front_figure(app: Sphinx) -> None:
     """Write the front page's figure where index.md expects it; one that has not changed is left alone."""
     try:
         png = read_figure(Path(app.srcdir) / CHAPTER, NAME)
@@ -35,6 +54,6 @@ def write_front_figure(app):
         partial.replace(path)
 
 
-def setup(app):
-    """Called by the extension."""
+def setup(app: Sphinx) -> None:
+    """Write the figure before any page is read."""
     app.connect("builder-inited", write_front_figure)

@@ -1,30 +1,34 @@
 """What search engines, citation managers and link previews are told of each page, and links to where the project is.
 
 The citation is that of CITATION.cff. Addresses are known only where GitHub builds the book, which says for which
-repository; nowhere else is one given.
+repository. Link previews (Open Graph) need them; elsewhere no page has any.
 """
 
 import os
-import posixpath
 import re
 from html import escape
+from pathlib import Path
+from typing import Any
 
 import yaml
 from docutils import nodes
 from fetch_scripts import ROOT
+from sphinx.application import Sphinx
+from sphinx.config import Config
 
 from flexbook.figures import FRONT
 
 LONGEST = 300  # characters of a description
+BEFORE_PREVIEWS = 400  # priority of our tags; the extension for previews has 500, and keeps what is set
 
 
-def read_citation(path=ROOT / "CITATION.cff"):
-    """The citation file's mapping."""
+def read_citation(path: Path = ROOT / "CITATION.cff") -> dict[str, Any]:
+    """Read the citation file's mapping."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def citation_tags(citation):
-    """(name, content) of the `citation_*` tags that the citation file has something for."""
+def citation_tags(citation: dict[str, Any]) -> list[tuple[str, str]]:
+    """List (name, content) of the `citation_*` tags that the citation file has something for."""
     people = citation["authors"]
     names = [p["name"] if "name" in p else f"{p['family-names']}, {p['given-names']}" for p in people]
     released = citation.get("date-released")
@@ -36,49 +40,38 @@ def citation_tags(citation):
     ]
 
 
-def describe(doctree):
-    """A page in a sentence or two: its question, else its first paragraph; "" where it has neither."""
+def describe(doctree: nodes.document) -> str:
+    """Describe a page in a sentence or two: its question, else its first paragraph; "" where it has neither."""
     texts = [" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph)]
     asked = re.compile(r"(Question|Asked)\. ")  # of a chapter, and of the front page
     questions = [asked.sub("", text, count=1) for text in texts if asked.match(text)]
     return _shorten(next(filter(None, questions + texts), ""))
 
 
-def _shorten(text):
-    """At most `LONGEST` characters, cut after a sentence or a word."""
+def _shorten(text: str) -> str:
+    """Cut after a sentence or a word, to at most `LONGEST` characters."""
     if len(text) <= LONGEST:
         return text
     cut = text[:LONGEST]
     return cut[: cut.rfind(". ") + 1 or cut.rfind(" ")]
 
 
-def add_tags(app, pagename, templatename, context, doctree):
-    """Add a page's tags to its head."""
+def add_tags(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Add a page's description and citation to its head, and the description to its preview."""
     if app.builder.format != "html":
         return
-    citation, base = read_citation(), app.config.html_baseurl
+    citation = read_citation()
     description = (describe(doctree) if doctree else "") or citation["title"]
-    heading = doctree.next_node(nodes.title) if doctree else None  # indices and search have no document
-    title = heading.astext() if heading else app.config.html_title
-    own = [
-        ("og:title", title),
-        ("og:description", description),
-        ("og:type", "website" if pagename == app.config.root_doc else "article"),
-        ("og:site_name", app.config.html_title),
-    ]
-    if FRONT in app.env.images:
-        image = posixpath.join(app.builder.imagedir, app.env.images[FRONT][1])
-        own.append(("og:image", base + image if base else context["pathto"](image, 1)))
-    if base:
-        own.append(("og:url", base + app.builder.get_target_uri(pagename)))
-    tags = [("name", "description", description)]
-    tags += [("name", *tag) for tag in citation_tags(citation)] + [("property", *tag) for tag in own]
-    lines = [f'<meta {kind}="{name}" content="{escape(content)}" />' for kind, name, content in tags]
-    context["metatags"] = "\n".join([context.get("metatags", ""), *lines])
+    tags = [("description", description), *citation_tags(citation)]
+    lines = [f'<meta name="{name}" content="{escape(content)}" />' for name, content in tags]
+    context["metatags"] = "\n".join([context.get("metatags", ""), *lines, ""])
+    context["meta"] = {**(context.get("meta") or {}), "og:description": escape(description)}
 
 
-def addresses(repository):
-    """Where GitHub publishes the site of a repository ("owner/name"), and the theme's options that link to it."""
+def addresses(repository: str) -> tuple[str, dict[str, Any]]:
+    """Say where GitHub publishes the site of a repository ("owner/name"), and the theme's options that link to it."""
     owner, name = repository.split("/")
     site = f"{owner.lower()}.github.io"
     return f"https://{site}/" if name.lower() == site else f"https://{site}/{name}/", {
@@ -90,15 +83,20 @@ def addresses(repository):
     }
 
 
-def link_repository(app, config):
-    """Add the links to the repository, the launch of its notebooks and the site's address, where they are known."""
-    repository = os.environ.get("GITHUB_REPOSITORY")
-    if repository:
-        config.html_baseurl, options = addresses(repository)
-        config.html_theme_options = {**config.html_theme_options, **options}
+def link_repository(app: Sphinx, config: Config) -> None:
+    """Add the site's address, previews, and links to the repository and to the launch of its notebooks."""
+    config.html_baseurl, options = addresses(os.environ["GITHUB_REPOSITORY"])
+    config.html_theme_options = {**config.html_theme_options, **options}
+    config.ogp_site_url = config.html_baseurl
+    config.ogp_site_name = config.html_title
+    config.ogp_use_first_image = True
+    config.ogp_image = f"_images/{Path(FRONT).name}"  # of pages without one
+    config.ogp_social_cards = {"enable": False}
 
 
-def setup(app):
-    """Called by the extension."""
-    app.connect("config-inited", link_repository)
-    app.connect("html-page-context", add_tags)
+def setup(app: Sphinx) -> None:
+    """Add the tags; previews and links to the repository only where an address is known."""
+    if os.environ.get("GITHUB_REPOSITORY"):
+        app.setup_extension("sphinxext.opengraph")
+        app.connect("config-inited", link_repository)
+    app.connect("html-page-context", add_tags, priority=BEFORE_PREVIEWS)

@@ -2,16 +2,19 @@
 
 import fnmatch
 import posixpath
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet
 import yaml
 from docutils import nodes
-from docutils.statemachine import StringList
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from flexbook.markdown import nodes_of
 from flexlib.config import FlexConfig
 
 FOLDER = "results/records"
@@ -19,28 +22,28 @@ PAGE = "book/records"
 TARGET = "records"  # within the built site
 
 
-def files_of(source):
-    """The records of the book's sources, in order of their names."""
+def files_of(source: Path | str) -> list[Path]:
+    """List the records of the book's sources, in order of their names."""
     folder = Path(source) / FOLDER
     return sorted([*folder.glob("*.parquet"), *folder.glob("*.json")])
 
 
-def kind_of(path, kinds):
-    """The first kind of the page's file whose pattern the file's name matches; `ValueError` where none does."""
+def kind_of(path: Path, kinds: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Find the first kind whose pattern the file's name matches; `ValueError` where none does."""
     for kind in kinds:
         if fnmatch.fnmatch(path.name, kind["files"]):
             return kind
     raise ValueError(f"{path}: no kind of records in {PAGE}.yml is for it")
 
 
-def download_of(path):
-    """The name and the bytes that a reader gets of a file."""
+def download_of(path: Path) -> tuple[str, bytes]:
+    """Give the name and the content of what a reader gets of a file."""
     if path.suffix != ".parquet":
         return path.name, path.read_bytes()
     return path.with_suffix(".csv").name, pd.read_parquet(path).to_csv(index=False).encode()
 
 
-def write_downloads(app, exception):
+def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     """Write the downloads beside the built pages."""
     if exception is None and app.builder.format == "html":
         target = Path(app.outdir) / TARGET
@@ -53,13 +56,13 @@ def write_downloads(app, exception):
 class Records(SphinxDirective):
     """The directive `records`: a table of the downloads."""
 
-    def run(self):
-        """A numbered table and a reference to it, or a sentence where there are no records."""
+    def run(self) -> list[nodes.Node]:
+        """Make a numbered table and a reference to it, or a sentence where there are no records."""
         files, kinds = files_of(self.env.srcdir), self.env.flexbook_records["kinds"]
         for path in files:
             self.env.note_dependency(str(path))
         if not files:
-            return _parsed(self, "The run that this book is of left no records.")
+            return nodes_of(self, "The run that this book is of left no records.")
         up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
         rows = [
             "{numref}`tab-records` has the files.",
@@ -76,7 +79,7 @@ class Records(SphinxDirective):
             rows.append(
                 f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {_line(kind_of(path, kinds)['holds'])} |"
             )
-        return _parsed(self, "\n".join([*rows, ":::"]))
+        return nodes_of(self, "\n".join([*rows, ":::"]))
 
 
 class Columns(SphinxDirective):
@@ -84,29 +87,22 @@ class Columns(SphinxDirective):
 
     required_arguments = 1
 
-    def run(self):
-        """A definition list."""
+    def run(self) -> list[nodes.Node]:
+        """Make a definition list."""
         columns = self.env.flexbook_records["columns"][self.arguments[0]]
-        return _parsed(self, "\n".join(f"`{name}`\n: {_line(meaning)}\n" for name, meaning in columns.items()))
+        return nodes_of(self, "\n".join(f"`{name}`\n: {_line(meaning)}\n" for name, meaning in columns.items()))
 
 
-def _line(text):
+def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _parsed(directive, text):
-    """The nodes of a text of Markdown."""
-    parent = nodes.Element()
-    directive.state.nested_parse(StringList(text.splitlines(), source=directive.get_source_info()[0]), 0, parent)
-    return parent.children
-
-
-def meanings(described):
-    """All columns that the page explains; those of a setting are explained in the glossary."""
+def meanings(described: dict[str, Any]) -> set[str]:
+    """Collect all columns that the page explains, or for parameters the glossary."""
     return {name for group in described["columns"].values() for name in group} | set(FlexConfig().to_dict())
 
 
-def read_file(app):
+def read_file(app: Sphinx) -> None:
     """Read the file of kinds and columns before any page."""
     path = Path(app.srcdir) / f"{PAGE}.yml"
     described = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -115,8 +111,8 @@ def read_file(app):
     app.env.flexbook_records = described
 
 
-def setup(app):
-    """Called by the extension."""
+def setup(app: Sphinx) -> None:
+    """Add the page's directives and the downloads."""
     app.add_directive("records", Records)
     app.add_directive("record-columns", Columns)
     app.connect("builder-inited", read_file)

@@ -8,10 +8,14 @@ A Markdown cell says, before the code cell whose first table it is about:
 """
 
 import re
+from typing import Any
 
 from bs4 import BeautifulSoup
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 
@@ -26,7 +30,7 @@ class OutputTable(SphinxDirective):
     final_argument_whitespace = True
     option_spec = {"name": directives.unchanged_required}  # noqa: RUF012 (docutils wants it so)
 
-    def run(self):
+    def run(self) -> list[nodes.Node]:
         """Leave the caption in an `output_table`, to be filled when the whole page has been read."""
         children, messages = self.state.inline_text(self.arguments[0], self.lineno)
         # Sphinx ends a figure's caption at the end of the figure; the table belongs behind it, not into it.
@@ -37,9 +41,12 @@ class OutputTable(SphinxDirective):
         return [table, *messages]
 
 
-def fill_tables(app, doctree):
-    """Move each `output_table` around the table that it is the caption of: of those that cells put out before the next
-    ones' captions, the first for the first, and so on. Where a run has no such table, the caption stands by itself."""
+def fill_tables(app: Sphinx, doctree: nodes.document) -> None:
+    """Move each `output_table` around the table that it is the caption of.
+
+    Captions before a cell take the tables that cells put out before the next captions: the first for the first, and so
+    on. Where a run has no such table, the caption stands by itself.
+    """
     waiting, cells = [], 0
     for node in list(doctree.findall(lambda n: isinstance(n, nodes.container | output_table))):
         if isinstance(node, output_table):
@@ -54,34 +61,48 @@ def fill_tables(app, doctree):
             table += node
 
 
-def _is_table(node):
-    """Whether a node is an output, in all its forms, of which one is a table."""
+def _is_table(node: nodes.Element) -> bool:
+    """Say whether a node is an output, in all its forms, of which one is a table."""
     return node.get("nb_element") == "mime_bundle" and any(
         child.get("mime_type") == "text/html" for child in node.children
     )
 
 
-def tidy_tables(app, doctree):
+def tidy_tables(app: Sphinx, doctree: nodes.document) -> None:
     """Tidy the heads of all tables that cells put out (`tidy_heads`), and keep their intervals in one line."""
     for node in doctree.findall(nodes.raw):
         if 'class="dataframe"' in node.astext():
             node[0] = nodes.Text(join_intervals(tidy_heads(node.astext())))
 
 
-def join_intervals(html, most=3):
-    """The HTML with intervals, such as (0.857 to 0.879), that no line's end parts; but not in rows that have more than
-    `most` of them, for which a page is too narrow."""
+def join_intervals(html: str, most: int = 3) -> str:
+    """Keep each interval, such as (0.857 to 0.879), in one line.
 
-    def join(row):
+    Parameters
+    ----------
+    html
+        Tables.
+    most
+        Rows with more intervals than these are left alone: a page is too narrow for them.
+
+    Returns
+    -------
+    str
+        The HTML with spaces that do not break.
+    """
+
+    def join(row: re.Match[str]) -> str:
         joined, n = re.subn(r"\([-+]?[\d.]+ to [-+]?[\d.]+\)", lambda one: one[0].replace(" ", "&nbsp;"), row[0])
         return joined if n <= most else row[0]
 
     return re.sub(r"<tr.*?</tr>", join, html, flags=re.DOTALL)
 
 
-def tidy_heads(html):
-    """The HTML of pandas' tables with one line of heads where pandas takes a second one for the names of the index, and
-    with what each head is of, a column or a row, which screen readers say."""
+def tidy_heads(html: str) -> str:
+    """Give pandas' tables one line of heads where pandas takes a second one for the names of the index.
+
+    Each head also says whether it is of a column or a row, for screen readers.
+    """
     soup = BeautifulSoup(html, "html.parser")
     for table in soup.find_all("table", class_="dataframe"):
         *_, first, second = [[], [], *(line.find_all("th") for line in table.select("thead tr"))]
@@ -100,7 +121,9 @@ def tidy_heads(html):
     return str(soup)
 
 
-def tell_missing(app, env, node, content):
+def tell_missing(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.TextElement
+) -> nodes.Node | None:
     """Say so where the text names a figure or table that this run does not have, as on other data than the paper's."""
     if node.get("reftype") != "numref" or not node["reftarget"].startswith(("fig-", "tab-")):
         return None
@@ -108,16 +131,16 @@ def tell_missing(app, env, node, content):
     return nodes.inline("", f"a {what} that this run does not have")
 
 
-def _visit(translator, node):
+def _visit(translator: Any, node: nodes.Element) -> None:
     translator.body.append(translator.starttag(node, "figure", CLASS="output-table"))
 
 
-def _depart(translator, node):
+def _depart(translator: Any, node: nodes.Element) -> None:
     translator.body.append("</figure>\n")
 
 
-def setup(app):
-    """Called by the extension."""
+def setup(app: Sphinx) -> None:
+    """Add captions to tables, and tidy these."""
     app.add_enumerable_node(output_table, "table", lambda node: node[0].astext(), html=(_visit, _depart))
     app.add_directive("output-table", OutputTable)
     app.connect("doctree-read", fill_tables)
