@@ -168,9 +168,9 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
 
 def test_visible_and_hidden_ratings_are_scored_apart_of_one_model_each():
     ratings = random_ratings(3, 25, 30)
-    seen = visible_and_hidden(ratings, ["table2:1", "autorec-user"], 2, device="cpu")
+    seen = visible_and_hidden(ratings, ["table2:1", "cfn"], 2, device="cpu")
     assert seen[["preset", "protocol"]].to_numpy().tolist() == [
-        [preset, protocol] for preset in ("table2:1", "autorec-user") for protocol in ("released", "described")
+        [preset, protocol] for preset in ("table2:1", "cfn") for protocol in ("released", "described")
     ]
     for row in seen.itertuples():
         parts = []

@@ -19,7 +19,6 @@ from flexstudy.sweep import (
     plot_rmse_by_rank,
     plot_rmse_distributions,
     protocol_gaps,
-    read_evidence,
     report_table,
     rmse_curves,
     sweep_numbers,
@@ -139,12 +138,12 @@ def report_of():
 
 def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     save_records(fresh, tmp_path / "sweep-here-paper-seed0.parquet")
-    assert read_evidence(tmp_path, "here").report is None
+    assert find_evidence("here", tmp_path).report is None
     path = tmp_path / "replay-here-seed0.parquet"
     save_records(fresh.rename(columns={"run": "record"}), path)
-    refused(lambda: read_evidence(tmp_path, "here"), "replay-here-seed0.json", "no such file")
+    refused(lambda: find_evidence("here", tmp_path), "replay-here-seed0.json", "no such file")
     path.with_suffix(".json").write_text("{")
-    refused(lambda: read_evidence(tmp_path, "here"), "replay-here-seed0.json", "cannot be read")
+    refused(lambda: find_evidence("here", tmp_path), "replay-here-seed0.json", "cannot be read")
     path.with_suffix(".json").write_text(json.dumps(report_of()))
     evidence = find_evidence("here", tmp_path)
     numbers = sweep_numbers(evidence)
@@ -177,7 +176,7 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
     paper = rmse_curves(evidence)[0]
     assert (paper.rank[0], paper.rank[-1], paper.n) == (1, 11, 11)
-    refused(lambda: read_evidence(tmp_path, "elsewhere"), "sweep-elsewhere-paper-seed0.parquet", "no such file")
+    refused(lambda: find_evidence("elsewhere", tmp_path), "sweep-elsewhere-paper-seed0.parquet", "no such file")
 
 
 def test_a_sample_made_on_the_spot_is_the_sweeps():

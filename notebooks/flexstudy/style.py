@@ -92,6 +92,3 @@ def bar_lengths(table: pd.DataFrame, value: str = "mean") -> NDArray[np.float64]
         (2, n): down to `low` and up to `high`; 0 where there is no interval.
     """
     return np.nan_to_num([table[value] - table["low"], table["high"] - table[value]])
-
-
-_legend_below = legend_below  # its name of before, until no chapter uses it

@@ -21,7 +21,7 @@ from flexlib.runs.plan import replay_name
 from flexlib.runs.records import load_records
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS, find_report, find_sweep
-from flexstudy.replay import CLOSEST, LOW_STARS, NEAR
+from flexstudy.replay import CLOSE_TO_CONSTANT, CLOSEST, LOW_STARS
 from flexstudy.statistics import median_interval, spearman
 from flexstudy.style import COLOURS, FILLS, MARKERS, words_of
 
@@ -96,27 +96,19 @@ def find_evidence(
     dataset, folder, runs, max_seconds, device, seed
         As in `flexstudy.repetitions.find_sweep`.
 
-    Raises
-    ------
-    FlexError
-        As `read_evidence`.
-    """
-    if folder:
-        return read_evidence(folder, dataset, seed)
-    return Evidence(find_sweep(dataset, folder, runs, max_seconds, device, seed))
-
-
-def read_evidence(folder: Path | str, dataset: str, seed: int = 0) -> Evidence:
-    """Read the records of a sweep, and those of a replay with its report where they are there too.
+    Returns
+    -------
+    Evidence
+        With the replay and its report where the folder has them.
 
     Raises
     ------
     FlexError
         Naming the file that is missing or cannot be read.
     """
-    fresh = find_sweep(dataset, folder, seed=seed)
+    fresh = find_sweep(dataset, folder, runs, max_seconds, device, seed)
     replay = Path(folder) / f"{replay_name(dataset, seed)}.parquet"
-    if not replay.exists():
+    if not folder or not replay.exists():
         return Evidence(fresh)
     report = find_report(dataset, folder, seed)
     if report is None:
@@ -352,8 +344,8 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
     gaps = {(row["pivot"], row["mean normalization"]): row for row in gap_table(fresh).to_dict("records")}
     columns = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
     for pivot, switch in product(PIVOT_TEXTS, ("on", "off")):
-        row = gaps.get((pivot, switch), {})
-        numbers |= {f"gap_{_side(pivot)}_{switch}{end}": float(row.get(name, np.nan)) for end, name in columns.items()}
+        row = gaps.get((pivot, switch), dict.fromkeys(columns.values(), np.nan))
+        numbers |= {f"gap_{_side(pivot)}_{switch}{end}": float(row[name]) for end, name in columns.items()}
     numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
     numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
@@ -439,12 +431,17 @@ def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, 
         "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
         "last": report["diverged_last"],
         "lost": len(lost),
-        "near": NEAR,
-        "as_ours": sum(abs((row["rmse_of_diverged"] or np.inf) - row["published"]) < NEAR for row in lost),
+        "near": CLOSE_TO_CONSTANT,
+        "as_ours": sum(_is_close(row["rmse_of_diverged"], row["published"]) for row in lost),
         "hours": own["seconds"].sum() / 3600,
         "theirs": seconds["authors"] / 3600,
         "ratio": seconds["authors"] / seconds["ours"],
     }
+
+
+def _is_close(diverged: float | None, logged: float) -> bool:
+    """Say whether a logged RMSE is that of our run that diverged; None where rounding makes no stars of the run."""
+    return diverged is not None and abs(diverged - logged) < CLOSE_TO_CONSTANT
 
 
 def plot_rmse_by_rank(curves: Iterable[Curve], dataset: str, top: float = 12.0) -> Figure:

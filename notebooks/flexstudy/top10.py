@@ -357,7 +357,7 @@ def plot_sets(
         own = summary[(summary["protocol"] == protocol) & (summary["n"] > 0)]
         ax.errorbar(
             own["mean"],
-            own["setting"].map(places) + 0.22 * (place - (len(protocols) - 1) / 2),
+            own["setting"].map(places).astype(float) + 0.22 * (place - (len(protocols) - 1) / 2),
             xerr=bar_lengths(own),
             capsize=3,
             fmt=marks[protocol],
