@@ -123,7 +123,7 @@ def test_plans_of_one_name_do_not_mix(tmp_path, refused):
 
 
 def test_what_a_killed_call_left_in_its_journal_is_taken_up(undisturbed, tmp_path):
-    """Of one killed at work, so that its last line is torn, and of one killed while it put table and journal together."""
+    """One killed at work, so that its last line is torn, and one killed while it put table and journal together."""
     plan = plan_of()
     records = undisturbed.astype(object).where(undisturbed.notna(), None).to_dict("records")
     made = [record for record in records if record["status"] != "skipped"]

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from conftest import SMALL, make_ratings, random_ratings
-from flexlib.methods.registry import METHODS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from flexlib.evaluate import evaluate, fallback
 from flexlib.methods import networks
 from flexlib.methods import tuning as search
 from flexlib.methods.networks import MOST_EPOCHS, NETWORKS, PATIENCE
+from flexlib.methods.registry import METHODS
 from flexlib.methods.tuning import (
     ALL,
     COLUMNS,

@@ -11,24 +11,25 @@ from flexlib.cli.sweep import sweep
 from flexlib.cli.train import train
 from flexlib.cli.tune import tune
 
+MANUAL = """FlexEncoder, a deep autoencoder for rating prediction (2018), scored as published and without the leak.
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+\b
+flexlib data synthetic               a data set's counts, checked
+flexlib train --config table2:1      train and score the paper's best setting without the leak
+flexlib train --config table2:1 --protocol released
+                                     the same as the authors' released code scores it
+flexlib train --set epochs=20 --set hidden_layers=[64,4] --save my.safetensors
+flexlib recommend --model my.safetensors --user 42
+flexlib sweep --runs 20 --out my-sweep
+                                     random settings, each scored both ways; again to go on
+
+Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which), 130
+interrupted."""
+
+
+@click.group(help=MANUAL, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """FlexEncoder, a deep autoencoder for rating prediction (2018), scored as published and without the leak.
-
-    \b
-    flexlib data synthetic               a data set's counts, checked
-    flexlib train --config table2:1      train and score the paper's best setting without the leak
-    flexlib train --config table2:1 --protocol released
-                                         the same as the authors' released code scores it
-    flexlib train --set epochs=20 --set hidden_layers=[64,4] --save my.safetensors
-    flexlib recommend --model my.safetensors --user 42
-    flexlib sweep --runs 20 --out my-sweep
-                                         random settings, each scored both ways; again to go on
-
-    Every command explains itself: flexlib COMMAND --help. Exit status: 0 done, 2 bad input (one line says which),
-    130 interrupted.
-    """
+    """Group the commands."""
 
 
 for command in (data, train, recommend, sweep, tune):

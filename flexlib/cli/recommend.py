@@ -1,6 +1,7 @@
 """`flexlib recommend`: what a saved model predicts a user to rate highest."""
 
 import click
+import pandas as pd
 
 from flexlib.config import FlexError
 from flexlib.evaluate import recommend as recommend_items
@@ -16,5 +17,5 @@ def recommend(model: str, user: str, k: int) -> None:
     if k < 1:
         raise FlexError(f"-k {k}: at least 1 is needed")
     table = recommend_items(load_model(model), user, k)
-    table.index = range(1, len(table) + 1)
+    table.index = pd.RangeIndex(1, len(table) + 1)
     print(table.to_string(float_format="{:.2f}".format))

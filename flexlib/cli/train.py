@@ -19,7 +19,7 @@ from flexlib.train import fit
 
 
 def _listing(settings: FlexConfig | Protocol) -> str:
-    """Settings as a manual's list: name, abbreviation, default, meaning."""
+    """List settings for the manual: name, abbreviation, default, meaning."""
     lines = ["\b"]
     for row in settings.describe():
         short = f" ({row['abbreviation']})" if row["abbreviation"] else ""

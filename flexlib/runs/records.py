@@ -196,7 +196,7 @@ def _holds(column: pa.ChunkedArray, wanted: pa.DataType) -> bool:
 
 def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:
     ok, rmse = table["status"] == "ok", table["rmse"]
-    wrong = {
+    wrong: dict[str, Any] = {
         "status": ~table["status"].isin(STATUSES),
         "rmse": np.where(ok, ~((rmse >= 0) & np.isfinite(rmse)), rmse.notna()),
         "mae": ok & ~(table["mae"] >= 0),
@@ -211,12 +211,12 @@ def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:
             where = f"{key} {row[key]}, protocol '{row['protocol']}'"
             reason = "more than once" if name == "protocol" else f"{name} {row[name]} with status '{row['status']}'"
             raise FlexError(f"{path}: {where}: {reason}")
-    for place, row in table.iterrows():
+    for _, row in table.iterrows():
         try:
             config_of(row)
             Protocol.named(row["protocol"])
         except (FlexError, ValueError, TypeError) as error:
-            raise FlexError(f"{path}: {key} {table.at[place, key]}: {first_line(error)}") from None
+            raise FlexError(f"{path}: {key} {row[key]}: {first_line(error)}") from None
 
 
 def config_of(record: Mapping[str, Any] | pd.Series) -> FlexConfig:

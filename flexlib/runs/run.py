@@ -196,8 +196,9 @@ def _earlier(plan: Plan, runs: dict[Place, Run], ratings: Ratings, path: Path) -
     """Read the records of an earlier call that were made, by run."""
     if not path.exists():
         return {}
-    found = {}
-    for record in load_records(path).astype(object).to_dict("records"):
+    found: dict[Place, Record] = {}
+    for row in load_records(path).astype(object).to_dict("records"):
+        record = {str(name): value for name, value in row.items()}
         _check_same(plan, runs, record, ratings, path)
         if record["status"] != "skipped":
             found[record[plan.key], record["protocol"]] = record

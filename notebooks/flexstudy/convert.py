@@ -51,8 +51,8 @@ def convert_folder(folder: Path) -> list[Path]:
 
 def _settings(path: Path, key: str, table: pd.DataFrame) -> Sequence[Setting]:
     """Give the setting of each run of a table, in the order of the numbers."""
-    rows = table.drop_duplicates(key).set_index(key)
-    configs = {int(k): config_of(row) for k, row in rows.iterrows()}
+    rows = table.drop_duplicates(key)
+    configs = {int(row[key]): config_of(row) for _, row in rows.iterrows()}
     if path.name.startswith(("sweep-", "replay-")):
         word = "sample" if key == "run" else "row"
         return [Setting(f"{word} {k}", configs[k]) for k in range(max(configs) + 1)]

@@ -113,7 +113,7 @@ def run_served(
     path = Path(out) / f"{served_name(dataset)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     with Journal(path.with_suffix(".journal")) as journal:
-        rows = load_tuned(path, SERVED_COLUMNS).to_dict("records") if path.exists() else []
+        rows: list[Any] = load_tuned(path, SERVED_COLUMNS).to_dict("records") if path.exists() else []
         rows += [row for entry in journal.records for row in entry["rows"]]
         for row in rows:
             job = jobs.get(tuple(row[name] for name in PLACE))
