@@ -1,15 +1,29 @@
 """Parameters and protocols: what is refused by which name, files both ways, presets against the authors' records."""
 
+import copy
 import json
 import os
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from flexlib.config import ACTIVATIONS, OPTIMIZERS, PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol
+from flexlib.config import (
+    ACTIVATIONS,
+    OPTIMIZERS,
+    PIVOTS,
+    PRESETS,
+    PROTOCOLS,
+    TABLE2_RMSE,
+    FlexConfig,
+    FlexError,
+    Protocol,
+)
 
 # Column of the authors' records for each parameter.
 RECORD_COLUMNS = {
@@ -25,9 +39,48 @@ RECORD_COLUMNS = {
 
 
 def test_table_1_has_17_parameters_the_released_code_two_more_and_we_two():
-    abbreviations = [f.metadata["abbreviation"] for f in FlexConfig.__dataclass_fields__.values()]
+    abbreviations = [parameter.abbreviation for parameter in FlexConfig.parameters().values()]
     table1 = "LR WeD HLs DrP NoP TBS Ep Opt Act DeF DeFR DeC MeN PrR PI TMR TSR".split()
     assert abbreviations == [*table1, "OuA", "LSA", "Cen", "Pat"]
+    assert {parameter.abbreviation for parameter in Protocol.parameters().values()} == {""}
+
+
+def test_parameters_say_what_the_manual_and_the_explorer_show():
+    known = FlexConfig.parameters()
+    assert {name: known[name].default for name in known} == dict(FlexConfig())
+    assert {name: known[name].choices for name in known if known[name].choices} == {
+        "optimizer": OPTIMIZERS,
+        "activation": ACTIVATIONS,
+        "pivot_indexes": PIVOTS,
+        "centring": ("rows", "biases", "three"),
+    }
+    assert {name: (p.low, p.high, p.open_high) for name, p in known.items() if p.low is not None} == {
+        "learning_rate": (1e-12, None, False),
+        "weight_decay": (0, None, False),
+        "drop_probability": (0, 1, True),
+        "noise_probability": (0, 1, True),
+        "train_batch_size": (1, None, False),
+        "epochs": (0, None, False),
+        "dense_refeeding": (0, None, False),
+        "test_masking_rate": (0, 1, False),
+        "test_split_rate": (1e-9, 1, True),
+        "patience": (0, None, False),
+    }
+    assert known["learning_rate"].meaning == "step size of the optimizer"
+    assert known["centring"].meaning == "what MeN takes off; not in the paper (rows, biases, three)"
+    assert Protocol.parameters()["test_input"].meaning == (
+        "what the network sees at test time, the row's training ratings or its visible test ratings (centred like "
+        "training input, or raw stars) (training, visible-centred, visible-raw)"
+    )
+    for settings in (FlexConfig(), Protocol()):
+        rows = {row.pop("parameter"): row for row in settings.describe()}
+        assert list(rows) == list(settings.parameters()) == list(settings.to_dict())
+        for name, parameter in settings.parameters().items():
+            assert rows[name]["meaning"] == parameter.meaning
+            # Sphinx takes what stands before a colon in a field's docstring for the field's type.
+            assert parameter.meaning
+            assert ": " not in parameter.meaning
+    assert FlexConfig(hidden_layers=(3, 2)).describe()[2]["value"] == "[3, 2]"
 
 
 @pytest.mark.parametrize(
@@ -35,29 +88,90 @@ def test_table_1_has_17_parameters_the_released_code_two_more_and_we_two():
     [
         ({"epohcs": 3}, ["epohcs", "did you mean 'epochs'"]),
         ({"lr": 0.1}, ["'lr'"]),
-        ({"learning_rate": "fast"}, ["learning_rate (LR)", "'fast'", "a number"]),
+        ({"learning_rate": "fast"}, ["learning_rate (LR)", "'fast'", "a finite number"]),
         ({"learning_rate": -1}, ["learning_rate (LR)", "-1"]),
         ({"learning_rate": float("nan")}, ["learning_rate (LR)", "finite"]),
+        ({"learning_rate": float("inf")}, ["learning_rate (LR)", "finite"]),
+        ({"learning_rate": 1.1e12}, ["learning_rate (LR)", "at most 1e12"]),
+        ({"learning_rate": 10**400}, ["learning_rate (LR)", "at most 1e12"]),
+        ({"learning_rate": 0}, ["learning_rate (LR)", "at least 1e-12"]),
+        ({"learning_rate": "3"}, ["learning_rate (LR)", "'3'"]),
+        ({"learning_rate": "1e400"}, ["learning_rate (LR)", "'1e400'"]),
         ({"learning_rate": True}, ["learning_rate (LR)", "True"]),
+        ({"learning_rate": np.bool_(True)}, ["learning_rate (LR)", "True"]),
+        ({"learning_rate": None}, ["learning_rate (LR)", "None"]),
         ({"epochs": 2.5}, ["epochs (Ep)", "whole number"]),
-        ({"epochs": 10**30}, ["epochs (Ep)", "below 1e12"]),
+        ({"epochs": 3.0}, ["epochs (Ep)", "3.0", "whole number"]),
+        ({"epochs": "3"}, ["epochs (Ep)", "'3'", "whole number"]),
+        ({"epochs": "1e3"}, ["epochs (Ep)", "'1e3'", "whole number"]),
+        ({"epochs": True}, ["epochs (Ep)", "True", "whole number"]),
+        ({"epochs": 10**30}, ["epochs (Ep)", "at most 1e12"]),
         ({"epochs": -1}, ["epochs (Ep)", "at least 0"]),
         ({"train_batch_size": 0}, ["train_batch_size (TBS)", "at least 1"]),
         ({"hidden_layers": []}, ["hidden_layers (HLs)"]),
         ({"hidden_layers": [64, 0]}, ["hidden_layers (HLs)"]),
         ({"hidden_layers": [10**9]}, ["hidden_layers (HLs)", "1,000,000"]),
         ({"hidden_layers": 64}, ["hidden_layers (HLs)", "list"]),
+        ({"hidden_layers": [64, 4.0]}, ["hidden_layers (HLs)", "[64, 4.0]"]),
+        ({"hidden_layers": [64, True]}, ["hidden_layers (HLs)", "[64, True]"]),
+        ({"hidden_layers": {64, 4}}, ["hidden_layers (HLs)", "list"]),
+        ({"hidden_layers": np.ones((2, 2), int)}, ["hidden_layers (HLs)", "list"]),
         ({"drop_probability": 1}, ["drop_probability (DrP)", "below 1"]),
         ({"test_masking_rate": 1.1}, ["test_masking_rate (TMR)", "at most 1"]),
         ({"test_split_rate": 0}, ["test_split_rate (TSR)"]),
         ({"optimizer": "ADAM"}, ["optimizer (Opt)", "'ADAM'", "adagrad"]),
         ({"activation": "glu"}, ["activation (Act)", "selu"]),
-        ({"pivot_indexes": [1, 1]}, ["pivot_indexes (PI)", "[0, 1] or [1, 0]"]),
+        ({"pivot_indexes": [1, 1]}, ["pivot_indexes (PI)", "[0, 1], [1, 0]"]),
+        ({"pivot_indexes": [True, False]}, ["pivot_indexes (PI)", "[True, False]"]),
+        ({"pivot_indexes": [1.0, 0]}, ["pivot_indexes (PI)", "[1.0, 0]"]),
         ({"mean_normalization": "yes"}, ["mean_normalization (MeN)", "true or false"]),
+        ({"mean_normalization": 1}, ["mean_normalization (MeN)", "true or false"]),
+        ({"epochs": -1, "epohcs": 3}, ["epohcs", "did you mean 'epochs'"]),
     ],
 )
 def test_bad_parameters_are_refused_by_name(refused, changes, pieces):
     refused(lambda: FlexConfig.from_dict(changes), *pieces)
+
+
+@pytest.mark.parametrize("name", ["self", "cls", "values", "mapping", "changes", "__class__", "model_config", "\udcff"])
+def test_words_of_python_are_unknown_keys(refused, name):
+    for settings in (FlexConfig(), Protocol()):
+        kind, key = type(settings), f"unknown {type(settings).__name__} key {name!r}: "
+        refused(lambda settings=settings: settings.override([f"{name}=1"]), key)
+        refused(lambda kind=kind: kind.from_dict({name: 1}), key)
+        refused(lambda settings=settings: settings.replace(**{name: 1}), key)
+        refused(lambda kind=kind: kind(**{name: 1}), key)
+
+
+def test_keys_that_are_no_text_or_have_two_lines_are_unknown(refused):
+    refused(lambda: FlexConfig.from_dict({True: 1}), "key 'True'")
+    refused(lambda: FlexConfig.from_dict({16**5000: 1}), "thousands of digits")
+    refused(lambda: FlexConfig().override(["a\nb=1"]), r"key 'a\nb'")
+
+
+@pytest.mark.parametrize("digits", ["9" * 4301, "0x" + "f" * 5000, "0b" + "1" * 20_000])
+@pytest.mark.parametrize("value", ["{}", "[{}]", "-{}"])
+def test_numbers_of_thousands_of_digits_are_refused(refused, tmp_path, digits, value):
+    text, path = value.format(digits), tmp_path / "long.yaml"
+    for name in ("epochs", "learning_rate", "hidden_layers", "optimizer", "mean_normalization"):
+        refused(lambda name=name: FlexConfig().override([f"{name}={text}"]), name, "digits")
+        path.write_text(f"{name}: {text}")
+        refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+    path.write_text(text)
+    refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", "{[1]: 2}", "\0", "[" * 3000])
+def test_values_that_are_no_yaml_are_refused(refused, value):
+    refused(lambda: FlexConfig().override([f"epochs={value}"]), "'epochs'", "not valid YAML")
+
+
+def test_values_are_converted_to_the_types_of_their_fields():
+    config = FlexConfig(weight_decay=1, learning_rate=np.float64(0.1), hidden_layers=[3], pivot_indexes=[1, 0])
+    assert [type(config.weight_decay), type(config.learning_rate)] == [float, float]
+    assert (config.hidden_layers, config.pivot_indexes) == ((3,), (1, 0))
+    assert FlexConfig(learning_rate=1e12, epochs=10**12).to_dict()["epochs"] == 10**12
+    assert list(config.to_dict().values())[:3] == [0.1, 1.0, [3]]
 
 
 def test_bad_protocols_are_refused_by_name(refused):
@@ -65,7 +179,8 @@ def test_bad_protocols_are_refused_by_name(refused):
     refused(lambda: Protocol.from_dict({"mean": "all"}), "'mean'", "did you mean 'means'")
     refused(lambda: Protocol.named("paper"), "'paper'", "released, described, holdout")
     refused(lambda: FlexConfig.preset("table2:11"), "'table2:11'", "table2:10")
-    refused(lambda: FlexConfig.load("nowhere.yaml"), "nowhere.yaml", "presets are")
+    for nowhere in ("nowhere.yaml", "a" * 300, "a" * 5000, "\0"):
+        refused(lambda nowhere=nowhere: FlexConfig.load(nowhere), repr(nowhere)[:200], "presets are")
     refused(lambda: FlexConfig.from_dict([1]), "[1]")
 
 
@@ -99,8 +214,21 @@ def test_a_protocols_name_with_a_mistake_is_refused(refused, name, pieces):
 
 
 def test_settings_are_frozen():
-    with pytest.raises(AttributeError):
-        FlexConfig().epochs = 3
+    config = FlexConfig(epochs=3)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.epochs = 4
+    assert config.epochs == 3
+
+
+def test_settings_are_compared_by_value_hashed_and_pickled():
+    config, protocol = FlexConfig(hidden_layers=[64, 4]), Protocol(means="all")
+    for settings in (config, protocol):
+        for other in (settings.replace(), type(settings).from_dict(settings.to_dict()), copy.deepcopy(settings)):
+            assert (other, hash(other)) == (settings, hash(settings))
+        assert pickle.loads(pickle.dumps(settings)) == settings
+    assert FlexConfig(epochs=10) == FlexConfig() != config
+    assert FlexConfig() != Protocol()
+    assert len({config, FlexConfig(hidden_layers=(64, 4)), FlexConfig()}) == 2
 
 
 CONFIGS = st.builds(
@@ -156,6 +284,7 @@ def test_every_preset_and_protocol_is_whole():
     assert Protocol.named("holdout") == Protocol()
     assert FlexConfig.preset("autorec-item").item_based
     assert not FlexConfig.preset("autorec-user").item_based
+    assert list(TABLE2_RMSE) == [f"table2:{k}" for k in range(1, 11)]
 
 
 NAMED = {

@@ -27,6 +27,7 @@ from sphinx.util.nodes import make_refnode
 import flexlib
 from flexbook.markdown import nodes_of, section_of
 
+SETTINGS = (flexlib.FlexConfig, flexlib.Protocol)
 CODE = "flexbook-code"
 BEFORE_NAPOLEON, AFTER_NAPOLEON = 400, 600  # priorities: napoleon, which has 500, lays the docstrings' sections out
 WIDTH = 70  # characters of what a command says, which a page has room for
@@ -94,9 +95,9 @@ def parameters_around(node: nodes.Node | None) -> set[str]:
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.TextElement
 ) -> nodes.Node | None:
-    """Answer the references of `CodeRole`, and those of types in signatures; others are left to Sphinx."""
-    is_code, is_type = node["reftype"] == CODE, node.get("refdomain") == "py" and node["reftype"] in ("class", "obj")
-    if not is_code and not is_type:
+    """Answer the references of `CodeRole`, and those of types, of this package or not; others are left to Sphinx."""
+    is_code = node["reftype"] == CODE
+    if not is_code and not (node.get("refdomain") == "py" and node["reftype"] in ("class", "exc", "obj")):
         return None
     objects = env.get_domain("py").objects
     target = node["reftarget"].removesuffix("()")
@@ -160,8 +161,9 @@ def tidy_signature(
 
 def add_types(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Add the types to the names in the section on parameters, where numpydoc has them."""
-    if thing in (flexlib.FlexConfig, flexlib.Protocol):
-        lines += _fields(thing)
+    if thing in SETTINGS:
+        first = next((place for place, under in enumerate(lines[1:]) if under.startswith("---")), len(lines))
+        lines[first:first] = _fields(thing)
     types = {parameter: _code(annotation) for parameter, annotation in annotations_of(thing).items()}
     section = ""
     for place, line in enumerate(lines):
@@ -176,11 +178,12 @@ def add_types(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
 
 
 def _fields(settings: type[flexlib.FlexConfig | flexlib.Protocol]) -> Iterator[str]:
-    """Write the section on parameters of a class whose fields say themselves what they mean."""
+    """Write the section on parameters of a class of settings, whose fields say themselves what they mean."""
     yield from ["", "Parameters", "----------"]
-    for row in settings().describe():
-        abbreviation = f"{row['abbreviation']}: " if row["abbreviation"] else ""
-        yield from [row["parameter"], f"    {abbreviation}{row['meaning']}."]
+    for field in settings.parameters().values():
+        abbreviation = f"{field.abbreviation}: " if field.abbreviation else ""
+        yield from [f"{field.name} : `{type(field.default).__name__}`", f"    {abbreviation}{field.meaning}."]
+    yield ""
 
 
 def keep_property(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -189,9 +192,11 @@ def keep_property(app: Sphinx, what: str, name: str, thing: Any, options: Any, l
         lines[:] = [*inspect.getdoc(thing).splitlines(), ""]
 
 
-def skip_inherited(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what only the machinery of named tuples and of pydantic describes."""
-    return name == "model_config" or (getattr(thing, "__doc__", None) or "").startswith("Alias for field") or None
+def skip_fields(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out fields as attributes where they stand among the parameters, and what pydantic says of itself."""
+    is_setting = any(name in settings.parameters() for settings in SETTINGS) and not callable(thing)
+    is_of_tuple = (getattr(thing, "__doc__", None) or "").startswith("Alias for field")
+    return True if name == "model_config" or is_setting or is_of_tuple else None
 
 
 class Modules(SphinxDirective):
@@ -301,5 +306,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", tidy_signature)
     app.connect("autodoc-process-docstring", add_types, priority=BEFORE_NAPOLEON)
     app.connect("autodoc-process-docstring", keep_property, priority=AFTER_NAPOLEON)
-    app.connect("autodoc-skip-member", skip_inherited)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("missing-reference", resolve)

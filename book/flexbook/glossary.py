@@ -3,7 +3,6 @@
 Where a parameter's words mean something else, the role `no-term` leaves them alone: {no-term}`learning rate`.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,14 +18,14 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from flexlib.config import PRESETS, FlexConfig
+from flexlib.config import PRESETS, FlexConfig, Parameter
 
 Groups = dict[str, dict[str, dict[str, Any]]]
 
 PAGE = "book/glossary"
 WITHOUT = {PAGE, "book/api"}  # docstrings speak of the parameters of much else
 EXAMPLES = PRESETS["table1"]
-FIELDS = {field.name: field for field in dataclasses.fields(FlexConfig)}
+FIELDS = FlexConfig.parameters()
 
 
 class no_term(nodes.inline):  # noqa: N801 (docutils names nodes so)
@@ -96,7 +95,7 @@ def spellings(groups: Groups) -> dict[str, str]:
     found = {}
     for entries in groups.values():
         for name, entry in entries.items():
-            abbreviation = FIELDS[name].metadata["abbreviation"]
+            abbreviation = FIELDS[name].abbreviation
             found |= dict.fromkeys([term_of(name), abbreviation, *entry.get("also", [])], term_of(name))
     return found
 
@@ -104,7 +103,7 @@ def spellings(groups: Groups) -> dict[str, str]:
 def pattern_of(spelled: Iterable[str]) -> re.Pattern[str]:
     """Make a pattern of all spellings, longer ones first; lines may split words, abbreviations keep their case."""
     words = sorted(spelled, key=len, reverse=True)
-    short = {FIELDS[name].metadata["abbreviation"] for name in FIELDS}
+    short = {FIELDS[name].abbreviation for name in FIELDS}
     choices = [re.escape(w) if w in short else f"(?i:{re.escape(w)})".replace(r"\ ", r"\s+") for w in words]
     return re.compile(rf"(?<![\w-])(?:{'|'.join(choices)})(?![\w-])")
 
@@ -166,11 +165,11 @@ class Parameters(SphinxDirective):
         terms = nodes.definition_list("", *items, classes=["glossary"])
         return [addnodes.glossary("", terms, sorted=False)]
 
-    def _item(self, field: dataclasses.Field, entry: dict[str, Any]) -> nodes.definition_list_item:
+    def _item(self, field: Parameter, entry: dict[str, Any]) -> nodes.definition_list_item:
         source, line = self.get_source_info()
         terms = [
             make_glossary_term(self.env, [nodes.Text(word)], None, source, line, None, self.state.document)
-            for word in (term_of(field.name), field.metadata["abbreviation"])
+            for word in (term_of(field.name), field.abbreviation)
         ]
         definition = nodes.definition()
         lines = [entry["text"], "", facts_of(field)]
@@ -178,17 +177,16 @@ class Parameters(SphinxDirective):
         return nodes.definition_list_item("", *terms, definition)
 
 
-def facts_of(field: dataclasses.Field) -> str:
+def facts_of(field: Parameter) -> str:
     """Say in a line of Markdown how a setting spells the parameter, what values it takes, and the example."""
-    meta, default = field.metadata, _spelled(field.default)
     values = ""
-    if meta["choices"]:
-        values = "; one of " + ", ".join(f"`{_spelled(choice)}`" for choice in meta["choices"])
-    elif meta["low"] is not None and meta["high"] is not None:
-        lowest = "above 0" if 0 < meta["low"] < 1e-6 else f"at least {meta['low']:g}"
-        values = f"; {lowest} and {'below' if meta['open_high'] else 'at most'} {meta['high']:g}"
+    if field.choices:
+        values = "; one of " + ", ".join(f"`{_spelled(choice)}`" for choice in field.choices)
+    elif field.low is not None and field.high is not None:
+        lowest = "above 0" if 0 < field.low < 1e-6 else f"at least {field.low:g}"
+        values = f"; {lowest} and {'below' if field.open_high else 'at most'} {field.high:g}"
     example = f"; the paper's example: `{_spelled(EXAMPLES[field.name])}`" if field.name in EXAMPLES else ""
-    return f"`{field.name}`, by default `{default}`{values}{example}."
+    return f"`{field.name}`, by default `{_spelled(field.default)}`{values}{example}."
 
 
 def _spelled(value: Any) -> str:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from flexlib.config import PAPERS_DATASET, PUBLISHED_RMSE, FlexConfig
+from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig
 from flexstudy.paper import PRINTED_TOLERANCE
 from flexstudy.plans import LEAKY_AND_LEAK_FREE, TABLE_2, THREE_PROTOCOLS, choose_best
 from flexstudy.repetitions import PIVOT_TEXTS
@@ -44,7 +44,7 @@ MUCH_HELD_OUT = 0.2  # test split rate from which on a setting does not owe its 
 
 def published_values(dataset: str, sets: Iterable[str] = TABLE_2) -> pd.Series:
     """Give the RMSE that Table 2 prints for each set, in stars; NaN where there is none for these data."""
-    known = PUBLISHED_RMSE if dataset == PAPERS_DATASET else {}
+    known = TABLE2_RMSE if dataset == PAPERS_DATASET else {}
     return pd.Series({name: known.get(name, np.nan) for name in sets}, dtype=float)
 
 
