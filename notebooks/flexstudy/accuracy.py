@@ -7,6 +7,7 @@ two read the records of the experiment `accuracy`, the others are trained on the
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from textwrap import fill
 from typing import Any
 
@@ -21,7 +22,7 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors, evaluate
 from flexlib.train import fit
-from flexstudy.plans import ALONE, STEPS, ladder
+from flexstudy.plans import ALONE, ladder
 from flexstudy.references import score_baselines
 from flexstudy.statistics import labelled, mean_interval
 from flexstudy.style import COLOURS, PROTOCOL_NAMES, bar_lengths, legend_below, words_of
@@ -54,8 +55,7 @@ def step_changes(records: pd.DataFrame) -> pd.DataFrame:
     """
     names, rows = ladder(), []
     for setting, wide in _paired_splits(records, names.values()):
-        for before, step in zip(names.values(), STEPS, strict=False):
-            after = names[step]
+        for (_, before), (step, after) in pairwise(names.items()):
             row = {"set": setting, "step": step, "protocol": after, "n": len(wide)}
             row |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
             rows.append(row | labelled("change", mean_interval(wide[after] - wide[before])))
