@@ -183,7 +183,25 @@ class Stepper(Interface):
 
 
 def make_optimizer(parameters: torch.nn.Parameter, config: FlexConfig) -> Stepper:
-    """Make the update rule (Opt) of one tensor that has a gradient, with its learning rate (LR) and decay (WeD)."""
+    """Make the update rule (Opt) of one tensor that has a gradient, with its learning rate (LR) and decay (WeD).
+
+    Parameters
+    ----------
+    parameters
+        All weights and biases of a network.
+    config
+        Names the rule.
+
+    Returns
+    -------
+    Stepper
+        Its `step` updates the tensor in place.
+
+    Raises
+    ------
+    FlexError
+        For a rule without an implementation.
+    """
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adam":

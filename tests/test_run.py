@@ -143,7 +143,7 @@ def test_a_failed_run_of_an_earlier_call_is_kept(undisturbed, tmp_path):
     ok = table.index[table["status"] == "ok"][0]
     table.loc[ok, ["rmse", "mae", "seconds", "rmse_first_half", "rmse_second_half"]] = float("nan")
     table.loc[ok, ["status", "error"]] = ["failed", "RuntimeError: too large"]
-    table.drop(table.index[table["status"] == "ok"][1]).to_parquet(tmp_path / f"{plan_of().name}.parquet")
+    table.drop(table.index[table["status"] == "ok"][1]).to_parquet(tmp_path / f"{plan_of().name}.parquet", index=False)
     again = run_plan(plan_of(), tmp_path)
     same(again, table)
 

@@ -45,6 +45,11 @@ def work_off(plan: Plan, options: dict[str, Any]) -> tuple[Any, Path]:
     -------
     records, path
         The table, and its file.
+
+    Raises
+    ------
+    FlexError
+        Where Dask is not installed, or the device is not there.
     """
     try:
         from flexlib.runs.run import run_plan  # Dask is an extra

@@ -102,7 +102,13 @@ class Source:
         return (self.root / name).is_file()
 
     def open(self, name: str) -> BufferedIOBase:
-        """Open the file as a binary stream. Raises `FlexError` where it is missing or damaged."""
+        """Open the file as a binary stream.
+
+        Raises
+        ------
+        FlexError
+            Where it is missing or damaged.
+        """
         if not self.has(name):
             raise FlexError(f"{self.describe(name)}: no such file; is this another data set's folder or archive?")
         try:
@@ -113,7 +119,13 @@ class Source:
             raise FlexError(f"{self.describe(name)}: cannot be read ({error})") from None
 
     def read(self, name: str, encoding: str = "utf-8") -> str:
-        """Read the whole file as text. Raises `FlexError` where it is none of this encoding."""
+        """Read the whole file as text.
+
+        Raises
+        ------
+        FlexError
+            Where it is missing, damaged, or of another encoding.
+        """
         with self.open(name) as stream:
             try:
                 return stream.read().decode(encoding)
@@ -130,7 +142,13 @@ class Source:
         return next(filter(None, matches), [])
 
     def check_ratings(self, name: str, expected: tuple[str, ...]) -> None:
-        """Take the ratings file's SHA-256 down in `facts`. Raises `FlexError` where it is none of those expected."""
+        """Take the ratings file's SHA-256 down in `facts`.
+
+        Raises
+        ------
+        FlexError
+            Where it is none of those expected.
+        """
         with self.open(name) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         self.facts |= {"file": f"{self.root.name}/{name}", "sha256": digest}
