@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial  # an optional dependency, and slow to import
 
 Predictions = NDArray[np.float64]
-Settings = dict[str, Any]
-Space = Callable[["BaseTrial"], Settings]
+MethodSettings = dict[str, Any]
+Space = Callable[["BaseTrial"], MethodSettings]
 
 
 class Predictor(Protocol):
@@ -35,7 +35,7 @@ class Predictor(Protocol):
     def citation(self) -> str | None:
         """Key of its paper in `references.bib`; None for what has no paper."""
 
-    def space(self, trial: "BaseTrial") -> Settings:
+    def space(self, trial: "BaseTrial") -> MethodSettings:
         """Let a trial of Optuna suggest settings.
 
         Parameters
@@ -45,7 +45,7 @@ class Predictor(Protocol):
 
         Returns
         -------
-        Settings
+        MethodSettings
             Name of each setting to a plain value, as JSON has them.
         """
 
@@ -73,8 +73,8 @@ class Predictor(Protocol):
         """
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, Settings] | None:
+        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, MethodSettings] | None:
         """Try settings out on the validation ratings, which `hold_back` takes off the training ratings.
 
         Parameters

@@ -13,7 +13,7 @@ import numpy as np
 
 from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import Index, Ratings, Split, hold_back
-from flexlib.methods.interface import Predictions, Predictor, Settings, Space
+from flexlib.methods.interface import Predictions, Predictor, MethodSettings, Space
 from flexlib.model import FittedModel
 from flexlib.predict import predict_ratings
 from flexlib.runs.cost import estimate_cost
@@ -54,8 +54,8 @@ class Network:
         return _predictions(model, split.test)
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, Settings] | None:
+        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, MethodSettings] | None:
         """Try settings out on the validation ratings, unless that is too costly: see `Predictor.rehearse`."""
         stopping = {"epochs": MOST_EPOCHS, "patience": PATIENCE} if self.stopped else {}
         config = FlexConfig.from_dict(settings | stopping)
@@ -74,7 +74,7 @@ def _predictions(model: FittedModel, index: Index) -> Predictions:
     return predict_ratings(model, index).astype(np.float64)
 
 
-def _suggest_autorec(trial: "BaseTrial") -> Settings:
+def _suggest_autorec(trial: "BaseTrial") -> MethodSettings:
     """Suggest what AutoRec leaves open: learning rate, weight decay, width and batch size."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
@@ -84,15 +84,15 @@ def _suggest_autorec(trial: "BaseTrial") -> Settings:
     }
 
 
-def _suggest_autorec_item(trial: "BaseTrial") -> Settings:
+def _suggest_autorec_item(trial: "BaseTrial") -> MethodSettings:
     return {**PRESETS["autorec-item"], **_suggest_autorec(trial)}
 
 
-def _suggest_autorec_user(trial: "BaseTrial") -> Settings:
+def _suggest_autorec_user(trial: "BaseTrial") -> MethodSettings:
     return {**PRESETS["autorec-user"], **_suggest_autorec(trial)}
 
 
-def _set_1(trial: "BaseTrial") -> Settings:
+def _set_1(trial: "BaseTrial") -> MethodSettings:
     """Give the best set of the paper's Table 2: there is nothing to suggest."""
     return dict(PRESETS["table2:1"])
 

@@ -21,7 +21,7 @@ from flexlib.data import Ratings, Split, hold_back
 from flexlib.methods.boltzmann import rbm
 from flexlib.methods.factorization import als, bpmf, mean_field
 from flexlib.methods.hybrids import cofils, hidden_similarity
-from flexlib.methods.interface import Predictions, Predictor, Settings, Space
+from flexlib.methods.interface import Predictions, Predictor, MethodSettings, Space
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
 from flexlib.methods.scikit_surprise import (
     improved_svd,
@@ -61,8 +61,8 @@ class Method:
     made_by: str = "flexlib"
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, Settings]:
+        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
+    ) -> tuple[Predictions, MethodSettings]:
         """Try settings out on the validation ratings, however long it takes: see `Predictor.rehearse`."""
         return self.predict(ratings, hold_back(split, seed), seed, **settings), settings
 
@@ -102,8 +102,8 @@ def space_of(**settings: tuple[Any, ...]) -> Space:
         The function by which a trial suggests all of them.
     """
 
-    def space(trial: "BaseTrial") -> Settings:
-        found: Settings = {}
+    def space(trial: "BaseTrial") -> MethodSettings:
+        found: MethodSettings = {}
         for name, (low, *rest) in settings.items():
             if isinstance(low, str):
                 found[name] = trial.suggest_categorical(name, (low, *rest))

@@ -23,7 +23,7 @@ from flexlib.config import FlexError
 from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
-from flexlib.methods.interface import Predictions, Predictor, Settings
+from flexlib.methods.interface import Predictions, Predictor, MethodSettings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.registry import METHODS
 from flexlib.predict import fallback
@@ -213,7 +213,7 @@ class Search:
     start: tuple[str, ...] = ()
     made: list[dict[str, Any]] = field(default_factory=list)
 
-    def next_settings(self) -> tuple[Settings, Settings] | None:
+    def next_settings(self) -> tuple[MethodSettings, MethodSettings] | None:
         """Suggest the next settings, from the finished tries alone.
 
         Returns
@@ -258,7 +258,7 @@ class Search:
             study.enqueue_trial(json.loads(self.start[len(self.made)]))
         return study
 
-    def tell(self, suggested: Settings, outcome: dict[str, Any]) -> dict[str, Any]:
+    def tell(self, suggested: MethodSettings, outcome: dict[str, Any]) -> dict[str, Any]:
         """Take the outcome of the next try, and return it as it is kept."""
         one = {"number": len(self.made), "suggested": suggested} | outcome
         self.made.append(one)
@@ -270,7 +270,7 @@ class Search:
         return sorted(ended, key=lambda one: one["validation_rmse"])
 
 
-def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, settings: Settings) -> dict[str, Any]:
+def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, settings: MethodSettings) -> dict[str, Any]:
     """Try settings of a method on the validation ratings of a split (or of `SHARED`); a job of the engine.
 
     Returns
@@ -290,7 +290,7 @@ def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, sett
     return {"validation_rmse": None if math.isnan(rmse) else rmse, "settings": settings, "seconds": seconds}
 
 
-def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Settings]) -> list[dict[str, Any]]:
+def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[MethodSettings]) -> list[dict[str, Any]]:
     """Fit a method with its best settings on a split, and score its test ratings; a job of the engine.
 
     Parameters

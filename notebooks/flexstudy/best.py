@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from flexlib.config import ITEM_BASED
 from flexlib.data import Ratings, Split, hold_back
 from flexlib.datasets.loading import load_ratings
-from flexlib.methods.interface import Settings
+from flexlib.methods.interface import MethodSettings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, Tuning, score
 from flexstudy.methods import GREY, REFERENCE
@@ -158,27 +158,27 @@ def _settings_table(tries: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _to(**fields: object) -> Callable[[Settings], Settings]:
+def _to(**fields: object) -> Callable[[MethodSettings], MethodSettings]:
     """Make a change that gives these fields to settings."""
     return lambda settings: settings | fields
 
 
-def _four_times_as_wide(settings: Settings) -> Settings:
+def _four_times_as_wide(settings: MethodSettings) -> MethodSettings:
     return settings | {"hidden_layers": [4 * size for size in settings["hidden_layers"]]}
 
 
-def _with_second_layer(settings: Settings) -> Settings:
+def _with_second_layer(settings: MethodSettings) -> MethodSettings:
     """Put a layer of twice the size before the only one."""
     sizes = settings["hidden_layers"]
     return settings | {"hidden_layers": [2 * sizes[0], *sizes]} if len(sizes) == 1 else settings
 
 
-def _with_other_pivot(settings: Settings) -> Settings:
+def _with_other_pivot(settings: MethodSettings) -> MethodSettings:
     return settings | {"pivot_indexes": settings["pivot_indexes"][::-1]}
 
 
 # What is changed in the best settings, one change at a time: its words, and how settings look with it.
-CHANGES: dict[str, Callable[[Settings], Settings]] = {
+CHANGES: dict[str, Callable[[MethodSettings], MethodSettings]] = {
     "centring by row means": _to(centring="rows"),
     "no weight decay": _to(weight_decay=0.0),
     "no dropout": _to(drop_probability=0.0),
@@ -236,7 +236,7 @@ def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.Data
     return measured.sort_values("changed_by", ascending=False, ignore_index=True)
 
 
-def _validation_rmse(ratings: Ratings, split: Split, seed: int, settings: Settings, max_seconds: float) -> float:
+def _validation_rmse(ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float) -> float:
     """Train with early stopping; NaN where training diverges or would take too long."""
     outcome = NETWORKS[REFERENCE].rehearse(ratings, split, seed, settings, max_seconds)
     return score(ratings, hold_back(split, seed), outcome[0])["rmse"] if outcome else np.nan

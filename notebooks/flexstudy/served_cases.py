@@ -15,7 +15,7 @@ import pandas as pd
 
 from flexlib.config import FlexError
 from flexlib.data import Ids, Mask, Ratings, Split, split_ratings
-from flexlib.methods.interface import Settings
+from flexlib.methods.interface import MethodSettings
 from flexlib.methods.tuning import ALL, score
 from flexlib.runs.plan import slug
 from flexlib.runs.provenance import software
@@ -197,7 +197,7 @@ def bin_labels(merged: Mapping[float, float]) -> dict[float, str]:
 
 
 def score_group(
-    ratings: Ratings, group: str, method: str, seed: int, settings: Settings, rate: float
+    ratings: Ratings, group: str, method: str, seed: int, settings: MethodSettings, rate: float
 ) -> list[dict[str, Any]]:
     """Train and score a method in one group of cases.
 
