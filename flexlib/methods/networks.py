@@ -13,7 +13,7 @@ import numpy as np
 
 from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import Index, Ratings, Split, hold_back
-from flexlib.methods.interface import Predictions, Predictor, MethodSettings, Space
+from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Space
 from flexlib.model import FittedModel
 from flexlib.predict import predict_ratings
 from flexlib.runs.cost import estimate_cost

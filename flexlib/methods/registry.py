@@ -21,7 +21,7 @@ from flexlib.data import Ratings, Split, hold_back
 from flexlib.methods.boltzmann import rbm
 from flexlib.methods.factorization import als, bpmf, mean_field
 from flexlib.methods.hybrids import cofils, hidden_similarity
-from flexlib.methods.interface import Predictions, Predictor, MethodSettings, Space
+from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Space
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
 from flexlib.methods.scikit_surprise import (
     improved_svd,

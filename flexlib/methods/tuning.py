@@ -23,7 +23,7 @@ from flexlib.config import FlexError
 from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
-from flexlib.methods.interface import Predictions, Predictor, MethodSettings
+from flexlib.methods.interface import MethodSettings, Predictions, Predictor
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.registry import METHODS
 from flexlib.predict import fallback
