@@ -53,7 +53,7 @@ def replay(records: str, dataset: str, seed: int, protocols: tuple[str, ...], **
     configs, authors = read_authors_records(records)
     plan = Plan.replay(dataset, protocols, configs, seed, **plan_options(options))
     table, path = work_off(plan, options)
-    report = replay_report(table, configs, authors, plan, options["device"])
+    report = replay_report(table, authors, plan, seed, options["device"])
     for protocol, groups in report["agreement"].items():
         print(f"\nagreement with the recorded RMSE (stars), {protocol}:")
         print(pd.DataFrame(groups).T.to_string(float_format="{:.4g}".format))

@@ -1,128 +1,189 @@
-"""The authors' own runs again: reading their records, and how far our RMSE agrees with theirs."""
+"""The authors' own runs, run again: reading their log, and how far our RMSE agrees with theirs.
+
+A replay makes the log's settings anew, under the released protocol. What is kept of it, beside its records, is the
+report that the command `replay` writes and chapter 2 reads.
+
+References
+----------
+Tran et al. (2018), Sections 4.2 and 4.4. Efron (1979) for the bootstrap.
+"""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
-from flexlib.data import split_ratings
+from flexlib.data import Ratings, split_ratings
 from flexlib.runs.cost import estimate_cost
+from flexlib.runs.plan import Plan
 from flexlib.runs.run import run_one
-from flexstudy.statistics import spearman
+from flexstudy.repetitions import PIVOT_TEXTS
+from flexstudy.statistics import bootstrap, spearman
 
-# Columns of the authors' table, by our names of their parameters (Table 1, and two switches beyond it).
-AUTHORS_COLUMNS = {
-    "learning_rate": "mp_learning_rate", "weight_decay": "mp_weight_decay", "hidden_layers": "mp_hidden_layers",
-    "drop_probability": "mp_drop_prob", "noise_probability": "mp_noise_prob",
-    "train_batch_size": "mp_train_batch_size", "epochs": "mp_num_epochs", "optimizer": "mp_optimizer",
-    "activation": "mp_activation", "dense_refeeding": "mp_aug_step", "dense_refeeding_rounding": "mp_aug_step_floor",
-    "decoder_constraint": "mp_decoder_constraint", "mean_normalization": "mp_normalize_data",
-    "prediction_rounding": "mp_prediction_floor", "pivot_indexes": "dp_pivot_indexes",
-    "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
-    "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
-}  # fmt: skip
-
+# Columns of the authors' log, by our names of their parameters (Table 1, and two switches beyond it).
+LOG_COLUMNS = {
+    "learning_rate": "mp_learning_rate",
+    "weight_decay": "mp_weight_decay",
+    "hidden_layers": "mp_hidden_layers",
+    "drop_probability": "mp_drop_prob",
+    "noise_probability": "mp_noise_prob",
+    "train_batch_size": "mp_train_batch_size",
+    "epochs": "mp_num_epochs",
+    "optimizer": "mp_optimizer",
+    "activation": "mp_activation",
+    "dense_refeeding": "mp_aug_step",
+    "dense_refeeding_rounding": "mp_aug_step_floor",
+    "decoder_constraint": "mp_decoder_constraint",
+    "mean_normalization": "mp_normalize_data",
+    "prediction_rounding": "mp_prediction_floor",
+    "pivot_indexes": "dp_pivot_indexes",
+    "test_masking_rate": "mp_test_masking_rate",
+    "test_split_rate": "dp_test_split_rate",
+    "output_activation": "mp_last_layer_activations",
+    "loss_size_average": "mp_loss_size_average",
+}
+LOG_RMSE, LOG_SECONDS, LOG_RMSE_1M = "_RMSE", "_learn_time", "1m"  # its other columns; the last may be empty
 
 CLOSEST = "released-padded, else released"
-
-
 SAME_ROWS = "released, on the rows of released-padded"
-
-
-NEAR = 0.05  # stars: as close as the RMSE of 2.5 stars for all comes to itself on another split
-
-
+CONSTANT_STARS = 2.5  # which the released rounding (PrR) makes of NaN
+CLOSE_TO_CONSTANT = 0.05  # stars: how far apart the RMSE of that constant may be on two splits
 LOW_STARS = 0.91  # of user-based runs, and what the paper's Section 4.4 says that most of them have in common:
-
-
-LOW_NAMED = {"optimizer": "adam", "activation": "selu", "dense_refeeding": 1, "mean_normalization": True}
-
-
+LOW_TRAITS = {"optimizer": "adam", "activation": "selu", "dense_refeeding": 1, "mean_normalization": True}
+QUANTILES = 201  # of the log's RMSE
 RESAMPLES = 400  # of a bootstrap interval
+RERUN = 10  # of the rows that disagree most
+RERUN_SECONDS = 20.0  # of a run's estimate, above which it is not run again
 
 
-PUBLISHED, SECONDS, ON_1M = "_RMSE", "_learn_time", "1m"
+def read_authors_records(path: Path | str) -> tuple[list[FlexConfig], pd.DataFrame]:
+    """Read the authors' log, a CSV file with a row a run.
 
+    Parameters
+    ----------
+    path
+        Of the file.
 
-def read_authors_records(path):
-    """The authors' table (CSV, one row a run): the list of its `FlexConfig`, and a table with the row's 0-based place
-    `record`, the `published` RMSE, the `seconds` recorded, where known the RMSE on ml-1m (`published_1m`), and
-    `repeated`, whether the setting has other rows with other results.
+    Returns
+    -------
+    configs
+        Configuration of each row.
+    authors
+        One row a row of the file:
 
-    Raises `FlexError` naming the file, the line and the value.
+        - record: its place, from 0
+        - published: RMSE, in stars
+        - seconds: of training
+        - published_1m: RMSE on MovieLens 1M, in stars; NaN where there is none
+        - repeated: whether other rows have this setting and another RMSE
+
+    Raises
+    ------
+    FlexError
+        Naming the file, the line and the value.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
-    for column in [*AUTHORS_COLUMNS.values(), PUBLISHED, SECONDS, ON_1M]:
+    for column in [*LOG_COLUMNS.values(), LOG_RMSE, LOG_SECONDS, LOG_RMSE_1M]:
         if column not in table.columns:
             raise FlexError(f"{path}: no column '{column}'")
     if table.empty:
         raise FlexError(f"{path}: no rows")
-    configs, numbers = [], []
+    configs, rows = [], []
     for place, row in enumerate(table.to_dict("records")):
         try:
-            values = {ours: _value(row[theirs]) for ours, theirs in AUTHORS_COLUMNS.items()}
-            if type(values["hidden_layers"]) is int:
-                values["hidden_layers"] = [values["hidden_layers"]]
-            configs.append(FlexConfig.from_dict(values))
-            numbers.append([place, *(_number(row, column) for column in (PUBLISHED, SECONDS)),
-                            _number(row, ON_1M) if row[ON_1M] else np.nan])  # fmt: skip
+            configs.append(_read_config(row))
+            rows.append(
+                {
+                    "record": place,
+                    "published": _read_number(row, LOG_RMSE),
+                    "seconds": _read_number(row, LOG_SECONDS),
+                    "published_1m": _read_number(row, LOG_RMSE_1M) if row[LOG_RMSE_1M] else np.nan,
+                }
+            )
         except FlexError as error:
             raise FlexError(f"{path}, line {place + 2}: {error}") from None
-    frame = pd.DataFrame(numbers, columns=["record", "published", "seconds", "published_1m"])
-    settings = pd.Series([json.dumps(config.to_dict()) for config in configs])
-    frame["repeated"] = frame["published"].groupby(settings).transform("nunique") > 1
-    return configs, frame.astype({"record": int})
+    authors = pd.DataFrame(rows)
+    authors["repeated"] = authors["published"].groupby(_setting_texts(configs)).transform("nunique") > 1
+    return configs, authors
 
 
-def _value(text):
-    """A cell's value: a switch, a list, a number or a word."""
+def _read_config(row: Mapping[Any, str]) -> FlexConfig:
+    values = {ours: _read_value(row[theirs]) for ours, theirs in LOG_COLUMNS.items()}
+    if type(values["hidden_layers"]) is int:
+        values["hidden_layers"] = [values["hidden_layers"]]
+    return FlexConfig.from_dict(values)
+
+
+def _read_value(text: str) -> Any:
+    """Read a switch, a list, a number or a word."""
     try:
         return json.loads(text.lower())
     except ValueError:
         return text
 
 
-def _number(row, column):
+def _read_number(row: Mapping[Any, str], column: str) -> float:
     try:
         return float(row[column])
     except ValueError:
         raise FlexError(f"{column}: '{row[column]}' is not a number") from None
 
 
-def summarise_authors(configs, authors):
-    """What may be kept of the authors' table: counts of each parameter's values, quantiles of RMSE by pivot,
-    correlations, how many rows repeat another, how many differ from the default setting (`FlexConfig`'s) in one
-    parameter or none, and of each different user-based one of `LOW_STARS` or less whether it is `LOW_NAMED`. Plain
-    values, for JSON.
+def _setting_texts(configs: Sequence[FlexConfig]) -> pd.Series:
+    """Write each configuration as a text, equal where they are."""
+    return pd.Series([json.dumps(config.to_dict()) for config in configs])
 
-    configs, authors: of `read_authors_records`.
+
+def summarise_authors(configs: Sequence[FlexConfig], authors: pd.DataFrame) -> dict[str, Any]:
+    """Summarise the authors' log, which itself may not be kept.
+
+    Parameters
+    ----------
+    configs, authors
+        Of `read_authors_records`.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON, by name:
+
+        - rows: how many there are
+        - repeated_rows: those that repeat another, result included
+        - one_at_a_time: those that differ from `FlexConfig`'s defaults in one parameter or none
+        - distinct_settings: different settings
+        - low_users: of each different user-based row of `LOW_STARS` or less, whether it has all `LOW_TRAITS`
+        - hours: of training, in all
+        - counts: parameter to its values (as JSON) and their numbers of rows
+        - pivots: "user" and "item" to n and to rmse_quantiles, `QUANTILES` in even steps
+        - correlations: "pearson" and "spearman" to those of numbers and switches, RMSE among them
     """
-    table = pd.DataFrame([config.to_dict() for config in configs])[list(AUTHORS_COLUMNS)]
+    table = pd.DataFrame([config.to_dict() for config in configs])[list(LOG_COLUMNS)]
     item_based = np.array([config.item_based for config in configs])
     texts = table.map(json.dumps)
-    default = pd.Series(FlexConfig().to_dict())[list(AUTHORS_COLUMNS)].map(json.dumps)
+    default = pd.Series(FlexConfig().to_dict())[list(LOG_COLUMNS)].map(json.dumps)
     numeric = table.select_dtypes(["number", "bool"]).astype(float).assign(rmse=authors["published"])
-    steps = np.linspace(0, 1, 201)
     repeated = texts.assign(rmse=authors["published"]).duplicated()
-    pivots = {"user": ~item_based, "item": item_based}
     low = table[~item_based & (authors["published"] <= LOW_STARS) & ~repeated]
     return {
         "rows": len(table),
         "repeated_rows": int(repeated.sum()),
         "one_at_a_time": int(((texts != default).sum(axis=1) <= 1).sum()),
         "distinct_settings": len(texts.drop_duplicates()),
-        "low_users": (low[list(LOW_NAMED)] == pd.Series(LOW_NAMED)).all(axis=1).tolist(),
+        "low_users": (low[list(LOW_TRAITS)] == pd.Series(LOW_TRAITS)).all(axis=1).tolist(),
         "hours": float(authors["seconds"].sum() / 3600),
         "counts": {name: texts[name].value_counts().to_dict() for name in texts},
         "pivots": {
-            name: {"n": int(rows.sum()), "rmse_quantiles": _quantiles(authors.loc[rows, "published"], steps)}
-            for name, rows in pivots.items()
+            name: {"n": int(rows.sum()), "rmse_quantiles": _quantiles(authors.loc[rows, "published"])}
+            for name, rows in (("user", ~item_based), ("item", item_based))
         },
         "correlations": {
             method: numeric.corr(method).round(4).astype(object).where(lambda t: t.notna(), None).to_dict()
@@ -131,189 +192,358 @@ def summarise_authors(configs, authors):
     }
 
 
-def _quantiles(values, steps):
+def _quantiles(values: pd.Series) -> list[float]:
+    steps = np.linspace(0, 1, QUANTILES)
     return [round(float(value), 4) for value in np.quantile(values, steps)] if len(values) else []
 
 
-GROUPS = {
-    "all": lambda t: np.ones(len(t), bool),
-    "user-based": lambda t: t["pivot_indexes"] == "[0, 1]",
-    "item-based": lambda t: t["pivot_indexes"] == "[1, 0]",
-    "with mean normalization": lambda t: t["mean_normalization"],
-    "without mean normalization": lambda t: ~t["mean_normalization"],
-    "without re-feeding": lambda t: t["dense_refeeding"] == 0,
-    "with re-feeding": lambda t: t["dense_refeeding"] > 0,
-    "with mean normalization, without re-feeding": lambda t: t["mean_normalization"] & (t["dense_refeeding"] == 0),
-    "settings that the authors ran again": lambda t: t["repeated"],
-}
+def compare_replay(records: pd.DataFrame, authors: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Set our RMSE beside theirs.
 
+    Parameters
+    ----------
+    records
+        Of a replay.
+    authors
+        Of `read_authors_records`.
+    protocol
+        Of the records that are compared.
 
-def compare_replay(records, authors, protocol):
-    """Our RMSE beside theirs: a table of the rows that ended well under `protocol`, with `published`, `gap`
-    (ours less theirs), the recorded seconds (`published_seconds`), and `repeated` as in `read_authors_records`.
+    Returns
+    -------
+    pd.DataFrame
+        The protocol's records that ended well, and what the log has of them:
 
-    records: of a replay. authors: of `read_authors_records`.
+        - published: RMSE, in stars
+        - gap: our RMSE minus theirs, in stars
+        - published_seconds: of training
+        - published_1m, repeated: as in `read_authors_records`
     """
-    table = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
-    renamed = authors.rename(columns={"seconds": "published_seconds"})
-    table = table.merge(renamed, on="record", how="left", validate="one_to_one")
+    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")]
+    known = authors.rename(columns={"seconds": "published_seconds"})
+    table = own.merge(known, on="record", how="left", validate="one_to_one")
     return table.assign(gap=table["rmse"] - table["published"])
 
 
-def agreement(compared):
-    """How far our RMSE agrees with the recorded one, a row for each of `GROUPS`: n, spearman (low and high: its 95 %
-    interval by bootstrap percentiles), median (median_low, median_high) and p90 of the absolute difference, and shift,
-    the median of the difference, ours less theirs (stars)."""
+def agreement(compared: pd.DataFrame) -> pd.DataFrame:
+    """Measure how far our RMSE agrees with the log's.
+
+    Parameters
+    ----------
+    compared
+        Of `compare_replay`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a group of runs, by its name; intervals are of 95 %, by bootstrap percentiles:
+
+        - n: runs
+        - spearman, low, high: rank correlation
+        - median, median_low, median_high: of the absolute difference, in stars
+        - p90: 90th percentile of the absolute difference, in stars
+        - shift: median of our RMSE minus theirs, in stars
+    """
     rows = {}
-    for name, choose in GROUPS.items():
-        group = compared[choose(compared).astype(bool)]
-        rng, theirs, ours = np.random.default_rng(0), group["published"].to_numpy(), group["rmse"].to_numpy()
-        drawn = [rng.integers(len(group), size=len(group)) for _ in range(RESAMPLES if len(group) > 2 else 0)]
-        rhos = [spearman(theirs[index], ours[index]) for index in drawn]
-        medians = [np.median(np.abs(ours[index] - theirs[index])) for index in drawn]
-        spans = [np.nanquantile(found, [0.025, 0.975]) if found else [np.nan] * 2 for found in (rhos, medians)]
-        known = dict(zip(("low", "high", "median_low", "median_high"), np.concatenate(spans), strict=True))
-        rows[name] = _closeness(group["published"], group["rmse"]) | known
-        rows[name]["shift"] = group["gap"].median()
+    for name, chosen in _groups(compared).items():
+        group = compared[chosen]
+        theirs, ours = group["published"], group["rmse"]
+        _, low, high = bootstrap(spearman, theirs, ours, resamples=RESAMPLES)
+        _, median_low, median_high = bootstrap(_median_gap, theirs, ours, resamples=RESAMPLES)
+        rows[name] = _closeness(theirs, ours) | {
+            "low": low,
+            "high": high,
+            "median_low": median_low,
+            "median_high": median_high,
+            "shift": group["gap"].median(),
+        }
     return pd.DataFrame(rows).T
 
 
-def authors_repeats(configs, authors, shuffles=200):
-    """How far the authors' own runs of one setting agree, which no replay can be expected to beat: n pairs, spearman,
-    median and p90 as in `agreement`, means over random pairings of the rows that share a setting.
+def _groups(compared: pd.DataFrame) -> dict[str, pd.Series]:
+    """Say of groups of runs, by name, which runs are theirs."""
+    pivot, is_refed = compared["pivot_indexes"], compared["dense_refeeding"] > 0
+    is_normalized = compared["mean_normalization"].astype(bool)
+    return {
+        "all": pivot.notna(),
+        "user-based": pivot == PIVOT_TEXTS["user-based"],
+        "item-based": pivot == PIVOT_TEXTS["item-based"],
+        "with mean normalization": is_normalized,
+        "without mean normalization": ~is_normalized,
+        "without re-feeding": ~is_refed,
+        "with re-feeding": is_refed,
+        "with mean normalization, without re-feeding": is_normalized & ~is_refed,
+        "settings that the authors ran again": compared["repeated"].astype(bool),
+    }
 
-    The log is sorted by RMSE, so that neighbours would agree by construction. Rows that repeat the result too are one
-    run logged twice.
+
+def _median_gap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.median(np.abs(other - one)))
+
+
+def authors_repeats(configs: Sequence[FlexConfig], authors: pd.DataFrame, shuffles: int = 200) -> dict[str, float]:
+    """Measure how far the authors' own runs of one setting agree, which no replay can be expected to beat.
+
+    Rows that share a setting are paired at random: the log is sorted by RMSE, so neighbours agree by construction.
+    Rows that share the result too are one run, logged twice.
+
+    Parameters
+    ----------
+    configs, authors
+        Of `read_authors_records`.
+    shuffles
+        Random pairings.
+
+    Returns
+    -------
+    dict
+        Means over the pairings of n (pairs), spearman, median and p90, as in `agreement`.
     """
-    settings = np.array([json.dumps(config.to_dict()) for config in configs])
-    once = authors.assign(settings=settings).drop_duplicates(["settings", "published"])
-    codes, rmse = pd.factorize(once["settings"])[0], once["published"].to_numpy()
+    once = authors.assign(setting=_setting_texts(configs)).drop_duplicates(["setting", "published"])
+    codes, rmse = pd.factorize(once["setting"])[0], once["published"].to_numpy()
     rng, found = np.random.default_rng(0), []
     for _ in range(shuffles):
         order = np.lexsort((rng.random(len(codes)), codes))
-        place = np.arange(len(order)) - np.searchsorted(codes[order], codes[order])
+        place = np.arange(len(order)) - np.searchsorted(codes[order], codes[order])  # within the setting
         first = np.flatnonzero((place[:-1] % 2 == 0) & (codes[order][:-1] == codes[order][1:]))
-        found.append(_closeness(pd.Series(rmse[order[first]]), pd.Series(rmse[order[first + 1]])))
-    return {name: float(value) for name, value in pd.DataFrame(found).mean().items()}
+        found.append(_closeness(rmse[order[first]], rmse[order[first + 1]]))
+    return {str(name): float(value) for name, value in pd.DataFrame(found).mean().items()}
 
 
-def _closeness(one, other):
-    gap = (one - other).abs()
-    return {"n": len(gap), "spearman": spearman(one, other), "median": gap.median(), "p90": gap.quantile(0.9)}
+def _closeness(one: ArrayLike, other: ArrayLike) -> dict[str, float]:
+    gap = pd.Series(np.abs(np.subtract(one, other)))
+    ends = {"median": float(gap.median()), "p90": float(gap.quantile(0.9))}
+    return {"n": len(gap), "spearman": spearman(one, other)} | ends
 
 
-def disagreements(compared, plan, device=None, n=10, max_seconds=20.0):
-    """The rows that disagree most, and why, by running them again: a table with record, published, rmse, the RMSE under
-    two more seeds (`again_1`, `again_2`), that with the zero rows re-fed (`padded`), and a reason.
+def disagreements(
+    compared: pd.DataFrame,
+    plan: Plan,
+    seed: int,
+    device: str | None = None,
+    n: int = RERUN,
+    max_seconds: float = RERUN_SECONDS,
+) -> pd.DataFrame:
+    """Run the rows again that disagree most, to see why.
 
-    plan: of the replay. max_seconds: of a run's estimate, above which it is not made. The reasons: "NaN handling" where
-    rounding is on and the recorded RMSE is that of predicting 2.5 stars for all; "chaotic" where our own runs spread
-    over half the gap or more, or diverge under another seed; "padding" where re-feeding the zero rows at least halves
-    the gap.
+    Parameters
+    ----------
+    compared
+        Of `compare_replay`, for `released`.
+    plan, seed
+        Of the replay.
+    device
+        By default cuda where there is one, else cpu.
+    n
+        Rows.
+    max_seconds
+        Of a run's estimate, above which it is not made.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a row of the log, the largest gap first:
+
+        - record: its place
+        - published, rmse: theirs and ours, in stars
+        - again_1, again_2: ours under two more seeds, in stars; infinite where it diverges, NaN where it is not made
+        - padded: ours with the zero rows re-fed, likewise
+        - reason: one of those below, or more
+
+        The reasons: "NaN handling" where rounding is on and the published RMSE is that of a constant. "chaotic" where
+        our own runs spread over half the gap or more, or diverge under another seed. "padding" where re-feeding the
+        zero rows at least halves the gap.
     """
     ratings = plan.load()
+    once, twice = (_with_seed(plan, seed + more) for more in (1, 2))
     worst = compared.loc[compared["gap"].abs().nlargest(n).index]
     rows = []
-    for row in tqdm(worst.to_dict("records"), desc="the rows that disagree most, again"):
-        k, published = row["record"], row["published"]
+    for _, row in tqdm(worst.iterrows(), total=len(worst), desc="rows that disagree most"):
+        known = {name: row[name] for name in ("record", "published", "rmse")}
         others = {
-            name: _rmse_again(replace(plan, seed=plan.seed + more), ratings, k, protocol, max_seconds, device)
-            for name, more, protocol in (("again_1", 1, "released"), ("again_2", 2, "released"),
-                                         ("padded", 0, "released-padded"))
-        }  # fmt: skip
-        gap, constant = abs(row["rmse"] - published), _rmse_of_constant(ratings, row)
-        spread = np.nanmax([row["rmse"], others["again_1"], others["again_2"]])
-        spread -= np.nanmin([row["rmse"], others["again_1"], others["again_2"]])
-        reasons = {
-            "NaN handling": row["prediction_rounding"] and abs(constant - published) < NEAR,
-            "chaotic": spread >= gap / 2,
-            "padding": abs(others["padded"] - published) <= gap / 2,
+            "again_1": _rerun(once, ratings, row["record"], "released", max_seconds, device),
+            "again_2": _rerun(twice, ratings, row["record"], "released", max_seconds, device),
+            "padded": _rerun(plan, ratings, row["record"], "released-padded", max_seconds, device),
         }
-        known = {"record": k, "published": published, "rmse": row["rmse"]} | others
-        words = ", ".join(reason for reason, holds in reasons.items() if holds)
-        none = "too dear to run again" if np.isnan(list(others.values())).all() else "not explained"
-        rows.append(known | {"reason": words or none})
+        rows.append(known | others | {"reason": _explain(row, others, ratings)})
     columns = ["record", "published", "rmse", "again_1", "again_2", "padded", "reason"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rmse_of_constant(ratings, row):
-    """RMSE of predicting 2.5 stars, which the released rounding makes of NaN, on the row's test ratings."""
+def _with_seed(plan: Plan, seed: int) -> Plan:
+    """Make a replay's plan with another seed."""
+    return Plan.replay(plan.dataset, plan.protocols, plan.configs, seed, columns=plan.columns, scale=plan.scale)
+
+
+def _explain(row: pd.Series, others: Mapping[str, float], ratings: Ratings) -> str:
+    """Name the reasons why a row disagrees, of those in `disagreements`."""
+    gap, published = abs(row["rmse"] - row["published"]), row["published"]
+    ours = [row["rmse"], others["again_1"], others["again_2"]]
+    is_rounded = bool(row["prediction_rounding"])
+    reasons = {
+        "NaN handling": is_rounded and abs(_rmse_of_constant(ratings, row) - published) < CLOSE_TO_CONSTANT,
+        "chaotic": np.nanmax(ours) - np.nanmin(ours) >= gap / 2,
+        "padding": abs(others["padded"] - published) <= gap / 2,
+    }
+    found = ", ".join(reason for reason, holds in reasons.items() if holds)
+    return found or ("too costly to rerun" if np.isnan(list(others.values())).all() else "not explained")
+
+
+def _rmse_of_constant(ratings: Ratings, row: pd.Series) -> float:
+    """Score `CONSTANT_STARS` for all on the row's test ratings."""
     test = split_ratings(ratings, row["test_split_rate"], int(row["seed"])).test
-    return float(np.sqrt(np.mean((ratings.values[test].astype(float) - 2.5) ** 2)))
+    return float(np.sqrt(np.mean((ratings.values[test].astype(float) - CONSTANT_STARS) ** 2)))
 
 
-def _rmse_again(plan, ratings, record, protocol, max_seconds, device):
-    """Infinite where it diverges, NaN where it would take too long."""
-    config = plan.configs[record]
-    seconds = estimate_cost(config, ratings, Protocol.named(protocol).pad_refeeding).seconds
+def _rerun(plan: Plan, ratings: Ratings, record: int, protocol: str, max_seconds: float, device: str | None) -> float:
+    """Give the RMSE of a run: infinite where it diverges, NaN where it would take too long."""
+    seconds = estimate_cost(plan.configs[record], ratings, Protocol.named(protocol).pad_refeeding).seconds
     if seconds > max_seconds:
         return np.nan
     rmse = run_one(plan.run(record, protocol, seconds), ratings, device)["rmse"]
     return np.inf if rmse is None else rmse
 
 
-def lost_runs(records, authors, plan, device=None, protocol="released", max_seconds=20.0):
-    """Rows that diverged here, though the authors recorded an RMSE: a table with record, published, and
-    rmse_of_diverged, what rounding a NaN to 2.5 stars (PrR) scores, NaN without PrR. Where that is not what they
-    recorded, to `NEAR`, padded is the RMSE with the zero rows re-fed, if it is estimated under `max_seconds`."""
+def lost_runs(
+    records: pd.DataFrame,
+    authors: pd.DataFrame,
+    plan: Plan,
+    device: str | None = None,
+    protocol: str = "released",
+    max_seconds: float = RERUN_SECONDS,
+) -> pd.DataFrame:
+    """List the rows that diverged here, though the log has an RMSE.
+
+    Parameters
+    ----------
+    records, plan
+        Of the replay.
+    authors
+        Of `read_authors_records`.
+    device
+        By default cuda where there is one, else cpu.
+    protocol
+        Of the records that are looked at.
+    max_seconds
+        Of a run's estimate, above which it is not made.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a row of the log:
+
+        - record: its place
+        - published: theirs, in stars
+        - rmse_of_diverged: what the released rounding scores, in stars; NaN without rounding
+        - padded: ours with the zero rows re-fed, in stars; NaN where `rmse_of_diverged` is the published RMSE to
+          `CLOSE_TO_CONSTANT`, and where the run is not made
+    """
     lost = records[(records["protocol"] == protocol) & (records["status"] == "diverged")]
     lost = lost.merge(authors, on="record")[["record", "published", "rmse_of_diverged"]]
-    explained = (lost["rmse_of_diverged"] - lost["published"]).abs() < NEAR
+    explained = (lost["rmse_of_diverged"] - lost["published"]).abs() < CLOSE_TO_CONSTANT
     ratings = plan.load()
     lost["padded"] = [
-        np.nan if known else _rmse_again(plan, ratings, int(record), "released-padded", max_seconds, device)
+        np.nan if known else _rerun(plan, ratings, int(record), "released-padded", max_seconds, device)
         for record, known in zip(tqdm(lost["record"], desc="runs lost here, with padding"), explained, strict=True)
     ]
     return lost
 
 
-def agreement_map(compared, low=0.8, high=12.0, bins=48):
-    """Counts of runs by recorded RMSE and ours, on a logarithmic grid: the bins' edges and a (bins, bins) list."""
+def agreement_map(compared: pd.DataFrame, low: float = 0.8, high: float = 12.0, bins: int = 48) -> dict[str, Any]:
+    """Count runs by the log's RMSE and ours.
+
+    Parameters
+    ----------
+    compared
+        Of `compare_replay`.
+    low, high
+        Ends of the grid, in stars; our RMSE above counts in the last bin.
+    bins
+        In even logarithmic steps, along both axes.
+
+    Returns
+    -------
+    dict
+        edges, (bins + 1,) in stars; and counts, (bins, bins) lists: theirs, then ours.
+    """
     edges = np.geomspace(low, high, bins + 1)
     counts, *_ = np.histogram2d(compared["published"], compared["rmse"].clip(upper=high), [edges, edges])
     return {"edges": edges.round(4).tolist(), "counts": counts.astype(int).tolist()}
 
 
-def closest_runs(records):
-    """Of each of the authors' rows the run that repeats most of the released code: under `released-padded` where that
-    was made, else under `released`. A table of records whose protocol reads `CLOSEST`."""
+def closest_runs(records: pd.DataFrame) -> pd.DataFrame:
+    """Choose for each row of the log the run that repeats most of the released code.
+
+    Parameters
+    ----------
+    records
+        Of a replay.
+
+    Returns
+    -------
+    pd.DataFrame
+        Records under `released-padded` where that was made, else under `released`; their protocol reads `CLOSEST`.
+    """
     made = records[(records["status"] != "skipped") & records["protocol"].isin(["released", "released-padded"])]
     return made.sort_values("protocol").drop_duplicates("record", keep="last").assign(protocol=CLOSEST)
 
 
-def diverged_last(records, authors):
-    """Spearman correlation of the `closest_runs` with the log if those that diverged count as worse than all others,
-    which the agreement leaves out."""
+def diverged_last(records: pd.DataFrame, authors: pd.DataFrame) -> float:
+    """Correlate the `closest_runs` with the log by rank, where those that diverged count as worse than all others."""
     made = closest_runs(records)
     made = made[made["status"].isin(["ok", "diverged"])].merge(authors, on="record")
-    return float(spearman(made["published"], made["rmse"].fillna(np.inf)))
+    return spearman(made["published"], made["rmse"].fillna(np.inf))
 
 
-def replay_report(records, configs, authors, plan, device=None):
-    """All that is kept of a replay beside its records, as plain values for JSON.
+def replay_report(
+    records: pd.DataFrame, authors: pd.DataFrame, plan: Plan, seed: int, device: str | None = None
+) -> dict[str, Any]:
+    """Gather all that is kept of a replay beside its records.
 
-    `authors` (`summarise_authors`) and their `authors_repeats`; the `agreement` of the `closest_runs`, of `released`,
-    of `released-padded` where there are any, and of `released` on the rows of the latter (`SAME_ROWS`); of the closest
-    the `map` (`agreement_map`) and `diverged_last`; and of `released` the `disagreements`, `lost_runs` and `seconds` of
-    ours and theirs.
+    Parameters
+    ----------
+    records, plan, seed
+        Of the replay.
+    authors
+        Of `read_authors_records`.
+    device
+        By default cuda where there is one, else cpu.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON, by name:
+
+        - authors: `summarise_authors`
+        - authors_repeats: `authors_repeats`
+        - agreement: that of the `closest_runs`, of `released`, of `released-padded` where there is any, and of
+          `released` on the same rows (`SAME_ROWS`)
+        - map: `agreement_map` of the closest
+        - diverged_last: of the closest
+        - disagreements, lost_runs: of `released`
+        - seconds: of training under `released`, "ours" and "authors", of the rows that are compared
     """
     compared = {CLOSEST: compare_replay(closest_runs(records), authors, CLOSEST)}
     compared |= {name: compare_replay(records, authors, name) for name in ("released", "released-padded")}
-    closest, released, padded = compared.values()
+    released, padded = compared["released"], compared["released-padded"]
     if not padded.empty:
         compared[SAME_ROWS] = released[released["record"].isin(padded["record"])]
-    report = {"authors": summarise_authors(configs, authors), "authors_repeats": authors_repeats(configs, authors)}
-    report["agreement"] = {name: _plain(agreement(table)) for name, table in compared.items() if len(table)}
-    report["map"] = agreement_map(closest)
-    report["diverged_last"] = diverged_last(records, authors)
-    report["disagreements"] = _plain(disagreements(released, plan, device))
-    report["lost_runs"] = _plain(lost_runs(records, authors, plan, device))
-    seconds = released[["seconds", "published_seconds"]].sum()
-    report["seconds"] = {"ours": float(seconds.iloc[0]), "authors": float(seconds.iloc[1])}
-    return json.loads(json.dumps(report).replace("NaN", "null"))
+    report = {
+        "authors": summarise_authors(plan.configs, authors),
+        "authors_repeats": authors_repeats(plan.configs, authors),
+        "agreement": {name: _plain(agreement(table)) for name, table in compared.items() if len(table)},
+        "map": agreement_map(compared[CLOSEST]),
+        "diverged_last": diverged_last(records, authors),
+        "disagreements": _plain(disagreements(released, plan, seed, device)),
+        "lost_runs": _plain(lost_runs(records, authors, plan, device)),
+        "seconds": {
+            "ours": float(released["seconds"].sum()),
+            "authors": float(released["published_seconds"].sum()),
+        },
+    }
+    return dict(json.loads(json.dumps(report).replace("NaN", "null")))
 
 
-def _plain(table):
-    """Row label to a mapping of its cells; None for what is not finite."""
-    return json.loads(table.to_json(orient="index"))
+def _plain(table: pd.DataFrame) -> dict[str, Any]:
+    """Make a mapping of row labels to cells; None for what is not finite."""
+    return dict(json.loads(table.to_json(orient="index")))

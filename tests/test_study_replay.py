@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SMALL
+from flexstudy import replay
+from flexstudy.__main__ import main
 from flexstudy.replay import (
-    AUTHORS_COLUMNS,
     CLOSEST,
+    LOG_COLUMNS,
     SAME_ROWS,
     agreement,
     agreement_map,
@@ -22,23 +25,38 @@ from flexstudy.replay import (
     summarise_authors,
 )
 
-from flexlib.__main__ import main
-from flexlib.config import PRESETS, PUBLISHED_RMSE, FlexConfig
+from flexlib.config import PRESETS, TABLE2_RMSE, FlexConfig
 from flexlib.data import split_ratings
 from flexlib.runs.plan import Plan
 from flexlib.runs.records import load_records, to_table
 from flexlib.runs.run import run_one
+from flexlib.runs.sampling import run_seed
 
-HEADER = [*AUTHORS_COLUMNS.values(), "_RMSE", "_learn_time", "1m"]
+HEADER = [*LOG_COLUMNS.values(), "_RMSE", "_learn_time", "1m"]
 ROW = {
-    "mp_learning_rate": "0.01", "mp_weight_decay": "0", "mp_drop_prob": "0.6", "mp_noise_prob": "0.8",
-    "mp_train_batch_size": "8", "mp_test_masking_rate": "0.3", "mp_num_epochs": "1", "mp_optimizer": "adagrad",
-    "mp_activation": "tanh", "mp_hidden_layers": "[6, 4]", "mp_aug_step": "0", "mp_aug_step_floor": "FALSE",
-    "mp_decoder_constraint": "TRUE", "mp_normalize_data": "TRUE", "mp_last_layer_activations": "TRUE",
-    "mp_prediction_floor": "FALSE", "mp_loss_size_average": "TRUE", "dp_test_split_rate": "0.3",
-    "dp_pivot_indexes": "[1, 0]", "_RMSE": "0.9", "_learn_time": "150.5", "1m": "",
-}  # fmt: skip
-SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
+    "mp_learning_rate": "0.01",
+    "mp_weight_decay": "0",
+    "mp_drop_prob": "0.6",
+    "mp_noise_prob": "0.8",
+    "mp_train_batch_size": "8",
+    "mp_test_masking_rate": "0.3",
+    "mp_num_epochs": "1",
+    "mp_optimizer": "adagrad",
+    "mp_activation": "tanh",
+    "mp_hidden_layers": "[6, 4]",
+    "mp_aug_step": "0",
+    "mp_aug_step_floor": "FALSE",
+    "mp_decoder_constraint": "TRUE",
+    "mp_normalize_data": "TRUE",
+    "mp_last_layer_activations": "TRUE",
+    "mp_prediction_floor": "FALSE",
+    "mp_loss_size_average": "TRUE",
+    "dp_test_split_rate": "0.3",
+    "dp_pivot_indexes": "[1, 0]",
+    "_RMSE": "0.9",
+    "_learn_time": "150.5",
+    "1m": "",
+}
 
 
 @pytest.fixture
@@ -64,11 +82,14 @@ def test_the_authors_layout_is_read(authors_file):
     assert authors["repeated"].tolist() == [False] * 3  # the first and the last are one run, logged twice
 
 
-@pytest.mark.parametrize(("changes", "pieces"), [
-    ({"mp_activation": "sine"}, ["runs.csv, line 4", "activation (Act)", "'sine'"]),
-    ({"mp_num_epochs": "-1"}, ["line 4", "epochs (Ep)", "-1"]),
-    ({"_RMSE": "low"}, ["line 4", "_RMSE", "'low'"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "pieces"),
+    [
+        ({"mp_activation": "sine"}, ["runs.csv, line 4", "activation (Act)", "'sine'"]),
+        ({"mp_num_epochs": "-1"}, ["line 4", "epochs (Ep)", "-1"]),
+        ({"_RMSE": "low"}, ["line 4", "_RMSE", "'low'"]),
+    ],
+)
 def test_a_row_that_is_off_is_refused_by_line(authors_file, refused, changes, pieces):
     path = authors_file(**changes)
     refused(lambda: read_authors_records(path), *pieces)
@@ -87,7 +108,7 @@ def test_the_authors_first_ten_rows_are_table_2(authors_records):
     assert (len(configs), sum(config.item_based for config in configs)) == (1073, 331)
     named = [name for name in PRESETS if name.startswith("table2:")]
     assert [config.to_dict() for config in configs[:10]] == [FlexConfig.preset(name).to_dict() for name in named]
-    np.testing.assert_allclose(authors["published"][:10], [PUBLISHED_RMSE[name] for name in named], atol=1e-3)
+    np.testing.assert_allclose(authors["published"][:10], [TABLE2_RMSE[name] for name in named], atol=1e-3)
     summary = summarise_authors(configs, authors)
     assert (summary["rows"], summary["repeated_rows"]) == (1073, 121)
     assert summary["hours"] == pytest.approx(51.4, abs=0.05)
@@ -118,13 +139,21 @@ def compared():
     ]
     plan = Plan.replay(SMALL, ["released"], configs)
     ratings = plan.load()
-    model = run_one(plan.run(0, "released", 0.1), ratings)
-    records = [model | {"record": k, "rmse": rmse, "dense_refeeding": k % 2, "mean_normalization": k < 4,
-                        "hidden_layers": "[4]"} for k, rmse in enumerate(ours)]  # fmt: skip
+    model = run_one(plan.run(0, "released"), ratings)
+    records = [
+        model | {"record": k, "rmse": rmse, "dense_refeeding": k % 2, "mean_normalization": k < 4}
+        for k, rmse in enumerate(ours)
+    ]
     records[5] |= {"status": "diverged", "rmse": None, "rmse_of_diverged": 1.4}
-    authors = pd.DataFrame({"record": range(6), "published": [1.01, 1.18, 1.5, 2.6, 2.0, 1.41],
-                            "seconds": 9.0, "published_1m": np.nan,
-                            "repeated": [True, True, True, False, False, False]})  # fmt: skip
+    authors = pd.DataFrame(
+        {
+            "record": range(6),
+            "published": [1.01, 1.18, 1.5, 2.6, 2.0, 1.41],
+            "seconds": 9.0,
+            "published_1m": np.nan,
+            "repeated": [True, True, True, False, False, False],
+        }
+    )
     table = to_table(records, "record")
     return table, authors, compare_replay(table, authors, "released"), plan
 
@@ -140,10 +169,16 @@ def test_agreement_by_hand(compared):
     assert 0.0 <= result.loc["all", "median_low"] <= 0.02 <= result.loc["all", "median_high"] <= 1.0
     assert result.loc["all", "p90"] == pytest.approx(0.6 + 0.6 * 0.4)  # between the 4th and the 5th of 5
     assert result["n"].to_dict() == {
-        "all": 5, "user-based": 5, "item-based": 0, "with mean normalization": 4, "without mean normalization": 1,
-        "without re-feeding": 3, "with re-feeding": 2, "with mean normalization, without re-feeding": 2,
+        "all": 5,
+        "user-based": 5,
+        "item-based": 0,
+        "with mean normalization": 4,
+        "without mean normalization": 1,
+        "without re-feeding": 3,
+        "with re-feeding": 2,
+        "with mean normalization, without re-feeding": 2,
         "settings that the authors ran again": 3,
-    }  # fmt: skip
+    }
 
 
 def test_the_authors_own_repeats_by_hand():
@@ -170,32 +205,32 @@ def test_disagreements_come_with_the_evidence(compared, monkeypatch):
     _, _, table, plan = compared
     made = []
 
-    def run(plan, ratings, record, protocol, estimate, device):
-        made.append((plan.seed, record, protocol))
-        if protocol == "released-padded":
-            return {"rmse": 2.1 if record == 4 else None}
-        return {"rmse": {4: 3.1, 3: None if plan.seed == 2 else 2.0, 1: 1.201}[record]}
+    def run(run, ratings, device):
+        made.append((run.seed, run.number, run.protocol))
+        if run.protocol == "released-padded":
+            return {"rmse": 2.1 if run.number == 4 else None}
+        return {"rmse": {4: 3.1, 3: None if run.seed == run_seed(2, 3) else 2.0, 1: 1.201}[run.number]}
 
-    monkeypatch.setattr("flexlib.replay.run_one", run)
-    worst = disagreements(table, plan, n=3)
+    monkeypatch.setattr(replay, "run_one", run)
+    worst = disagreements(table, plan, 0, n=3)
     assert worst["record"].tolist() == [4, 3, 1]
     assert worst["reason"].tolist() == ["padding", "chaotic", "not explained"]
-    assert set(made) == {(seed, k, "released") for seed in (1, 2) for k in (4, 3, 1)} | {
-        (0, k, "released-padded") for k in (4, 3, 1)
+    assert set(made) == {(run_seed(seed, k), k, "released") for seed in (1, 2) for k in (4, 3, 1)} | {
+        (run_seed(0, k), k, "released-padded") for k in (4, 3, 1)
     }
     assert np.isinf(worst["again_2"][1])  # it diverges under another seed
     stars = plan.load().values[split_ratings(plan.load(), 0.3, int(table["seed"][0])).test]
     constant = np.sqrt(np.mean((stars - 2.5) ** 2))
     rounded = table.assign(prediction_rounding=True, published=constant, gap=table["rmse"] - constant)
-    assert disagreements(rounded, plan, n=1, max_seconds=0)["reason"].tolist() == ["NaN handling"]
+    assert disagreements(rounded, plan, 0, n=1, max_seconds=0)["reason"].tolist() == ["NaN handling"]
     made.clear()
-    assert disagreements(table, plan, n=1, max_seconds=0)["reason"].tolist() == ["too dear to run again"]
+    assert disagreements(table, plan, 0, n=1, max_seconds=0)["reason"].tolist() == ["too costly to rerun"]
     assert made == []
 
 
 def test_rows_lost_here_and_kept_there(compared, monkeypatch):
     records, authors, _, plan = compared
-    monkeypatch.setattr("flexlib.replay.run_one", lambda *job: {"rmse": 0.5 if job[3] == "released-padded" else 9.0})
+    monkeypatch.setattr(replay, "run_one", lambda run, *_: {"rmse": 0.5 if run.protocol == "released-padded" else 9.0})
     (lost,) = lost_runs(records, authors, plan).to_dict("records")
     assert (lost["record"], lost["published"], lost["rmse_of_diverged"]) == (5, 1.41, 1.4)
     assert np.isnan(lost["padded"])  # 1.4 explains 1.41: not run again
@@ -220,13 +255,12 @@ def test_the_map_of_agreement_counts_every_run(compared):
 
 def test_of_each_row_the_run_closest_to_the_released_code_is_compared(compared, monkeypatch):
     records, authors, _, plan = compared
-    monkeypatch.setattr("flexlib.replay.run_one", lambda *job: {"rmse": 1.0})
+    monkeypatch.setattr(replay, "run_one", lambda *_: {"rmse": 1.0})
     padded = records.assign(protocol="released-padded", rmse=[1.01, 9, 9, None, None, None])
     padded["status"] = ["ok", "ok", "ok", "diverged", "skipped", "skipped"]
     both = pd.concat([records, padded], ignore_index=True)
     assert closest_runs(both).sort_values("record")["rmse"].fillna(0).tolist() == [1.01, 9, 9, 0, 3.0, 0]
-    configs = list(plan.configs)
-    report = replay_report(both, configs, authors, plan)
+    report = replay_report(both, authors, plan, 0)
     sizes = {name: groups["all"]["n"] for name, groups in report["agreement"].items()}
     assert sizes == {CLOSEST: 4, "released": 5, "released-padded": 3, SAME_ROWS: 3}
     assert np.sum(report["map"]["counts"]) == 4
