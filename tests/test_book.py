@@ -36,6 +36,8 @@ def pages_of(toc):
     if not isinstance(toc, dict):
         return []
     own = [toc[key] for key in ("root", "file") if key in toc]
+    if "glob" in toc:
+        own += [path.relative_to(ROOT).with_suffix("").as_posix() for path in sorted(ROOT.glob(toc["glob"]))]
     return own + [page for value in toc.values() for page in pages_of(value)]
 
 

@@ -122,7 +122,7 @@ def test_scripts_are_fetched_once_and_checked(registry, tmp_path, monkeypatch):
 
 def test_the_glossary_has_the_papers_17_parameters_with_its_examples(papers_figures):
     table = papers_figures.split("## Table 1")[1].split("## Table 2")[0]
-    printed = {name.metadata["abbreviation"] for name in map(glossary.FIELDS.get, GROUPS["paper"])}
+    printed = {name.abbreviation for name in map(glossary.FIELDS.get, GROUPS["paper"])}
     assert len(printed) == 17
     assert all(re.search(rf"\b{abbreviation}\b", table) for abbreviation in printed)
     assert set(GROUPS["paper"]) == set(PRESETS["table1"])
