@@ -1,18 +1,19 @@
 """The explorer's HTML as a tree that may hold only what the explorer draws with, and what is drawn in it."""
 
+import math
 import re
-import xml.etree.ElementTree as ET
+from xml.etree import ElementTree
 
 TAGS = set("whole div p b span svg text path circle polyline table caption thead tbody tr th td pre".split())
 ATTRIBUTES = set(
-    """class style role scope aria-hidden aria-label viewBox x y text-anchor d fill fill-opacity stroke
-stroke-width stroke-dasharray points cx cy r""".split()
+    "class style role scope aria-hidden aria-label viewBox x y text-anchor d fill fill-opacity stroke stroke-width "
+    "stroke-dasharray points cx cy r".split()
 )
 
 
 def parsed(html):
     """The tree; an element or an attribute that the explorer does not use got in by a text that was not escaped."""
-    tree = ET.fromstring(f"<whole>{html}</whole>")
+    tree = ElementTree.fromstring(f"<whole>{html}</whole>")
     for element in tree.iter():
         assert element.tag in TAGS, html
         assert set(element.attrib) <= ATTRIBUTES, html
@@ -63,3 +64,27 @@ def scale(svg, anchor):
     (first, low), (last, high) = marks[0], marks[-1]
     slope = (high - low) / (last - first)
     return low - slope * first, slope
+
+
+def points(svg):
+    """(x, y) of each line of a picture of curves, by colour and whether it is dashed."""
+    found = {}
+    for line in svg.iter("polyline"):
+        pairs = [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        found[line.get("stroke"), line.get("stroke-dasharray") is not None] = pairs
+    return found
+
+
+def heights(path, base, per):
+    """The counts that a path of steps stands for."""
+    return [(base - values[0]) / per for letter, values in steps(path)[:-1] if letter == "V"]
+
+
+def end_of_axis(series):
+    """Where the axis of curves ends: a quarter above the highest end of a solid line, those aside that end more than
+    twice as high as the lowest of them, or at the highest value."""
+    highest = max(v for one in series for v in one.values if v is not None and math.isfinite(v))
+    lasts = sorted(one.values[-1] for one in series if not one.dashed and one.values)
+    while lasts[-1] > 2 * lasts[0]:
+        lasts.pop()
+    return min(highest, 1.25 * lasts[-1])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import run_study as runner
 import yaml
-from flexexplorer.live import linked_pictures
-from flexexplorer.pictures import say
+from flexexplorer.page import linked_pictures
+from flexexplorer.pictures import paragraph
 from nbformat import v4
 from PIL import Image
 from run_study import main, run_chapter, run_study
@@ -128,7 +128,7 @@ def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
 
 
 OPTIONS = {"rate": [("0.1", 0.1), ("0.5", 0.5)], "name": [("one", "a"), ("other", "b"), ("third", "c")]}
-WIDGETS = f"""from flexexplorer.live import linked_pictures
+WIDGETS = f"""from flexexplorer.page import linked_pictures
 linked_pictures({OPTIONS}, lambda *values: f"<p>{{values}}</p>", [0.5, "a"])"""
 VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 
@@ -182,7 +182,7 @@ def test_a_chapter_with_widgets_is_the_same_bytes_again(tmp_path):
 def drawn():
     """A notebook as papermill leaves it: widgets with random ids, in the order of their making, one tree shown."""
     ipywidgets.HTML("not shown")
-    shown = linked_pictures(OPTIONS, lambda *values: say(str(values)), [0.5, "a"])
+    shown = linked_pictures(OPTIONS, lambda *values: paragraph(str(values)), [0.5, "a"])
     state = ipywidgets.Widget.get_manager_state()
     cell = v4.new_code_cell("shown", outputs=[v4.new_output("display_data", {VIEW: {"model_id": shown.model_id}})])
     cell["id"] = "cell-0"

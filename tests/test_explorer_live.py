@@ -1,11 +1,8 @@
-"""The explorer's widgets: controls linked to pictures as a page without a kernel has them, and the live ones."""
+"""The live explorer: what its controls make, what it shows while it trains, and what it refuses."""
 
 import csv
 import dataclasses
-import itertools
-import shlex
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import ipywidgets
@@ -13,32 +10,29 @@ import numpy as np
 import pytest
 import requests
 from conftest import SMALL, records_of
-from flexexplorer import live as explore
-from flexexplorer import pictures
-from flexexplorer import recorded as explored
-from flexexplorer.live import Explorer, linked_pictures
+from explorer_records import HOSTILE, TEXTS
+from flexexplorer import live, page, pictures, trained
+from flexexplorer.live import Explorer
+from flexexplorer.pictures import Curve
 from flexstudy.one_run import learning_curve
-from flexstudy.plans import EXPLORED, GRIDS, PROTOCOLS, grid_cells
-from flexstudy.plans import explore as explore_plan
+from flexstudy.plans import THREE_PROTOCOLS
 from flexstudy.style import COLOURS, words_of
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 from markup import numbers, parsed, rows, scale, words
-from test_explored import HOSTILE, TEXTS, course_records, random_records
+from test_explorer_page import OPTIONS
+from test_explorer_trained import command
 
-from flexlib.__main__ import _parser
 from flexlib.config import PRESETS, FlexConfig, FlexError
 from flexlib.datasets import sources
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate, recommend
-from flexlib.runs.cost import estimate_cost
 from flexlib.runs.plan import Plan
 from flexlib.train import fit
 
 RATINGS = load_ratings(SMALL)
 TINY = {"hidden_layers": "4", "epochs": 2}
 WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
-WORDS = [words_of(protocol) for protocol in PROTOCOLS]
+WORDS = [words_of(protocol) for protocol in THREE_PROTOCOLS]
 SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 
 
@@ -46,117 +40,6 @@ SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 def no_widgets_left():
     yield
     ipywidgets.Widget.close_all()
-
-
-# Without a kernel
-
-
-@pytest.fixture
-def links(monkeypatch):
-    """The links that are made, which a page's script follows: pairs of (widget, trait)."""
-    made, link = [], ipywidgets.jslink
-
-    def record(source, target):
-        made.append((source, target))
-        return link(source, target)
-
-    monkeypatch.setattr(explore.widgets, "jslink", record)
-    return made
-
-
-def set_to(whole, links, places):
-    """Set each control to the value at a place, and what is linked to it as a page's script would."""
-    *controls, shown = whole.children
-    for control, place in zip(controls, places, strict=True):
-        control.index = place
-    for (source, trait), (target, other) in links:
-        setattr(target, other, getattr(source, trait))
-    return visible(shown)
-
-
-def visible(shown):
-    while isinstance(shown, ipywidgets.Stack):
-        shown = shown.children[shown.selected_index]
-    return shown.value
-
-
-OPTIONS = {
-    "rate": [("0.1", 0.1), ("0.5", 0.5), ("1", 1)], "name": [("one", "a"), ("other", "b")],
-    "switch": [("off", False), ("on", True)], "sizes": [("8", (8,)), ("8 4", (8, 4))],
-}  # fmt: skip
-
-
-def test_what_is_seen_is_the_picture_of_what_the_controls_are_set_to(links):
-    whole = linked_pictures(OPTIONS, lambda *values: pictures.say(repr(values)), [0.5, "b", False, (8, 4)])
-    *controls, shown = whole.children
-    assert [type(control) for control in controls] == [ipywidgets.SelectionSlider, *[ipywidgets.Dropdown] * 3]
-    assert [control.description for control in controls] == list(OPTIONS)
-    # At first, before any link has acted
-    assert tuple(control.value for control in controls) == (0.5, "b", False, (8, 4))
-    assert visible(shown) == pictures.say(repr((0.5, "b", False, (8, 4))))
-    assert len(links) == 1 + 3 + 3 * 2 + 3 * 2 * 2
-    seen = set()
-    for places in itertools.product(*(range(len(values)) for values in OPTIONS.values())):
-        expected = tuple(values[place][1] for values, place in zip(OPTIONS.values(), places, strict=True))
-        seen.add(set_to(whole, links, places))
-        assert visible(shown) == pictures.say(repr(expected))
-        assert tuple(control.value for control in controls) == expected
-    assert len(seen) == 3 * 2 * 2 * 2
-
-
-@pytest.mark.parametrize(("grid", "sliders"), [
-    ("settings", 0), ("learning_rate", 1), ("hidden_layers", 0), ("dropout", 2), ("refeeding", 1),
-])  # fmt: skip
-def test_a_grids_controls_show_the_picture_of_every_cell(grid, sliders, links):
-    cells = list(grid_cells(grid).values())
-    records = records_of(explore_plan(SMALL, 1, grids=[grid]), lambda k, protocol: 0.8 + k / 500)
-    table, random = explored.grid_table(records, grid), random_records() if grid == "settings" else None
-    whole = explore.grid_explorer(table, grid, random)
-    *controls, shown = whole.children
-    assert sum(isinstance(control, ipywidgets.SelectionSlider) for control in controls) == sliders
-    assert sum(isinstance(control, ipywidgets.Dropdown) for control in controls) == len(GRIDS[grid]) - sliders
-    base = FlexConfig.preset(EXPLORED)
-    first = tuple(getattr(base, name) for name in GRIDS[grid])
-    assert visible(shown) == explored.cell_picture(table, first, random)
-    places = list(itertools.product(*(range(len(values)) for values in GRIDS[grid].values())))
-    for place in places[:: 1 + len(places) // 20]:
-        cell = tuple(values[k] for values, k in zip(GRIDS[grid].values(), place, strict=True))
-        assert set_to(whole, links, place) == explored.cell_picture(table, cell, random)
-        text = f"{0.8 + cells.index(base.replace(**dict(zip(GRIDS[grid], cell, strict=True)))) / 500:.3f}, n = 1"
-        assert visible(shown).count(f": {text}<") == 2
-    for name, control in zip(GRIDS[grid], controls, strict=True):
-        short = next(row["abbreviation"] for row in base.describe() if row["parameter"] == name)
-        assert control.description == f"{name.replace('_', ' ')} ({short})"
-
-
-def test_the_presets_curves_histograms_and_lists(links):
-    courses = explored.read_courses(course_records())
-    presets = ["table2:1", "table2:7", "deeprec", "cfn"]
-    made = {
-        explore.curve_explorer: lambda preset: explored.curve_picture(courses, preset),
-        explore.histogram_explorer: lambda preset, on: explored.histogram_picture(courses, preset, on),
-        explore.list_explorer: lambda preset, user: explored.list_picture(courses, preset, user),
-    }
-    others = {explore.curve_explorer: [], explore.histogram_explorer: [[False, True]],
-              explore.list_explorer: [["5", "9"]]}  # fmt: skip
-    for make, picture in made.items():
-        links.clear()
-        whole = make(courses)
-        values = [presets, *others[make]]
-        assert visible(whole.children[-1]) == picture("table2:1", *(other[0] for other in others[make]))
-        for places in itertools.product(*(range(len(options)) for options in values)):
-            chosen = [options[place] for options, place in zip(values, places, strict=True)]
-            assert set_to(whole, links, places) == picture(*chosen)
-
-
-def test_courses_of_which_none_ended_well_are_told_so():
-    records = course_records().assign(status="skipped", details="", rmse=np.nan)
-    courses = explored.read_courses(records)
-    for make in (explore.curve_explorer, explore.histogram_explorer, explore.list_explorer):
-        assert "left out for the cost" in visible(make(courses).children[-1])
-
-
-# Live
 
 
 @pytest.fixture
@@ -175,7 +58,7 @@ def make():
         explorer.on_change.value = False
         explorer.stop()
         explorer.wait()
-        assert not explorer._thread or not explorer._thread.is_alive()
+        assert not explorer.background.thread or not explorer.background.thread.is_alive()
 
 
 def change(explorer, values):
@@ -231,14 +114,14 @@ def test_training_gives_what_fit_and_evaluate_give(make):
     assert told(explorer).startswith("Trained in ")
     assert refused(explorer) is None
     config = FlexConfig(hidden_layers=(4,), epochs=2)
-    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in PROTOCOLS}
+    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in THREE_PROTOCOLS}
     scores = {name: evaluate(model) for name, model in models.items()}
     found = all_parsed(explorer)
     assert found["scores"].find(".//caption").text == f"{SMALL}, seed 3"
     assert rows(found["scores"]) == [
         [words_of(name), f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
     ]
-    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(PROTOCOLS, config)
+    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(THREE_PROTOCOLS, config)
     lists = [recommend(models[name], RATINGS.user_ids[7], 10) for name in ("released", "holdout")]
     texts = [[f"{row.title} ({row.predicted:.2f})" for row in own.itertuples()] for own in lists]
     assert rows(found["list"]) == [[str(k), *pair] for k, pair in enumerate(zip(*texts, strict=True), 1)]
@@ -250,18 +133,18 @@ def test_the_curves_are_those_of_the_runs(make, monkeypatch):
     drawn, picture = [], pictures.curves
 
     def record(series, *rest):
-        drawn.append([dict(one) for one in series])
+        drawn.append(series)
         return picture(series, *rest)
 
-    monkeypatch.setattr(explore.pictures, "curves", record)
+    monkeypatch.setattr(pictures, "curves", record)
     explorer = make()
     train(explorer)
     assert len(drawn) == 3  # again when a protocol is done
     expected = []
-    for protocol in PROTOCOLS:
+    for protocol in THREE_PROTOCOLS:
         table = learning_curve(RATINGS, explorer.config(), protocol, 0, device="cpu")
         for part, dashed in (("test", False), ("training", True)):
-            expected.append({"colour": COLOURS[protocol], "dashed": dashed, "values": table[part].tolist()})
+            expected.append(Curve(COLOURS[protocol], dashed, table[part].tolist()))
     assert drawn[-1] == expected
 
 
@@ -282,7 +165,7 @@ def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
     change(explorer, {"epochs": 1})
     train(explorer)
     assert told(explorer).startswith("Trained in ")
-    assert list(explorer.models) == list(PROTOCOLS)
+    assert list(explorer.models) == list(THREE_PROTOCOLS)
     before = explorer.outputs["scores"].value
     train(explorer)
     assert explorer.outputs["scores"].value == before
@@ -321,7 +204,7 @@ def test_training_forgets_what_an_earlier_run_showed_at_once(make, monkeypatch):
     explorer = make()
     train(explorer)
     gate = Gate(fit)
-    monkeypatch.setattr(explore, "fit", gate)
+    monkeypatch.setattr(live, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     assert [explorer.outputs[name].value for name in SHOWN] == [""] * 5
@@ -335,7 +218,7 @@ def test_a_new_run_takes_the_place_of_one_that_goes_on(make):
     explorer = make()
     change(explorer, {"epochs": 100})
     explorer.train()
-    first = explorer._thread
+    first = explorer.background.thread
     change(explorer, {"epochs": 1})
     train(explorer)
     assert not first.is_alive()
@@ -345,9 +228,9 @@ def test_a_new_run_takes_the_place_of_one_that_goes_on(make):
 
 def test_of_several_runs_that_wait_only_the_last_is_made(make, monkeypatch):
     """What waits is stopped by what comes after it, or by Stop, and the page goes on meanwhile."""
-    explorer, begun, gate, work = make(), [], Gate(fit), Explorer._work
-    monkeypatch.setattr(Explorer, "_work", lambda self, *args: (begun.append(args[1].epochs), work(self, *args)))
-    monkeypatch.setattr(explore, "fit", gate)
+    explorer, begun, gate, work = make(), [], Gate(fit), Explorer._train
+    monkeypatch.setattr(Explorer, "_train", lambda self, *args: (begun.append(args[1].epochs), work(self, *args)))
+    monkeypatch.setattr(live, "fit", gate)
     for epochs in (4, 5, 3):
         change(explorer, {"epochs": epochs})
         explorer.train()
@@ -370,7 +253,7 @@ def test_of_several_runs_that_wait_only_the_last_is_made(make, monkeypatch):
 
 def test_a_run_that_waits_is_of_the_settings_and_the_seed_at_the_click(make, monkeypatch):
     explorer, gate = make(), Gate(fit)
-    monkeypatch.setattr(explore, "fit", gate)
+    monkeypatch.setattr(live, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     explorer.seed.value = 4
@@ -392,7 +275,7 @@ def test_the_seed_that_is_told_is_the_one_that_was_trained_with(make):
 
 def test_presets_set_all_controls(make):
     explorer = make()
-    assert set(explorer.controls) == {field.name for field in dataclasses.fields(FlexConfig)}
+    assert set(explorer.controls) == set(FlexConfig.parameters())
     for name in [*list(PRESETS)[::-1], "table1"]:
         explorer.preset.value = name
         assert explorer.config() == FlexConfig.preset(name), name
@@ -436,34 +319,47 @@ def test_each_parameter_has_a_control_with_its_abbreviation_and_its_meaning(make
     assert "Table 1's example: users as rows [0, 1]." in helps[id(explorer.controls["pivot_indexes"])]
 
 
-@pytest.mark.parametrize(("text", "sizes"), [
-    ("64 4", (64, 4)), ("64, 4", (64, 4)), ("[64, 4]", (64, 4)), (" 7 ", (7,)), ("512,256,8", (512, 256, 8)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("64 4", (64, 4)),
+        ("64, 4", (64, 4)),
+        ("[64, 4]", (64, 4)),
+        (" 7 ", (7,)),
+        ("512,256,8", (512, 256, 8)),
+    ],
+)
 def test_layers_may_be_written_in_several_ways(make, text, sizes):
     explorer = make()
     change(explorer, {"hidden_layers": text})
     assert explorer.config().hidden_layers == sizes
 
 
-@pytest.mark.parametrize(("values", "pieces"), [
-    ({"hidden_layers": "64 four"}, ["hidden_layers (HLs)", "whole numbers"]),
-    ({"hidden_layers": "<b>"}, ["hidden_layers (HLs)", "<b>"]),
-    ({"hidden_layers": ""}, ["hidden_layers (HLs)", "[64, 4]"]),
-    ({"hidden_layers": "64 0"}, ["hidden_layers (HLs)", "from 1"]),
-    ({"learning_rate": 0.0}, ["learning_rate (LR)", "at least"]),
-    ({"learning_rate": float("nan")}, ["learning_rate (LR)", "finite"]),
-    ({"test_split_rate": 0.0}, ["test_split_rate (TSR)", "at least"]),
-    ({"test_split_rate": 1.0}, ["test_split_rate (TSR)", "below 1"]),
-    ({"drop_probability": 1.0}, ["drop_probability (DrP)", "below 1"]),
-    ({"train_batch_size": 0}, ["train_batch_size (TBS)", "at least 1"]),
-    ({"patience": -1}, ["patience (Pat)", "at least 0"]),
-    ({"hidden_layers": "20000 20000", "epochs": 100, "train_batch_size": 1}, ["minutes", "more than 10 are refused"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "pieces"),
+    [
+        ({"hidden_layers": "64 four"}, ["hidden_layers (HLs)", "whole numbers"]),
+        ({"hidden_layers": "<b>"}, ["hidden_layers (HLs)", "<b>"]),
+        ({"hidden_layers": ""}, ["hidden_layers (HLs)", "[64, 4]"]),
+        ({"hidden_layers": "64 0"}, ["hidden_layers (HLs)", "from 1"]),
+        ({"learning_rate": 0.0}, ["learning_rate (LR)", "at least"]),
+        ({"learning_rate": float("nan")}, ["learning_rate (LR)", "finite"]),
+        ({"test_split_rate": 0.0}, ["test_split_rate (TSR)", "at least"]),
+        ({"test_split_rate": 1.0}, ["test_split_rate (TSR)", "below 1"]),
+        ({"drop_probability": 1.0}, ["drop_probability (DrP)", "below 1"]),
+        ({"train_batch_size": 0}, ["train_batch_size (TBS)", "at least 1"]),
+        ({"patience": -1}, ["patience (Pat)", "at least 0"]),
+        (
+            {"hidden_layers": "20000 20000", "epochs": 100, "train_batch_size": 1},
+            ["minutes", "more than 10 are refused"],
+        ),
+    ],
+)
 def test_bad_settings_are_refused_in_words_and_nothing_is_lost(make, values, pieces):
     explorer = make()
     train(explorer)
     models, scores = dict(explorer.models), explorer.outputs["scores"].value
-    thread = explorer._thread
+    thread = explorer.background.thread
     change(explorer, values)
     # While they are changed already; how long a run takes is no fault of theirs
     text = refused(explorer, "remarks")
@@ -472,7 +368,7 @@ def test_bad_settings_are_refused_in_words_and_nothing_is_lost(make, values, pie
     text = refused(explorer)
     for piece in pieces:
         assert piece in text
-    assert explorer._thread is thread
+    assert explorer.background.thread is thread
     assert (explorer.models, explorer.outputs["scores"].value) == (models, scores)
     assert explorer.buttons["Stop"].disabled
 
@@ -492,17 +388,22 @@ def test_what_training_itself_refuses_is_told(make):
     assert refused(explorer) is None
 
 
-@pytest.mark.parametrize("part", ["fit", "evaluate", "recommend"])
-@pytest.mark.parametrize("error", [ZeroDivisionError("<b> of\ntwo lines"), RuntimeError("out of memory"),
-                                   MemoryError("much"), KeyError("k")])  # fmt: skip
-def test_whatever_goes_wrong_while_training_is_told(make, monkeypatch, part, error):
+@pytest.mark.parametrize(
+    ("module", "part"),
+    [(live, "fit"), (live, "evaluate"), (trained, "evaluate"), (trained, "recommend")],
+    ids=["training", "watching", "scoring", "recommending"],
+)
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("<b> of\ntwo lines"), RuntimeError("out of memory"), MemoryError("much"), KeyError("k")]
+)
+def test_whatever_goes_wrong_while_training_is_told(make, monkeypatch, module, part, error):
     explorer = make()
 
     def fail(*_, **__):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(explore, part, fail)
+        patch.setattr(module, part, fail)
         train(explorer)
         assert refused(explorer) == f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         assert told(explorer) == ""  # not that some time is left
@@ -519,7 +420,7 @@ def test_whatever_goes_wrong_while_loading_is_told(make, monkeypatch):
     def fail(_):
         raise OSError("the disk is <gone>")
 
-    monkeypatch.setattr(explore, "load_ratings", fail)
+    monkeypatch.setattr(live, "load_ratings", fail)
     explorer.load(SMALL)
     explorer.wait()
     assert (refused(explorer), told(explorer)) == ("OSError: the disk is <gone>", "")
@@ -532,7 +433,7 @@ def test_what_is_refused_while_a_run_goes_on_stays_until_the_next(make, monkeypa
     """Through the messages of all epochs that follow; and the run goes on."""
     explorer, gate, messages = make(), Gate(fit), []
     explorer.outputs["message"].observe(lambda event: messages.append((event["new"], refused(explorer))), "value")
-    monkeypatch.setattr(explore, "fit", gate)
+    monkeypatch.setattr(live, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     change(explorer, {"hidden_layers": "four"})
@@ -570,7 +471,7 @@ def test_a_data_set_that_is_not_there_leaves_the_one_before(make, dataset):
 def test_loading_does_not_keep_the_page_waiting(make, monkeypatch):
     explorer, other = make(), "synthetic:users=30,items=40,ratings=300,seed=2"
     ratings, gate = explorer.ratings, Gate(load_ratings)
-    monkeypatch.setattr(explore, "load_ratings", gate)
+    monkeypatch.setattr(live, "load_ratings", gate)
     explorer.load(other)  # which Gate would not let end
     assert gate.inside.wait(20)
     assert told(explorer) == f"Loading {other} ..."
@@ -584,7 +485,7 @@ def test_loading_ends_a_run_that_goes_on(make):
     explorer = make()
     change(explorer, {"epochs": 100})
     explorer.train()
-    first, other = explorer._thread, "synthetic:users=30,items=40,ratings=300,seed=2"
+    first, other = explorer.background.thread, "synthetic:users=30,items=40,ratings=300,seed=2"
     explorer.load(other)
     explorer.wait()
     assert not first.is_alive()
@@ -666,8 +567,8 @@ def test_no_epochs_are_a_run_too(make):
 
 def test_training_on_change(make, monkeypatch):
     explorer, begun = make(), []
-    work = Explorer._work
-    monkeypatch.setattr(Explorer, "_work", lambda self, *args: (begun.append(args[1]), work(self, *args)))
+    work = Explorer._train
+    monkeypatch.setattr(Explorer, "_train", lambda self, *args: (begun.append(args[1]), work(self, *args)))
     change(explorer, {"epochs": 1})
     assert not begun
     explorer.on_change.value = True
@@ -689,11 +590,14 @@ def test_training_on_change(make, monkeypatch):
     assert "hidden_layers" in refused(explorer, "remarks")
 
 
-@pytest.mark.parametrize(("values", "remark"), [
-    ({"dense_refeeding_rounding": True, "dense_refeeding": 0}, "DeFR has no effect while DeF is 0."),
-    ({"centring": "biases", "mean_normalization": False}, "Cen has no effect while MeN is off."),
-    ({"patience": 2}, "Pat cannot end training before Ep does."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "remark"),
+    [
+        ({"dense_refeeding_rounding": True, "dense_refeeding": 0}, "DeFR has no effect while DeF is 0."),
+        ({"centring": "biases", "mean_normalization": False}, "Cen has no effect while MeN is off."),
+        ({"patience": 2}, "Pat cannot end training before Ep does."),
+    ],
+)
 def test_settings_without_an_effect_are_remarked_on_and_have_none(make, values, remark):
     explorer = make()
     assert remark not in explorer.outputs["remarks"].value
@@ -706,13 +610,6 @@ def test_settings_without_an_effect_are_remarked_on_and_have_none(make, values, 
         assert len({evaluate(model).rmse for model in models}) == 1
     change(explorer, {first: getattr(without, first)})
     assert remark not in explorer.outputs["remarks"].value
-
-
-def test_the_time_that_is_remarked_is_the_estimate_of_three_runs():
-    config = FlexConfig(hidden_layers=(512,), epochs=100, dense_refeeding=3, train_batch_size=1)
-    seconds = 3 * estimate_cost(config, RATINGS).seconds
-    assert seconds > 10
-    assert explore.remarks(config, RATINGS)[0] == f"About {round(seconds)} s for the three protocols."
 
 
 def test_the_place_in_the_sweep_is_counted(make):
@@ -760,10 +657,10 @@ def test_a_set_that_is_not_here_is_fetched_on_a_click_only(make, monkeypatch, tm
         raise requests.ConnectionError("no network here")
 
     monkeypatch.setattr(sources, "data_folders", lambda: [tmp_path, tmp_path])
-    monkeypatch.setattr(sources.pooch, "create", lambda **_: SimpleNamespace(fetch=refuse))
+    monkeypatch.setattr(sources.pooch, "create", lambda *_, **__: SimpleNamespace(fetch=refuse))
     explorer = make("ml-100k")
     assert told(explorer) == "ml-100k is not on this machine: these are synthetic data. Load fetches it."
-    assert explorer.ratings.name == explore.SMALL
+    assert explorer.ratings.name == live.STAND_IN
     assert explorer.dataset.value == "ml-100k"
     train(explorer)
     assert told(explorer).startswith("Trained in ")
@@ -772,33 +669,7 @@ def test_a_set_that_is_not_here_is_fetched_on_a_click_only(make, monkeypatch, tm
     explorer.wait()
     assert asked == ["ml-100k.zip"]
     assert "no network here" in refused(explorer)
-    assert explorer.ratings.name == explore.SMALL
-
-
-def command(html):
-    """The arguments of the command that is shown, as the shell and then flexlib's parser read them."""
-    program, *arguments = shlex.split(parsed(html).find("pre").text)
-    assert program == "flexlib"
-    return _parser().parse_args(arguments)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_command_says_the_same_configuration(preset):
-    config = FlexConfig.preset(preset)
-    args = command(explore._command(SimpleNamespace(config=config, seed=4, ratings=RATINGS)))
-    assert FlexConfig.load(args.config).override(args.set) == config
-    assert (args.dataset, args.seed, args.protocol) == (SMALL, 4, "holdout")
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(TEXTS, st.floats(1e-12, 1e12), st.lists(st.integers(1, 10**6), min_size=1, max_size=5), st.floats(1e-9, 0.999))
-def test_the_command_can_hold_any_path_and_number(path, rate, layers, share):
-    config = FlexConfig(learning_rate=rate, hidden_layers=layers, test_split_rate=share, noise_probability=share)
-    name = f"{path}.csv"
-    assume(not name.startswith("-"))  # which no option can have as its value
-    model = SimpleNamespace(config=config, seed=0, ratings=SimpleNamespace(name=name))
-    args = command(explore._command(model))
-    assert (args.dataset, FlexConfig.load(args.config).override(args.set)) == (name, config)
+    assert explorer.ratings.name == live.STAND_IN
 
 
 def test_the_command_of_a_run_gives_its_rmse(make):
@@ -806,7 +677,7 @@ def test_the_command_of_a_run_gives_its_rmse(make):
     train(explorer)
     args = command(explorer.outputs["origin"].value)
     assert words(parsed(explorer.outputs["origin"].value)).startswith("The run on held-out ratings from a shell:")
-    config = FlexConfig.load(args.config).override(args.set)
+    config = FlexConfig.load(args.config).override(args.changes)
     rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
     assert rows(parsed(explorer.outputs["scores"].value))[2][1] == f"{rmse:.3f}"
 
@@ -850,41 +721,24 @@ def test_whatever_is_told_is_text(text):
     explorer = SimpleNamespace(outputs={name: SimpleNamespace(value="") for name in ("message", "wrong")})
     Explorer.tell(explorer, text)
     assert (told(explorer), refused(explorer)) == (text, None)
-    Explorer.tell(explorer, text, wrong=True)
+    Explorer.refuse(explorer, text)
     Explorer.tell(explorer, "next")  # what is wrong stays beside it
     assert (told(explorer), refused(explorer)) == ("next", text)
-
-
-def test_what_a_page_needs_is_there():
-    html = explore.page_setup().data
-    assert html.count("<style>") == html.count("<script>") == 1
-    assert ".explorer" in html
-    assert "make explore" in explore.note_in_place().data
-    assert (Path(explore.__file__).parents[1] / "notebooks" / "explore.ipynb").exists()
-    assert "notebooks/explore.ipynb" in explore.note_in_place().data
 
 
 def test_what_changes_is_in_a_region_that_the_pages_script_makes_live(make):
     explorer = make()
     live = [name for name, output in explorer.outputs.items() if "explorer-live" in output._dom_classes]
     assert live == ["message"]
-    shown = linked_pictures(OPTIONS, lambda *values: pictures.say(repr(values)), [0.1, "a", True, (8,)]).children[-1]
+    shown = page.linked_pictures(
+        OPTIONS, lambda *values: pictures.paragraph(repr(values)), [0.1, "a", True, (8,)]
+    ).children[-1]
     assert set(shown._dom_classes) == {"explorer-picture", "explorer-live"}
-    assert '".explorer-live"' in explore.page_setup().data
-    assert '"aria-live", "polite"' in explore.page_setup().data
-
-
-def test_a_list_without_controls_is_what_the_list_explorer_shows_at_first():
-    courses = explored.read_courses(course_records())
-    (part,) = parsed(explore.one_list(courses).data)
-    assert (part.tag, part.get("class")) == ("div", "explorer-picture")
-    assert visible(explore.list_explorer(courses).children[-1]) in explore.one_list(courses).data
-    assert rows(part)[0] == ["1", "A film (4.32)", "A film (4.32)"]
-    none = explored.read_courses(course_records().assign(status="skipped", details="", rmse=np.nan))
-    assert rows(parsed(explore.one_list(none).data)) == [["1", *["left out for the cost"] * 2]]
+    assert '".explorer-live"' in page.page_setup().data
+    assert '"aria-live", "polite"' in page.page_setup().data
 
 
 def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):
-    assert explore.published_records().endswith("results/records")
-    monkeypatch.setattr(explore, "__file__", str(tmp_path / "flexlib" / "explore.py"))
-    assert explore.published_records() == ""
+    assert live.published_records().endswith("results/records")
+    monkeypatch.setattr(live, "__file__", str(tmp_path / "flexlib" / "explore.py"))
+    assert live.published_records() == ""
