@@ -9,6 +9,7 @@ import pkgutil
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -29,7 +30,6 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
 
 import flexlib.cli
-import flexlib.methods.interface
 from flexlib.config import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -357,10 +357,13 @@ def test_backquotes_link_what_is_clear():
     assert api.find("key", objects, "flexlib.a") is None
 
 
-def test_a_name_means_what_it_means_in_its_module():
+def test_a_name_means_what_it_means_in_its_module(monkeypatch):
+    module = SimpleNamespace(Part=flexlib.data.Split, Settings=dict[str, int])
+    monkeypatch.setitem(sys.modules, "flexlib.made_up", module)
     objects = dict.fromkeys(["flexlib.data.Split", "flexlib.config.Settings"], SimpleNamespace(objtype=""))
-    assert api.find("Split", objects, "flexlib.methods.interface") == "flexlib.data.Split"  # imported there
-    assert api.find("Settings", objects, "flexlib.methods.interface") is None  # an alias of its own
+    assert api.find("Part", objects, "flexlib.made_up") == "flexlib.data.Split"
+    assert api.find("Settings", objects, "flexlib.made_up") is None  # an alias of its own
+    assert api.find("Settings", objects, "flexlib.data") == "flexlib.config.Settings"  # unknown there
 
 
 SHAPES = """\
