@@ -1,14 +1,14 @@
 """The command line as a user has it: output, exit status, one line for each mistake."""
 
 import json
-import signal
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+from flexstudy.__main__ import main as study
 
-from flexlib.__main__ import main
+from flexlib.cli import main
 from flexlib.config import Protocol
 from flexlib.methods.tuning import TRY_COLUMNS, load_tuned
 from flexlib.runs.records import load_records
@@ -16,14 +16,16 @@ from flexlib.runs.records import load_records
 SMALL = "synthetic:users=30,items=40,ratings=300,seed=1"
 
 
-def run(capsys, *arguments):
+def run(capsys, *arguments, main=main):
     status = main(list(arguments))
     printed = capsys.readouterr()
     return status, printed.out, printed.err
 
 
 def test_train_prints_one_json_object(capsys):
-    status, out, _ = run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "hidden_layers=[4]", "--json")
+    status, out, _ = run(
+        capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "--set", "hidden_layers=[4]", "--json"
+    )
     facts = json.loads(out)
     assert status == 0
     keys = "rmse mae n_scored n_unseen status seconds config protocol dataset seed device provenance".split()
@@ -32,14 +34,30 @@ def test_train_prints_one_json_object(capsys):
     assert facts["protocol_name"] == "holdout"
     assert Protocol.from_dict(facts["protocol"]) == Protocol()
     assert facts["config"]["hidden_layers"] == [4]
-    again = json.loads(run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "hidden_layers=[4]", "--json")[1])
+    again = json.loads(
+        run(capsys, "train", "--dataset", SMALL, "--set", "epochs=2", "--set", "hidden_layers=[4]", "--json")[1]
+    )
     assert again["rmse"] == facts["rmse"]
 
 
 def test_train_save_recommend(capsys, tmp_path):
     path = str(tmp_path / "my.safetensors")
-    status, out, err = run(capsys, "train", "--dataset", SMALL, "--config", "table2:1", "--set", "epochs=1",
-                           "--protocol", "released", "--protocol-set", "means=training", "--save", path)  # fmt: skip
+    status, out, err = run(
+        capsys,
+        "train",
+        "--dataset",
+        SMALL,
+        "--config",
+        "table2:1",
+        "--set",
+        "epochs=1",
+        "--protocol",
+        "released",
+        "--protocol-set",
+        "means=training",
+        "--save",
+        path,
+    )
     assert status == 0
     assert "rmse" in out
     assert "epoch 1/1" in err
@@ -58,7 +76,7 @@ def test_data_prints_the_counts(capsys):
 
 def test_a_diverged_run_is_a_result(capsys):
     wild = ["learning_rate=1e12", "optimizer=sgd", "activation=relu", "train_batch_size=2"]
-    status, out, _ = run(capsys, "train", "--dataset", SMALL, "--set", *wild, "--json")
+    status, out, _ = run(capsys, "train", "--dataset", SMALL, *(f"--set={change}" for change in wild), "--json")
     facts = json.loads(out)
     assert (status, facts["status"], facts["rmse"]) == (0, "diverged", None)
 
@@ -85,7 +103,11 @@ def test_a_diverged_run_is_a_result(capsys):
         (["train", "--set", "epochs=2020-13-45"], "epochs"),
         (["train", "--config", "x" * 5000], "neither a file nor a preset"),
         (["data", "synthetic:users=\u00b2"], "users="),
-        (["experiment", "best", "--dataset", SMALL, "--out", "nowhere"], "paper-seed0.parquet: no such file"),
+        (["train", "--set", "self=1"], "'self'"),
+        (["train", "--set", "epochs=" + "9" * 5000], "epochs"),
+        (["train", "--set", "epochs=1", "hidden_layers=[4]"], "hidden_layers=[4]"),
+        (["experiment"], "experiment"),
+        ([], "COMMAND"),
         (["recommend", "--model", "none.safetensors", "--user", "1"], "none.safetensors"),
         (["recommend", "--model", "x", "--user", "1", "-k", "0"], "-k 0"),
     ],
@@ -100,10 +122,8 @@ def test_mistakes_get_one_line_and_status_2(capsys, arguments, piece):
 
 
 def test_the_manual_lists_parameters_protocols_and_presets(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "--help"])
-    text = capsys.readouterr().out
-    assert stop.value.code == 0
+    status, text, _ = run(capsys, "train", "--help")
+    assert status == 0
     for piece in ("dense_refeeding_rounding (DeFR)", "table2:10", "released, described, holdout", "unseen_fallback"):
         assert piece in text
 
@@ -115,29 +135,28 @@ def test_it_runs_as_a_module_and_survives_a_closed_pipe():
     assert done.stdout.startswith("data set")
 
 
-@pytest.mark.parametrize(("option", "value"), [("--runs", "0"), ("--workers", "0"), ("--max-seconds-per-run", "-1"),
-                                               ("--max-seconds-per-run", "nan"), ("--protocol", "leaky"),
-                                               ("--space", "outer")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--runs", "0"),
+        ("--workers", "0"),
+        ("--max-seconds-per-run", "-1"),
+        ("--max-seconds-per-run", "nan"),
+        ("--protocol", "leaky"),
+        ("--space", "outer"),
+    ],
+)
 def test_a_sweeps_options_are_checked(tmp_path, capsys, option, value):
-    with pytest.raises(SystemExit) as stop:
-        main(["sweep", "--dataset", SMALL, "--out", str(tmp_path / "out"), "--runs", "1", option, value])
-    assert stop.value.code == 2
-    assert f"argument {option}" in capsys.readouterr().err
+    arguments = ["sweep", "--dataset", SMALL, "--out", str(tmp_path / "out"), "--runs", "1", option, value]
+    status, _, err = run(capsys, *arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"'{option}'" in err
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def sigterm():
-    """Give the handler of SIGTERM back that a command with workers takes over."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.mark.usefixtures("sigterm")
 def test_an_experiment_leaves_its_records_and_says_where(capsys, tmp_path):
     arguments = ["--dataset", SMALL, "--splits", "2", "--device", "cpu", "--out", str(tmp_path)]
-    status, out, _ = run(capsys, "experiment", "table2", *arguments, "--max-seconds-per-run", "0.012")
+    status, out, _ = run(capsys, "experiment", "table2", *arguments, "--max-seconds-per-run", "0.012", main=study)
     assert status == 0
     (path,) = tmp_path.glob("*.parquet")
     assert out.splitlines()[-1] == f"wrote {path}"
@@ -155,19 +174,44 @@ def test_an_experiment_leaves_its_records_and_says_where(capsys, tmp_path):
     assert 0 < (table["status"] == "ok").sum() < 30
 
 
-@pytest.mark.parametrize(("arguments", "argument"), [
-    (["table3"], "argument name"), (["table2", "--splits", "0"], "argument --splits"),
-    (["table2", "--seed", "1"], "--seed"), (["table2", "--protocol", "holdout"], "--protocol"),
-])  # fmt: skip
-def test_an_experiments_options_are_checked(tmp_path, capsys, arguments, argument):
-    with pytest.raises(SystemExit) as stop:
-        main(["experiment", *arguments, "--dataset", SMALL, "--out", str(tmp_path / "out")])
-    assert stop.value.code == 2
-    assert argument in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["table3"], "'table3'"),
+        (["table2", "--splits", "0"], "'--splits'"),
+        (["table2", "--seed", "1"], "--seed"),
+        (["table2", "--protocol", "holdout"], "--protocol"),
+        (["best"], "paper-seed0.parquet: no such file"),
+    ],
+)
+def test_an_experiments_options_are_checked(tmp_path, capsys, arguments, piece):
+    arguments = ["experiment", *arguments, "--dataset", SMALL, "--out", str(tmp_path / "out")]
+    status, out, err = run(capsys, *arguments, main=study)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("flexstudy: ")
+    assert piece in err
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("sigterm")
+def test_records_of_before_are_converted(capsys, tmp_path):
+    arguments = ["--dataset", SMALL, "--splits", "2", "--device", "cpu", "--out", str(tmp_path)]
+    run(capsys, "experiment", "table2", *arguments, "--max-seconds-per-run", "0.005", main=study)
+    (path,) = tmp_path.glob("*.parquet")
+    now = load_records(path)
+    pd.read_parquet(path).drop(columns=["setting", "role"]).to_parquet(path, index=False)
+    status, _, err = run(capsys, "experiment", "table2", *arguments, main=study)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "flexstudy convert" in err
+    assert run(capsys, "convert", str(tmp_path), main=study)[:2] == (0, f"wrote {path}\n")
+    pd.testing.assert_frame_equal(load_records(path), now)
+    assert run(capsys, "convert", str(tmp_path), main=study)[:2] == (0, "")
+    other = pd.read_parquet(path).drop(columns=["setting", "role"]).assign(epochs=99)
+    other.to_parquet(path, index=False)
+    status, _, err = run(capsys, "convert", str(tmp_path), main=study)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "run 0 has other parameters" in err
+
+
 def test_tuning_leaves_its_records_says_where_and_can_be_begun_from(capsys, tmp_path):
     arguments = ["tune", "--dataset", SMALL, "--splits", "2", "--out", str(tmp_path)]
     status, out, _ = run(capsys, *arguments, "--method", "biases", "--method", "item_mean", "--tries", "2")
@@ -197,13 +241,17 @@ def test_tuning_leaves_its_records_says_where_and_can_be_begun_from(capsys, tmp_
     pd.testing.assert_frame_equal(first.drop(columns="split"), again[3:].drop(columns="split").reset_index(drop=True))
 
 
-@pytest.mark.usefixtures("sigterm")
-@pytest.mark.parametrize(("arguments", "piece"), [
-    (["--method", "magic"], "'magic'"), (["--start-from", "x.parquet"], "--start-from"),
-    (["--method", "als", "--method", "biases", "--start-from", "x.parquet"], "--start-from"),
-    (["--method", "als", "--start-from", "nowhere.parquet"], "nowhere.parquet: no such file"),
-    (["--method", "als", "--test-split-rate", "1.5"], "1.5"), (["--dataset", "ml-2m"], "'ml-2m'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "piece"),
+    [
+        (["--method", "magic"], "'magic'"),
+        (["--start-from", "x.parquet"], "--start-from"),
+        (["--method", "als", "--method", "biases", "--start-from", "x.parquet"], "--start-from"),
+        (["--method", "als", "--start-from", "nowhere.parquet"], "nowhere.parquet: no such file"),
+        (["--method", "als", "--test-split-rate", "1.5"], "1.5"),
+        (["--dataset", "ml-2m"], "'ml-2m'"),
+    ],
+)
 def test_mistakes_in_tuning_get_one_line_and_status_2(capsys, tmp_path, arguments, piece):
     status, out, err = run(capsys, "tune", "--dataset", SMALL, "--out", str(tmp_path / "out"), *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -211,19 +259,25 @@ def test_mistakes_in_tuning_get_one_line_and_status_2(capsys, tmp_path, argument
     assert not list(tmp_path.glob("out/*.parquet"))
 
 
-@pytest.mark.parametrize(("option", "value"), [("--tries", "0"), ("--splits", "0"), ("--average", "0"),
-                                               ("--workers", "0"), ("--test-split-rate", "0"),
-                                               ("--max-seconds-per-try", "nan")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--tries", "0"),
+        ("--splits", "0"),
+        ("--average", "0"),
+        ("--workers", "0"),
+        ("--test-split-rate", "0"),
+        ("--max-seconds-per-try", "nan"),
+    ],
+)
 def test_the_options_of_tuning_are_checked(tmp_path, capsys, option, value):
-    with pytest.raises(SystemExit) as stop:
-        main(["tune", "--dataset", SMALL, "--out", str(tmp_path / "out"), option, value])
-    assert stop.value.code == 2
-    assert f"argument {option}" in capsys.readouterr().err
+    status, out, err = run(capsys, "tune", "--dataset", SMALL, "--out", str(tmp_path / "out"), option, value)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"'{option}'" in err
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("sigterm")
-def test_networks_whose_tries_are_all_too_dear_are_no_record_and_no_mistake(capsys, tmp_path):
+def test_networks_whose_tries_are_all_too_costly_are_no_record_and_no_mistake(capsys, tmp_path):
     arguments = ["--method", "flexencoder", "--tries", "2", "--splits", "1", "--max-seconds-per-try", "1e-9"]
     status, out, _ = run(capsys, "tune", "--dataset", SMALL, "--out", str(tmp_path), *arguments)
     assert status == 0
