@@ -391,8 +391,15 @@ def test_a_slider_moved_by_mouse_changes_the_picture(explorer):
 
 def test_a_picture_has_the_numbers_of_the_runs_that_its_controls_say(explorer):
     records = pd.read_parquet(ROOT / "results" / "records" / "explore-ml-latest-small-2016.parquet")
-    base = {"learning_rate": 0.01, "hidden_layers": "[64, 4]", "drop_probability": 0.6, "noise_probability": 0.8,
-            "dense_refeeding": 0, "dense_refeeding_rounding": False, "prediction_rounding": False}  # fmt: skip
+    base = {
+        "learning_rate": 0.01,
+        "hidden_layers": "[64, 4]",
+        "drop_probability": 0.6,
+        "noise_probability": 0.8,
+        "dense_refeeding": 0,
+        "dense_refeeding_rounding": False,
+        "prediction_rounding": False,
+    }
     whole = explorer.locator(".explorer:has(select)").first
     words = {"[1, 0]": "items as rows [1, 0]", "[0, 1]": "users as rows [0, 1]", True: "on", False: "off"}
     cells = [("tanh", "adagrad", "[1, 0]", True), ("elu", "sgd", "[0, 1]", False), ("relu", "adam", "[0, 1]", True)]
