@@ -11,9 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from flexstudy.plans import THREE_PROTOCOLS
+from flexstudy.style import words_of
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable .[study]")
-pytest.importorskip("voila", reason="needs voila: pip install --editable .[study]")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable notebooks")
+pytest.importorskip("voila", reason="needs voila: pip install --editable notebooks")
 from make_pdf import MISSING, find_chromium, launch  # noqa: E402 (needs playwright)
 
 ROOT = Path(__file__).parents[1]
@@ -105,9 +107,7 @@ def test_a_run_is_trained_and_shown(page):
     page.get_by_text(TRAINED).wait_for(timeout=PATIENCE)
     table = page.get_by_role("table").filter(has_text="RMSE (stars)")
     rows = [row.split("\t") for row in table.inner_text().strip().splitlines()[-3:]]
-    assert [row[0] for row in rows] == [
-        "released code (leaks)", "paper's text (leaks means)", "held-out ratings (leak-free)",
-    ]  # fmt: skip
+    assert [row[0] for row in rows] == [words_of(protocol) for protocol in THREE_PROTOCOLS]
     assert all(0.5 < float(row[1]) < 2 for row in rows)
     assert page.get_by_role("img", name="RMSE after each epoch, by protocol").count() == 1
     assert f"epochs={before - 1}" in page.get_by_text("flexlib train --dataset").inner_text()
@@ -128,7 +128,7 @@ def test_bad_settings_are_refused_in_words(page):
     sizes.fill("64 <b>many</b>")
     sizes.press("Enter")
     button(page, "Train").click()
-    refused = "hidden_layers (HLs): [64, '<b>many</b>'] is not a list of whole numbers"
+    refused = "hidden_layers (HLs): [64, '<b>many</b>'] is not a non-empty list of whole numbers"
     told = page.get_by_role("alert").filter(has_text=refused)
     told.first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(500)

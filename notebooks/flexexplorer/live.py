@@ -294,7 +294,7 @@ class Explorer:
 
     def _show_lists(self) -> None:
         try:
-            self.outputs["list"].value = lists_of(dict(self.models), self.user.value.strip())
+            self.outputs["list"].value = lists_of(self.models, self.user.value.strip())
         except FlexError as error:
             self.outputs["list"].value = _alert(str(error))
 
