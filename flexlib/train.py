@@ -1,6 +1,6 @@
 """Training: `fit` turns ratings, a configuration and a protocol into a model.
 
-For each batch of rows with observed ratings r, centred, and outputs f(x):
+For each batch of rows with observed ratings r, centred, and outputs f(x)::
 
     loss = sum over observed (f(x) - r)^2 / number of observed ratings
            (or / size of the whole batch matrix, with `loss_size_average`)

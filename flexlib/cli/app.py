@@ -39,13 +39,13 @@ def run_app(group: click.Group, name: str, arguments: Sequence[str] | None = Non
         return done.exit_code
     except click.ClickException as error:
         return _say(name, " ".join(error.format_message().split()))
+    except (KeyboardInterrupt, click.Abort):  # click makes the latter of the former, and it is a RuntimeError
+        _say(name, "interrupted; finished runs are kept")
+        return 130
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, MemoryError, RuntimeError) as error:  # a full disk, too large a network
         return _say(name, f"{type(error).__name__}: {first_line(error)}")
-    except (KeyboardInterrupt, click.Abort):
-        _say(name, "interrupted; finished runs are kept")
-        return 130
     return 0
 
 
