@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-bs4 = pytest.importorskip("bs4", reason="needs beautifulsoup4: pip install --editable .[study]")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable .[study]")
+bs4 = pytest.importorskip("bs4", reason="needs beautifulsoup4: pip install --editable notebooks")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable notebooks")
 from make_pdf import MISSING, find_chromium, launch  # noqa: E402 (needs playwright)
 
 ROOT = Path(__file__).parents[1]
