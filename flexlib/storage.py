@@ -18,6 +18,7 @@ from torch import Tensor
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split
 from flexlib.model import Autoencoder, FittedModel, matrix_shape
+from flexlib.runs.journal import replaced
 from flexlib.runs.provenance import provenance
 from flexlib.train import choose_device
 
@@ -59,12 +60,10 @@ def save_model(model: FittedModel, path: str | Path) -> None:
         "model": {name: getattr(model, name) for name in FACTS},
         "provenance": provenance(model),
     }
-    partial = path.with_name(path.name + ".partial")
     try:
-        save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
-        partial.replace(path)
+        with replaced(path) as partial:
+            save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise FlexError(f"{path}: cannot be written ({error})") from None
 
 

@@ -1,7 +1,6 @@
 """Records: what one run leaves, as a row of a table whose columns are fixed and checked."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings
+from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Run
 from flexlib.runs.provenance import software
 
@@ -99,15 +99,9 @@ def _typed(table: pd.DataFrame, key: str) -> pd.DataFrame:
 
 
 def save_records(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet: beside first, on the disk, then renamed."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    """Write a table as Parquet, in place of the file that is there."""
+    with replaced(path) as partial:
         table.to_parquet(partial, index=False)
-        with open(partial, "rb") as stream:
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_parquet(path: Path | str) -> pa.Table:

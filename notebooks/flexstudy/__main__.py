@@ -1,7 +1,6 @@
 """The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served` and `convert`."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from flexlib.cli.options import (
 )
 from flexlib.cli.sweep import plan_options, work_off
 from flexlib.config import PAPERS_DATASET
+from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
 from flexstudy.convert import convert_folder
 from flexstudy.plans import EXPERIMENTS
@@ -60,9 +60,8 @@ def replay(records: str, dataset: str, seed: int, protocols: tuple[str, ...], **
     print("\nthe runs that disagree most:")
     print(pd.DataFrame(report.get("disagreements", {})).T.to_string(float_format="{:.3f}".format))
     path = path.with_suffix(".json")
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replaced(path) as partial:
+        partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {path}")
 
 
