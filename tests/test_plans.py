@@ -8,15 +8,26 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from flexstudy.lists import measure_course, measure_lists
-from flexstudy.plans import ALONE, STEPS, accuracy, choose_best, choose_usable, experiment, ladder
+from flexstudy.lists import CourseMeasure, ListMeasure, measure_course, measure_lists
+from flexstudy.plans import (
+    ALONE,
+    NO_REFEEDING,
+    NOT_ROUNDED,
+    ROUNDED,
+    STEPS,
+    accuracy,
+    choose_best,
+    choose_usable,
+    experiment,
+    ladder,
+)
 
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.plan import Plan, sweep_name
+from flexlib.runs.plan import Plan, Setting, sweep_name
 from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table
 from flexlib.runs.run import run_one, run_plan
 from flexlib.runs.sampling import run_seed
@@ -94,8 +105,9 @@ def test_accuracy_has_the_ladder_the_leaks_alone_and_holdout_once_each():
     plan = accuracy(SMALL, 2, sets=["table2:7", "table2:1"])
     assert len(plan.protocols) == len(set(plan.protocols)) == 10  # eight steps, one corner that is none, holdout
     assert {*ladder().values(), *ALONE.values(), "holdout"} == set(plan.protocols)
-    sets = [FlexConfig.preset(name).to_dict() for name in ("table2:7", "table2:1")]
+    sets = [FlexConfig.preset(name) for name in ("table2:7", "table2:1")]
     assert list(plan.configs) == sets * 2
+    assert [(setting.name, setting.role) for setting in plan.settings] == [("table2:7", ""), ("table2:1", "")] * 2
 
 
 def some_records(n, **columns):
@@ -136,8 +148,10 @@ def test_our_own_ten_best_are_run_again_under_both_protocols():
     records = some_records(30)
     plan = experiment("best", SMALL, n_seeds=2, records=records)
     chosen = [choose_best(records, protocol) for protocol in ("released", "holdout")]
-    assert list(plan.configs[:20]) == [config_of(row).to_dict() for table in chosen for _, row in table.iterrows()]
-    assert (plan.protocols, len(plan.configs), plan.detail) == (("released", "holdout"), 40, "")
+    assert list(plan.configs[:20]) == [config_of(row) for table in chosen for _, row in table.iterrows()]
+    assert (plan.protocols, len(plan.configs), plan.measure) == (("released", "holdout"), 40, None)
+    told = [(setting.name, setting.role) for setting in plan.settings[:20]]
+    assert told == [(f"best {place}", role) for role in plan.protocols for place in range(1, 11)]
 
 
 def row_mean_rmse_by_loops():
@@ -189,8 +203,8 @@ def test_usable_settings_are_the_first_that_score_and_can_be_afforded_without_ro
     seconds = {name: estimate_cost(off(config), RATINGS).seconds for name, config in configs.items()}
     assert {name for name, cost in seconds.items() if cost > 4} == {"dear", "re-fed and dear"}
     plain, re_fed = (choose_usable(records, RATINGS, refeeding) for refeeding in (False, True))
-    assert plain == [off(configs["first"]), off(configs["second"])]
-    assert re_fed == [off(configs["re-fed"]), off(configs["re-fed thrice"])]
+    assert plain == [("row 0", off(configs["first"])), ("row 8", off(configs["second"]))]
+    assert re_fed == [("row 5", off(configs["re-fed"])), ("row 6", off(configs["re-fed thrice"]))]
     assert choose_usable(records, RATINGS, False, 1) == plain[:1]
 
 
@@ -204,20 +218,32 @@ def test_lists_are_measured_of_re_fed_settings_with_and_without_the_rounding_of_
         off(configs["re-fed"]), off(configs["re-fed"]).replace(dense_refeeding_rounding=True),
         off(configs["re-fed thrice"]), off(configs["re-fed thrice"]).replace(dense_refeeding_rounding=True),
     ]  # fmt: skip
-    assert (plan.protocols, plan.detail, plan.seeds) == (("holdout",), "lists", (0,) * 6 + (1,) * 6)
+    assert (plan.protocols, plan.measure, plan.seeds) == (("holdout",), ListMeasure, (0,) * 6 + (1,) * 6)
+    assert [(setting.name, setting.role) for setting in plan.settings[:6]] == [
+        ("row 0", NO_REFEEDING), ("row 8", NO_REFEEDING),
+        ("row 5", NOT_ROUNDED), ("row 5", ROUNDED), ("row 6", NOT_ROUNDED), ("row 6", ROUNDED),
+    ]  # fmt: skip
 
 
 TWO = [FlexConfig(epochs=1, hidden_layers=[4]), FlexConfig(epochs=1, hidden_layers=[3], dense_refeeding=0)]
 
 
 def repeated(n_seeds, configs=TWO, name="tiny", **options):
-    return Plan.repeat(name, SMALL, ["holdout"], configs, n_seeds, **options)
+    settings = [Setting(f"setting {k}", config) for k, config in enumerate(configs)]
+    return Plan.repeat(name, SMALL, ["holdout"], settings, n_seeds, **options)
+
+
+def test_settings_that_could_not_be_told_apart_in_the_records_are_refused(refused):
+    one = Setting("a", TWO[0], "first")
+    refused(lambda: Plan.repeat("x", SMALL, ["holdout"], [one, Setting("a", TWO[1], "first")], 1), "x", "name and role")
+    other = Plan.repeat("x", SMALL, ["holdout"], [one, Setting("a", TWO[1], "second")], 1)
+    assert len(other.settings) == 2
 
 
 def test_the_configurations_of_a_repetition_share_their_seeds():
     plan = repeated(3)
-    assert [(plan.seeds[k], config["hidden_layers"]) for k, config in enumerate(plan.configs)] == [
-        (0, [4]), (0, [3]), (1, [4]), (1, [3]), (2, [4]), (2, [3]),
+    assert [(plan.seeds[k], config.hidden_layers) for k, config in enumerate(plan.configs)] == [
+        (0, (4,)), (0, (3,)), (1, (4,)), (1, (3,)), (2, (4,)), (2, (3,)),
     ]  # fmt: skip
     records = [run_one(plan.run(k, "holdout", 0.0), RATINGS, "cpu") for k in (2, 3)]
     for record, config in zip(records, TWO, strict=True):
@@ -232,16 +258,14 @@ def test_more_seeds_are_more_runs_behind_those_that_there_are():
     assert many.configs[: len(few.configs)] == few.configs
     assert many.seeds[: len(few.seeds)] == few.seeds
     assert len(many.configs) == len(many.seeds) == 10
-    assert (many.name, many.identity) == (few.name, few.identity)  # one file and one ledger
-    assert few.identity not in {repeated(2, TWO[:1]).identity, repeated(2, TWO[::-1]).identity}
-    assert few.identity != repeated(2, name="small").identity
+    assert many.name == few.name  # one file
     assert few.name != repeated(2, name="small").name
 
 
 def test_experiments_by_name_and_those_that_are_none(refused, tmp_path):
     plan = experiment("table2", SMALL, n_seeds=2, max_seconds=3.0)
     assert plan.protocols == ("released", "described", "holdout")
-    assert list(plan.configs) == [FlexConfig.preset(f"table2:{k}").to_dict() for k in range(1, 11)] * 2
+    assert list(plan.configs) == [FlexConfig.preset(f"table2:{k}") for k in range(1, 11)] * 2
     assert (set(plan.seeds), plan.max_seconds) == ({0, 1}, 3.0)
     names = {experiment(name, SMALL).name for name in ("table2", "accuracy")}
     assert len(names) == 2
@@ -252,12 +276,12 @@ def test_experiments_by_name_and_those_that_are_none(refused, tmp_path):
 
 
 def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, refused):
-    before = run_plan(repeated(1, detail="lists"), tmp_path, device="cpu")
+    before = run_plan(repeated(1, measure=ListMeasure), tmp_path, device="cpu")
     assert before[["run", "seed", "status"]].to_numpy().tolist() == [[0, 0, "ok"], [1, 0, "ok"]]
     path = tmp_path / f"{repeated(1).name}.parquet"
     marked = before.assign(seconds=[101.0, 102.0])  # which no run here takes
     save_records(marked, path)
-    after = run_plan(repeated(2, detail="lists"), tmp_path, device="cpu")
+    after = run_plan(repeated(2, measure=ListMeasure), tmp_path, device="cpu")
     pd.testing.assert_frame_equal(after[:2], marked, check_exact=True)
     assert after[["run", "seed", "status"]].to_numpy().tolist()[2:] == [[2, 1, "ok"], [3, 1, "ok"]]
     assert (after["seconds"][2:] < 100).all()
@@ -265,11 +289,13 @@ def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, re
     pd.testing.assert_frame_equal(loaded, after, check_exact=True)
     for details in loaded["details"]:
         assert set(json.loads(details)) == {"rmse", "five_stars", "lists", "same_lists"}
-    refused(lambda: run_plan(repeated(1, detail="lists"), tmp_path, device="cpu"), path.name, "run 2", "not asked for")
+    refused(
+        lambda: run_plan(repeated(1, measure=ListMeasure), tmp_path, device="cpu"), path.name, "run 2", "not asked for"
+    )
 
 
 def test_details_are_the_measures_of_lists_where_they_are_asked_for():
-    record = run_one(repeated(2, detail="lists").run(2, "holdout", 0.0), RATINGS, "cpu")
+    record = run_one(repeated(2, measure=ListMeasure).run(2, "holdout", 0.0), RATINGS, "cpu")
     measured = measure_lists(fit(RATINGS, TWO[0], "holdout", 1, device="cpu"))
     assert json.loads(record["details"]) == measured
     assert math.isfinite(measured["lists"]["unrounded"]["distance"])
@@ -279,7 +305,7 @@ def test_details_are_the_measures_of_lists_where_they_are_asked_for():
 
 def test_a_diverged_run_has_no_lists():
     wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
-    record = run_one(repeated(1, [wild], detail="lists").run(0, "holdout", 0.0), RATINGS, "cpu")
+    record = run_one(repeated(1, [wild], measure=ListMeasure).run(0, "holdout", 0.0), RATINGS, "cpu")
     assert (record["status"], record["details"]) == ("diverged", "")
 
 
@@ -307,8 +333,9 @@ def test_an_experiment_that_chooses_from_a_sweep_wants_its_folder_and_settings_t
 
 def test_courses_are_one_run_of_each_preset_under_three_protocols():
     plan = experiment("courses", SMALL)
-    assert list(plan.configs) == [FlexConfig.preset(name).to_dict() for name in PRESETS]
-    assert (plan.protocols, plan.detail, set(plan.seeds)) == (("released", "described", "holdout"), "course", {0})
+    assert list(plan.configs) == [FlexConfig.preset(name) for name in PRESETS]
+    assert [setting.name for setting in plan.settings] == list(PRESETS)
+    assert (plan.protocols, plan.measure, set(plan.seeds)) == (("released", "described", "holdout"), CourseMeasure, {0})
     names = {experiment(name, SMALL).name for name in ("courses", "explore", "table2")}
     assert len(names) == 3
 
@@ -316,7 +343,7 @@ def test_courses_are_one_run_of_each_preset_under_three_protocols():
 @pytest.mark.parametrize("protocol", ["released", "holdout"])
 def test_a_run_of_a_course_records_what_is_measured_of_it_and_is_no_other_run(protocol):
     test = []
-    plan = repeated(2, [CONFIG], detail="course")
+    plan = repeated(2, [CONFIG], measure=CourseMeasure)
     record = run_one(plan.run(1, protocol, 0.0), RATINGS, "cpu")
     model = fit(RATINGS, CONFIG, protocol, 1, device="cpu", on_epoch=lambda m: test.append(evaluate(m).rmse))
     details = json.loads(record["details"])
@@ -330,7 +357,7 @@ def test_a_run_of_a_course_records_what_is_measured_of_it_and_is_no_other_run(pr
 
 def test_a_diverged_run_has_no_course_and_one_without_epochs_has_an_empty_one():
     wild = FlexConfig(learning_rate=1e6, optimizer="sgd", hidden_layers=[4], activation="relu", train_batch_size=4)
-    plan = repeated(1, [wild, FlexConfig(epochs=0, hidden_layers=[4])], detail="course")
+    plan = repeated(1, [wild, FlexConfig(epochs=0, hidden_layers=[4])], measure=CourseMeasure)
     record = run_one(plan.run(0, "holdout", 0.0), RATINGS, "cpu")
     assert (record["status"], record["details"]) == ("diverged", "")
     still = json.loads(run_one(plan.run(1, "holdout", 0.0), RATINGS, "cpu")["details"])
