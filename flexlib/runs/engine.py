@@ -51,7 +51,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import dask
-from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, Security, rpc
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, Nanny, Security, rpc
 from tqdm import tqdm
 
 from flexlib.config import FlexError, first_line
@@ -64,8 +64,10 @@ LOOK_SECONDS = 0.5  # between two looks at which workers there are
 FETCH_SECONDS = 2.0  # for a result to come, before a look at whether its worker is still there
 CONNECT_SECONDS = 5.0  # for a scheduler to answer
 START_SECONDS = 60.0  # for the first of our own workers to start
+DEAD_SECONDS = 3.0  # that one of our own workers has no process, before another takes its place
 CLOSE_SECONDS = 1.0  # for a client to close, and for a cluster whose workers are dead already
 PRIOR_SECONDS = 100.0  # of jobs as estimated, before the measured ones outweigh the estimates
+LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")  # that Dask sets up
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Of a cluster of our own: a job may keep its worker from answering for as long as it takes, and a worker that died may
@@ -224,6 +226,7 @@ class _Work:
         self.free: deque[str] = deque()  # addresses of workers without a job of ours
         self.ended: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
         self.next_look, self.last_seen = 0.0, time.monotonic()
+        self.dead_since: dict[Any, float] = {}  # by the name of one of our own workers
         progress.expect(self.waiting)
 
     def go_on(self) -> None:
@@ -233,8 +236,11 @@ class _Work:
                 if time.monotonic() >= self.next_look:
                     self.look()
                 self.send_out()
-                with contextlib.suppress(queue.Empty):
-                    self.take(*self.ended.get(timeout=max(0.0, self.next_look - time.monotonic())))
+                try:
+                    ended = self.ended.get(timeout=max(0.0, self.next_look - time.monotonic()))
+                except queue.Empty:
+                    continue
+                self.take(*ended)
         finally:
             for _, future in self.at_work.values():
                 future.release()
@@ -245,6 +251,7 @@ class _Work:
         found = self.ask(self.client.sync, self.scheduler.identity, n_workers=-1)["workers"]
         for address in self.at_work.keys() - found.keys():
             self.take_back(address)
+        self.replace_dead()
         # Dask pauses a worker that is short of memory, and marks one that is to leave.
         ready = [address for address, worker in found.items() if worker["status"] == "running"]
         self.free = deque(address for address in ready if address not in self.at_work)
@@ -256,6 +263,18 @@ class _Work:
         elif now - self.last_seen > START_SECONDS:
             raise FlexError(f"no worker started in {START_SECONDS:g} seconds: DASK_LOGGING__DISTRIBUTED=info says why")
         self.next_look = now + (LOOK_SECONDS if self.at_work or self.free else LOOK_SECONDS / 10)
+
+    def replace_dead(self) -> None:
+        """Replace those of our own workers that died before they were up: Dask restarts only others."""
+        own, now = self.client.cluster, time.monotonic()
+        for name, nanny in list(own.workers.items()) if own is not None else ():
+            if not isinstance(nanny, Nanny) or nanny.is_alive():
+                self.dead_since.pop(name, None)
+            elif now - self.dead_since.setdefault(name, now) > DEAD_SECONDS:
+                del self.dead_since[name]
+                if name in own.worker_spec:
+                    own.scale(len(own.worker_spec) + 1)  # first, as the other's name would be taken again
+                    del own.worker_spec[name]
 
     def send_out(self) -> None:
         """Give each free worker a job."""
@@ -279,21 +298,19 @@ class _Work:
 
     def take(self, address: str, future: Future) -> None:
         """Hand over what has become of a job."""
-        job, latest = self.at_work.get(address, (None, None))
-        if job is None or latest is not future:
+        if not self.is_at_work(address, future):
             return  # it was taken back meanwhile
+        job, _ = self.at_work[address]
         if future.status == "error":
             error = self.ask(future.exception, FETCH_SECONDS)
             if not isinstance(error, KilledWorker):  # such as that of a worker without this package
                 raise FlexError(f"{job}: {type(error).__name__}: {first_line(error)}")
             self.take_back(address)
             return
-        try:
-            kind, value, seconds = pickle.loads(future.result(timeout=FETCH_SECONDS))
-        except (OSError, CancelledError):  # the worker or the scheduler is gone, or takes its time
-            self.look()
-            self.ended.put((address, future))
+        result = self.fetch(address, future)
+        if result is None:
             return
+        kind, value, seconds = pickle.loads(result)
         if kind == "refused":
             raise FlexError(value)
         if kind == "raised":
@@ -305,6 +322,21 @@ class _Work:
         self.send_out()  # first, so that the worker is busy while the result is written down
         self.hand_over(job, value, seconds)
         future.release()
+
+    def fetch(self, address: str, future: Future) -> bytes | None:
+        """Fetch a result from its worker; None where it is lost with the worker, and its job taken back."""
+        while self.is_at_work(address, future):
+            try:
+                return future.result(timeout=FETCH_SECONDS)
+            except CancelledError:  # such as by one who restarts the cluster
+                self.take_back(address)
+            except OSError:  # the worker is gone, or takes its time
+                self.look()
+        return None
+
+    def is_at_work(self, address: str, future: Future) -> bool:
+        """Tell whether a worker's latest job is this one, and not taken back."""
+        return address in self.at_work and self.at_work[address][1] is future
 
     def take_back(self, address: str) -> None:
         """Take a job back from a worker that is gone, and give it up after too many deaths.
@@ -470,7 +502,7 @@ def _quiet_logs() -> Iterator[int]:
         yield logging.NOTSET
         return
     silent = logging.CRITICAL + 1
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.gc")]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
