@@ -283,7 +283,8 @@ def correlation_numbers(
     numbers |= importance_numbers(importances) | parameter_claim_numbers(fresh, claims, choices, centred)
     if not report:
         short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
-        return numbers | dict.fromkeys(_LOG_SENTENCES, _NO_LOG) | {"log_short": short}
+        unknown = dict.fromkeys((*_LOG_NUMBERS, *(name for name in _LOG_COLUMN if name not in numbers)), math.nan)
+        return numbers | unknown | dict.fromkeys(_LOG_SENTENCES, _NO_LOG) | {"log_short": short}
     numbers |= _log_numbers(report)
     return numbers | {name: " ".join(text.format(**numbers).split()) for name, text in _LOG_SENTENCES.items()}
 
@@ -304,6 +305,21 @@ def _column_numbers(columns: Mapping[str, pd.DataFrame], cells: pd.DataFrame) ->
             numbers |= labelled(f"men_{source}", span, f"men_{source}_")
             numbers[f"men_{source}_pearson"] = pearson[source]
     return numbers
+
+
+# What the log gives to the chapter's numbers, which are NaN without it.
+_LOG_COLUMN = ("men_log", "men_log_low", "men_log_high", "men_log_pearson")
+_LOG_NUMBERS = (
+    "rows",
+    "singles",
+    "randoms",
+    "highest_log",
+    "printed_like_log",
+    "design_like_log",
+    "random_like_log",
+    "strongest",
+    "strongest_r",
+)
 
 
 def _log_numbers(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ It reads the records of a sweep, and where there are any those of a replay of th
 them.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -398,11 +399,12 @@ _NO_REPLAY = "This page was made without the authors' log, so there is no replay
 
 
 def _replay_numbers(evidence: Evidence) -> dict[str, Any]:
-    """Count the authors' log and say what the chapter says of the replay, or that there is none."""
+    """Count the authors' log and say what the chapter says of the replay; NaN and a word where there is none."""
     report = evidence.report
     if report is None or evidence.replay is None:
         absent = dict.fromkeys(_SENTENCES, _NO_REPLAY) | dict.fromkeys(_UNSAID, "")
-        return absent | {"replay_short": "none made again here"}
+        unknown = dict.fromkeys(("log_rows", "log_repeated", "log_different", "log_hours"), math.nan)
+        return absent | unknown | {"replay_short": "none made again here"}
     log = report["authors"]
     facts = _replay_facts(report, evidence.replay)
     counts = {"log_rows": log["rows"], "log_repeated": log["repeated_rows"], "log_hours": log["hours"]}
