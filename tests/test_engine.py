@@ -388,6 +388,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 
     with pytest.raises(KeyError):
         fail()
+    assert [one.name for one in tmp_path.iterdir()] == ["table"]
     assert path.read_text() == "first"
     with replaced(path) as partial:
         partial.write_text("second")
@@ -501,6 +502,20 @@ def test_a_signal_ends_a_command_soon_with_one_line_and_leaves_no_process(tmp_pa
     assert ending(process) == (130, "toys: stopped; finished runs are kept")
     assert time.monotonic() - begun < 15  # 3, were it not for a busy machine; a job takes 30
     wait_for(lambda: not members(process), 5)
+
+
+def test_the_end_of_the_work_ends_its_processes_while_the_caller_lives_on(tmp_path):
+    """As in a notebook, where nothing else would end a worker that is amid a job."""
+    others = set(multiprocessing.active_children())
+    jobs = [Job((0,), cases.compute_and_tell, (0, 60, str(tmp_path))), Job((1,), cases.compute, (1, 0))]
+
+    def stop(*_):
+        wait_for(lambda: any(tmp_path.iterdir()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(jobs, stop, name="test", workers=2)
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_a_command_that_is_killed_takes_its_workers_along(tmp_path):
