@@ -16,6 +16,7 @@ from flexstudy.statistics import (
     spearman,
     spelled,
     spelled_p,
+    split_interval,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,32 @@ def test_mean_interval_by_hand():
     assert mean_interval(values, 0.9)[1:] == pytest.approx((expected.low, expected.high))
     assert math.isnan(mean_interval([1])[1])
     assert math.isnan(mean_interval([])[0])
+
+
+def test_splits_that_overlap_have_a_wider_interval():
+    # 3 splits of 30/70: variance of the mean s^2 (1/3 + 3/7), so 16/7 times that of independent repeats.
+    values = [0.1, 0.2, 0.6]
+    mean, low, high = mean_interval(values)
+    corrected = split_interval(values, 0.3)
+    assert corrected[0] == mean
+    assert corrected[2] - mean == pytest.approx((high - mean) * math.sqrt(16 / 7))
+    assert mean - corrected[1] == pytest.approx((mean - low) * math.sqrt(16 / 7))
+    assert math.isnan(split_interval([1], 0.3)[1])
+    assert math.isnan(split_interval([], 0.3)[0])
+    with pytest.raises(ValueError, match="test_share 1"):
+        split_interval(values, 1)
+
+
+def test_a_corrected_interval_holds_the_truth_where_the_plain_one_does_not():
+    # Mean of half the data as estimate of the population's, over 10 random halves of one sample of 60.
+    rng, hits = np.random.default_rng(3), {"plain": 0, "corrected": 0}
+    for _ in range(300):
+        sample = rng.normal(size=60)
+        halves = [rng.permutation(sample)[:30].mean() for _ in range(10)]
+        for name, (_, low, high) in {"plain": mean_interval(halves), "corrected": split_interval(halves, 0.5)}.items():
+            hits[name] += low <= 0 <= high
+    assert hits["plain"] < 0.75 * 300
+    assert hits["corrected"] > 0.9 * 300
 
 
 def test_a_median_has_an_interval_that_holds_the_truth_as_often_as_it_says():

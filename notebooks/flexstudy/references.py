@@ -21,7 +21,8 @@ BASELINES: dict[str, Callable[[Ratings, Index], NDArray[np.floating]]] = {
 def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, seed: int = 0) -> float:
     """Score predicting each test rating by the mean of its row's training ratings.
 
-    This is what a centred network predicts that has learned nothing.
+    This is what a centred network that has learned nothing predicts under `holdout`: where user or item has no training
+    rating, the common `fallback` stands in, as it does for the network.
 
     Parameters
     ----------
@@ -38,9 +39,10 @@ def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, se
         RMSE in stars.
     """
     split = split_ratings(ratings, test_split_rate, seed)
-    predict = item_mean if item_based else user_mean
-    predicted = predict(ratings, split.train)[split.test]
-    return errors(ratings.values[split.test].astype(np.float64), predicted)[0]
+    test, predict = split.test, item_mean if item_based else user_mean
+    unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
+    predicted = np.where(unseen, means, predict(ratings, split.train)[test])
+    return errors(ratings.values[test].astype(np.float64), predicted)[0]
 
 
 def score_baselines(ratings: Ratings, test_split_rate: float, seeds: Iterable[int]) -> list[dict[str, Any]]:

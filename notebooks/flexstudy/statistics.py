@@ -4,7 +4,8 @@ An interval is a tuple of its value, low and high end, at a confidence of 95 % u
 
 References
 ----------
-Efron (1979) for the bootstrap. Holm (1979) for the correction of p-values. Wilcoxon (1945) for the signed ranks.
+Efron (1979) for the bootstrap. Holm (1979) for the correction of p-values. Wilcoxon (1945) for the signed ranks. Nadeau
+and Bengio (2003) for splits that overlap.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,6 +46,42 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval
         return mean, float("nan"), float("nan")
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return mean, float(mean - half), float(mean + half)
+
+
+def split_interval(values: ArrayLike, test_share: float, confidence: float = CONFIDENCE) -> Interval:
+    """Compute the mean over random splits of the same ratings, and its t-interval corrected for their overlap.
+
+    Two random splits share most of their training ratings, so their errors are not independent. The plain variance of
+    the mean, s^2 / J over J splits, is replaced by s^2 (1 / J + n_test / n_train).
+
+    Parameters
+    ----------
+    values
+        (J,) numbers, one a split.
+    test_share
+        Share of all ratings that each split holds out, above 0 and below 1.
+    confidence
+        Between 0 and 1.
+
+    Returns
+    -------
+    mean, low, high
+        In the values' unit. The ends are NaN below two splits, and the mean is NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        For a share that leaves nothing to train or to test on.
+
+    References
+    ----------
+    Nadeau and Bengio (2003), Section 3 ("corrected resampled t-test").
+    """
+    if not 0 < test_share < 1:
+        raise ValueError(f"test_share {test_share}: must be above 0 and below 1")
+    mean, low, high = mean_interval(values, confidence)
+    widened = np.sqrt(1 + len(np.asarray(values)) * test_share / (1 - test_share))
+    return mean, mean - float(widened) * (mean - low), mean + float(widened) * (high - mean)
 
 
 def median_interval(
