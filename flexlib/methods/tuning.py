@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flexlib.config import FlexError
-from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
+from flexlib.data import Index, Mask, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
 from flexlib.methods.interface import MethodSettings, Predictions, Predictor
@@ -28,6 +30,7 @@ from flexlib.methods.networks import NETWORKS
 from flexlib.methods.registry import METHODS
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
+from flexlib.runs.journal import replaced
 from flexlib.runs.plan import slug
 from flexlib.runs.provenance import device_name, software
 from flexlib.runs.records import read_parquet, save_records
@@ -66,6 +69,11 @@ TRY_COLUMNS = {
     "suggested": "str",
     "seconds": "float64",
 }
+# Predictions: one row a method, split and number of networks.
+PREDICTION_COLUMNS = {"method": "str", "split": "str", "networks": "int64", "hundredths": "object"}
+_PREDICTIONS = pa.schema(
+    [("method", pa.string()), ("split", pa.string()), ("networks", pa.int64()), ("hundredths", pa.list_(pa.int16()))]
+)
 
 
 @dataclass(frozen=True)
@@ -148,18 +156,71 @@ def score(ratings: Ratings, split: Split, predicted: Predictions) -> dict[str, A
         rmse and mae, in stars, with the common `fallback` where user or item has no training rating; rmse_known without
         these; rmse_own_fallback with what the method itself says of them; n_test, n_unseen.
     """
-    test, actual = split.test, ratings.values[split.test].astype(np.float64)
+    actual = ratings.values[split.test].astype(np.float64)
+    completed, unseen = complete(ratings, split, predicted)
     predicted = np.clip(predicted, *ratings.scale[:2])
-    unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
-    rmse, mae = errors(actual, np.where(unseen, means, predicted))
+    rmse, mae = errors(actual, completed)
     return {
         "rmse": rmse,
         "mae": mae,
         "rmse_known": errors(actual[~unseen], predicted[~unseen])[0],
         "rmse_own_fallback": errors(actual, predicted)[0],
-        "n_test": len(test),
+        "n_test": len(actual),
         "n_unseen": int(unseen.sum()),
     }
+
+
+def complete(ratings: Ratings, split: Split, predicted: Predictions) -> tuple[Predictions, Mask]:
+    """Clip raw predictions to the scale, and take the common `fallback` where user or item has no training rating.
+
+    Parameters
+    ----------
+    ratings, split
+        What was predicted.
+    predicted
+        (n_test,) stars.
+
+    Returns
+    -------
+    completed
+        (n_test,) stars.
+    unseen
+        (n_test,) where the fallback stands.
+    """
+    unseen, means = fallback(ratings, split.train, ratings.users[split.test], ratings.items[split.test])
+    return np.where(unseen, means, np.clip(predicted, *ratings.scale[:2])), unseen
+
+
+def load_predictions(path: Path | str) -> pd.DataFrame:
+    """Read what methods of a `Tuning` predict of every test rating.
+
+    Parameters
+    ----------
+    path
+        Of `tuned-...-predictions.parquet`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a method, split and number of networks averaged:
+
+        - method, split, networks: as in the records
+        - hundredths: (n_test,) int16, hundredths of a star, as `complete` gives them, in the order of `Split.test`;
+          empty for a network that diverged
+
+    Raises
+    ------
+    FlexError
+        Naming the file, and the column that is missing or holds something else.
+    """
+    table = read_parquet(path)
+    for column in _PREDICTIONS:
+        if column.name not in table.column_names:
+            raise FlexError(f"{path}: no column '{column.name}'")
+        kind = table.schema.field(column.name).type
+        if column.name == "hundredths" and not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
+            raise FlexError(f"{path}: column 'hundredths' holds {kind} where it should hold lists of whole numbers")
+    return table.select(_PREDICTIONS.names).to_pandas()
 
 
 def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFrame:
@@ -305,7 +366,8 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Me
     Returns
     -------
     list
-        Mappings of what was measured: networks, seconds, device, and `score`.
+        Mappings of what was measured: networks, seconds, device, `score`, and hundredths, the predictions as
+        `load_predictions` gives them.
     """
     ratings, split = load_split(tuning, checksum, name)
     seed, _ = tuning.load_splits(ratings)[name]
@@ -317,7 +379,12 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Me
         total = total + ALL[key].predict(ratings, split, seed + 100 * (count - 1), **settings)
         if count in sizes:
             measured = {"networks": count, "seconds": round(time.perf_counter() - begun, 3)}
-            rows.append(measured | {"device": device_name(choose_device())} | score(ratings, split, total / count))
+            mean = total / count
+            finite = bool(np.isfinite(mean).all())
+            measured["hundredths"] = (
+                np.rint(100 * complete(ratings, split, mean)[0]).astype(int).tolist() if finite else []
+            )
+            rows.append(measured | {"device": device_name(choose_device())} | score(ratings, split, mean))
     return rows
 
 
@@ -395,22 +462,40 @@ class _Desk:
         self.dataset, self.checksum = ratings.name, ratings.checksum
         self.records_path = out / f"{tuning.name}.parquet"
         self.tries_path = out / f"{tuning.name}-tries.parquet"
+        self.predictions_path = out / f"{tuning.name}-predictions.parquet"
         self.records = _read_or_empty(self.records_path, COLUMNS)
         self.tries = _read_or_empty(self.tries_path, TRY_COLUMNS)
         if set(self.records["checksum"]) - {self.checksum}:
             raise FlexError(f"{self.records_path}: is of another {ratings.name}: choose another --out")
-        self.done = set(self.records[["method", "split"]].itertuples(index=False, name=None))
-        for place, own in self.tries.groupby(["method", "split"]):
-            if own["validation_rmse"].isna().all():  # it ended without a record
-                self.done.add(place)
+        self.predictions = (
+            load_predictions(self.predictions_path)
+            if self.predictions_path.exists()
+            else pd.DataFrame(columns=_PREDICTIONS.names)
+        )
+        self.done = _places(self.records) & _places(self.predictions)
         self.failed: list[str] = []
         self.searches: dict[tuple[str, str], Search] = {}
         for key in tuning.methods:
             for name, seed in {SHARED: 0}.items() if tuning.shared else seeds.items():
                 self.searches[key, name] = Search(key, name, seed, tuning.tries, tuning.start)
+        self._take_up_tries()
         for entry in journal.records:
             if entry["checksum"] == self.checksum and entry["shared"] == tuning.shared:
                 self._read(entry)
+
+    def _take_up_tries(self) -> None:
+        """Give searches the tries that earlier calls kept; one without any that ended well has nothing to score."""
+        for key, name in sorted(_places(self.tries)):
+            own = self.tries[(self.tries["method"] == key) & (self.tries["split"] == name)]
+            if own["validation_rmse"].isna().all():
+                self.done.add((key, name))
+            search = self.searches.get((key, SHARED if self.tuning.shared else name))
+            if search is None or search.made:
+                continue
+            for row in own.sort_values("number").to_dict("records"):
+                rmse = None if math.isnan(row["validation_rmse"]) else row["validation_rmse"]
+                kept = {"validation_rmse": rmse, "settings": json.loads(row["settings"]), "seconds": row["seconds"]}
+                search.tell(json.loads(row["suggested"]), kept)
 
     def _read(self, entry: dict[str, Any]) -> None:
         """Take what an earlier call wrote into the journal."""
@@ -495,6 +580,7 @@ class _Desk:
     def _add(self, key: str, name: str, rows: list[dict[str, Any]], tries: list[dict[str, Any]]) -> None:
         self.done.add((key, name))
         self.records = _merged(self.records, rows, COLUMNS, key, name)
+        self.predictions = _merged(self.predictions, rows, PREDICTION_COLUMNS, key, name)
         self.tries = _merged(self.tries, tries, TRY_COLUMNS, key, name)
 
     def save(self) -> None:
@@ -502,8 +588,15 @@ class _Desk:
         if len(self.tries):
             save_records(self.records, self.records_path)
             save_records(self.tries, self.tries_path)
+            with replaced(self.predictions_path) as partial:
+                table = pa.Table.from_pandas(self.predictions, _PREDICTIONS, preserve_index=False)
+                pq.write_table(table, partial, compression="zstd")
         if not any(self._finals(search) for search in self.searches.values()):
             self.journal.clear()
+
+
+def _places(table: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(table[["method", "split"]].itertuples(index=False, name=None))
 
 
 def _read_or_empty(path: Path, columns: dict[str, str]) -> pd.DataFrame:

@@ -54,6 +54,8 @@ class Run:
         Seconds of one core, by the cost model.
     measure
         Makes what is measured beside the errors; None for nothing.
+    validation
+        Whether it is scored on validation ratings: see `Plan`.
     """
 
     key: str
@@ -63,6 +65,7 @@ class Run:
     seed: int
     estimate: float = 0.0
     measure: Callable[[], Measure] | None = None
+    validation: bool = False
 
     @property
     def job(self) -> tuple[int, str]:
@@ -92,6 +95,9 @@ class Plan:
         Of a file, as in `flexlib.load_ratings`; columns as pairs.
     measure
         Makes what is measured of each run beside the errors; it must be importable by name.
+    validation
+        Whether runs are trained without a tenth of the training ratings (`flexlib.data.hold_back`) and scored on these,
+        so that settings can be chosen before any test rating is looked at.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Plan:
     columns: tuple[tuple[str, str], ...] = ()
     scale: tuple[float, float, float] | None = None
     measure: Callable[[], Measure] | None = None
+    validation: bool = False
 
     @classmethod
     def sweep(
@@ -161,9 +168,8 @@ class Plan:
 
     def run(self, number: int, protocol: str, estimate: float = 0.0) -> Run:
         """Give one run of the plan."""
-        return Run(
-            self.key, number, self.settings[number], protocol, self.seeds[number], estimate, measure=self.measure
-        )
+        setting, seed = self.settings[number], self.seeds[number]
+        return Run(self.key, number, setting, protocol, seed, estimate, self.measure, self.validation)
 
     def runs(self, ratings: Ratings) -> list[Run]:
         """Give all runs with their estimated seconds, cheapest first, so that a sweep soon has much to show.

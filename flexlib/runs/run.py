@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from flexlib.config import FlexError, first_line
-from flexlib.data import Ratings
+from flexlib.data import Ratings, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached
 from flexlib.evaluate import Evaluation, errors, evaluate
 from flexlib.runs.engine import Died, Job, Journal, work
@@ -42,13 +42,15 @@ def run_one(run: Run, ratings: Ratings, device: str | None = None) -> Record:
         machine has the status "failed" and an error.
     """
     record = blank_record(run, ratings)
-    measure = run.measure() if run.measure else None
+    config, measure = run.setting.config, run.measure() if run.measure else None
+    split = split_ratings(ratings, config.test_split_rate, run.seed)
     try:
         model = fit(
             ratings,
-            run.setting.config,
+            config,
             run.protocol,
             run.seed,
+            split=hold_back(split, run.seed) if run.validation else split,
             device=device,
             on_epoch=measure.watch if measure else None,
         )

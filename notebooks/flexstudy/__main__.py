@@ -24,7 +24,7 @@ from flexlib.config import PAPERS_DATASET
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
 from flexstudy.convert import convert_folder
-from flexstudy.plans import EXPERIMENTS
+from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
 from flexstudy.plans import experiment as plan_experiment
 from flexstudy.replay import read_authors_records, replay_report
 from flexstudy.served_cases import served_name
@@ -67,10 +67,12 @@ def replay(records: str, dataset: str, seed: int, protocols: tuple[str, ...], **
 
 _EXPERIMENTS = "\n\n".join(f"{name}: {(make.__doc__ or '').splitlines()[0]}" for name, make in EXPERIMENTS.items())
 
-
-@commands.command(
-    epilog=f"{_EXPERIMENTS}\n\nbest, rounding and centring choose from the sweep's records in --out.\n\n{DATA_SETS}"
+_SOURCES = "Settings are chosen from records in --out: " + ", ".join(
+    f"{name} from {source}" for name, source in CHOSEN_FROM.items()
 )
+
+
+@commands.command(epilog=f"{_EXPERIMENTS}\n\n{_SOURCES}\n\n{DATA_SETS}")
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
 @dataset_option(PAPERS_DATASET)
 @click.option("--splits", type=AT_LEAST_ONE, metavar="N", help="seeds: of splits, weights and order")

@@ -2,17 +2,24 @@
 
 A record's `setting` names what was trained, its `role` what part it plays in the experiment:
 
-============  =========================================  ====================================================
+============= =========================================  ====================================================
 experiment    setting                                    role
-============  =========================================  ====================================================
+============= =========================================  ====================================================
 table2        the preset                                 ""
 accuracy      the preset                                 ""
 best          "best 1" to "best 10"                      the protocol by whose scores it was chosen
-rounding      the run of the sweep, "sample 7"           "no re-feeding", "not rounded" or "rounded" (DeFR)
+one-rate      the run of the sweep, "sample 7"           ""
+screening     the run of the sweep                       how it is centred: "rows" or "three"
+rounding      the run of the sweep                       "no re-feeding", "not rounded" or "rounded" (DeFR)
 centring      the run of the sweep                       how it is centred: "rows" or "three"
+choices-tried the run, activation and optimizer          the learning rate
+choices       the run, activation and optimizer          ""
 explore       what differs from the explored preset      ""
 courses       the preset                                 ""
-============  =========================================  ====================================================
+============= =========================================  ====================================================
+
+`screening` and `choices-tried` are scored on validation ratings; `rounding`, `centring` and `choices` take from them
+the settings that they score on test ratings of the same split.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +33,7 @@ from flexlib.config import ACTIVATIONS, OPTIMIZERS, PIVOTS, PRESETS, FlexConfig,
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.plan import Plan, Setting, sweep_name
+from flexlib.runs.plan import Plan, Setting, repetition_name, sweep_name
 from flexlib.runs.records import config_of, load_records
 from flexstudy.lists import CourseMeasure, ListMeasure
 from flexstudy.references import row_mean_rmse
@@ -63,10 +70,15 @@ ALONE = {
 }
 
 BEST = 10  # settings of a sweep, as many as Table 2 has
-LISTED = 12  # settings of a sweep whose lists are measured, with re-feeding and as many without
-CENTRED = 48  # settings of a sweep whose centring is changed
+RATE = 0.3  # the paper's default test split rate, at which settings of all rates are compared
+CONTENDERS = 60  # settings of other rates that are run again at this one, under each protocol
+SCREENED = 240  # settings of a sweep that are tried on validation ratings
+LISTED = 24  # learned settings whose lists are measured, with re-feeding and as many without
 LEARNED = 0.01  # stars below the row means' RMSE, from which on a network counts as having learned something
-CHEAP_SECONDS = 4.0  # of the estimate of a setting whose lists or centring are measured
+CHEAP_SECONDS = 4.0  # of the estimate of a setting that is screened
+BASES = 10  # item-based settings of a sweep in which activation, optimizer and learning rate are changed
+BASE_SECONDS = 1.0  # of the estimate of such a setting
+LEARNING_RATES = (0.0001, 0.001, 0.005, 0.01, 0.1)  # those of the authors' log
 NO_REFEEDING, NOT_ROUNDED, ROUNDED = "no re-feeding", "not rounded", "rounded"  # roles of `rounding`
 BY_ROWS, BY_THREE = "rows", "three"  # roles of `centring`
 
@@ -79,7 +91,7 @@ GRIDS: dict[str, dict[str, tuple[Any, ...]]] = {
         "pivot_indexes": PIVOTS[::-1],
         "mean_normalization": (True, False),
     },
-    "learning_rate": {"learning_rate": (0.0001, 0.001, 0.005, 0.01, 0.1), "optimizer": OPTIMIZERS[:4]},
+    "learning_rate": {"learning_rate": LEARNING_RATES, "optimizer": OPTIMIZERS[:4]},
     "hidden_layers": {
         "hidden_layers": (
             (4,),
@@ -181,68 +193,155 @@ def courses(dataset: str, n_seeds: int = 1, names: Sequence[str] = tuple(PRESETS
     return Plan.repeat("courses", dataset, THREE_PROTOCOLS, presets(names), n_seeds, measure=CourseMeasure, **options)
 
 
-def rounding(dataset: str, records: pd.DataFrame, n_seeds: int = 3, **options: Any) -> Plan:
-    """Measure the recommended lists of a sweep's settings, those with re-feeding with and without its rounding."""
+def one_rate(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Run the best settings that a sweep drew with other test split rates again with `RATE`, each with its own seed.
+
+    Together with the sweep's own runs of this rate, they are what can be among the best at one rate.
+    """
+    others = records[records["test_split_rate"] != RATE]
+    places = {place for protocol in LEAKY_AND_LEAK_FREE for place in choose_best(others, protocol, CONTENDERS)["run"]}
+    chosen = others[others["run"].isin(places)].drop_duplicates("run")
+    settings = tuple(
+        Setting(row["setting"], config_of(row).replace(test_split_rate=RATE)) for _, row in chosen.iterrows()
+    )
+    seeds = tuple(int(seed) for seed in chosen["seed"])
+    return Plan(repetition_name("one-rate", dataset), "run", dataset, LEAKY_AND_LEAK_FREE, settings, seeds, **options)
+
+
+def screening(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Try a sweep's first cheap settings on validation ratings, centred by row means and with 3 filled in.
+
+    Mean normalization is on, and both roundings are off.
+    """
     ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
-    settings = [Setting(name, config, NO_REFEEDING) for name, config in choose_usable(records, ratings, False)]
-    for name, config in choose_usable(records, ratings, True):
+    chosen: list[Setting] = []
+    for _, row in records.drop_duplicates("run").iterrows():
+        config = config_of(row).replace(
+            mean_normalization=True, prediction_rounding=False, dense_refeeding_rounding=False
+        )
+        if estimate_cost(config, ratings).seconds <= CHEAP_SECONDS:
+            chosen += [Setting(row["setting"], config.replace(centring=way), way) for way in (BY_ROWS, BY_THREE)]
+    chosen = chosen[: 2 * SCREENED]
+    return Plan.repeat("screening", dataset, ("holdout",), chosen, n_seeds, validation=True, **options)
+
+
+def choose_learned(
+    records: pd.DataFrame, ratings: Ratings, ways: Sequence[str] = (BY_ROWS, BY_THREE), learned: float = LEARNED
+) -> list[tuple[str, FlexConfig]]:
+    """Choose the settings that have learned something, by the validation ratings of `screening`.
+
+    Parameters
+    ----------
+    records
+        Of `screening`.
+    ratings
+        Its data set.
+    ways
+        Roles of which the better one must have learned; one that diverges counts as not learned.
+    learned
+        Stars that it must be below the RMSE of predicting the same validation ratings by row means.
+
+    Returns
+    -------
+    list
+        Names of the settings and their configurations, centred by row means, in the order of the records.
+    """
+    own = records[records["role"].isin(ways) & (records["seed"] == records["seed"].min())]
+    best = own.groupby("setting")["rmse"].min()
+    floors: dict[tuple[bool, float, int], float] = {}
+    chosen = []
+    for _, row in own.drop_duplicates("setting").iterrows():
+        config = config_of(row)
+        kind = config.item_based, config.test_split_rate, int(row["seed"])
+        if kind not in floors:
+            floors[kind] = row_mean_rmse(ratings, *kind, validation=True) - learned
+        if best[row["setting"]] <= floors[kind]:
+            chosen.append((row["setting"], config.replace(centring=BY_ROWS)))
+    return chosen
+
+
+def rounding(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Measure the recommended lists of settings that have learned; re-fed outputs are rounded, and are not."""
+    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    learned = choose_learned(records, ratings, (BY_ROWS,))
+    plain = [(name, config) for name, config in learned if not config.dense_refeeding][:LISTED]
+    settings = [Setting(name, config, NO_REFEEDING) for name, config in plain]
+    for name, config in [(name, config) for name, config in learned if config.dense_refeeding][:LISTED]:
         settings.append(Setting(name, config, NOT_ROUNDED))
         settings.append(Setting(name, config.replace(dense_refeeding_rounding=True), ROUNDED))
     return Plan.repeat("rounding", dataset, ("holdout",), settings, n_seeds, measure=ListMeasure, **options)
 
 
-def choose_usable(
-    records: pd.DataFrame, ratings: Ratings, refeeding: bool, n: int = LISTED
-) -> list[tuple[str, FlexConfig]]:
-    """Choose the first n of a sweep's settings, with or without re-feeding, that have learned something.
-
-    Under `holdout`, the RMSE on the choosing half is at least `LEARNED` below that of the row means; the setting is
-    estimated at `CHEAP_SECONDS` or less.
-
-    Returns
-    -------
-    list
-        Names of the settings and their configurations, both roundings off.
-    """
-    own = records[(records["protocol"] == "holdout") & (records["status"] == "ok")]
-    own = own[(own["dense_refeeding"] > 0) == refeeding]
-    floors: dict[tuple[bool, float], float] = {}
-    chosen = []
-    for _, row in own.iterrows():
-        config = config_of(row).replace(prediction_rounding=False, dense_refeeding_rounding=False)
-        kind = config.item_based, config.test_split_rate
-        if kind not in floors:
-            floors[kind] = row_mean_rmse(ratings, *kind) - LEARNED
-        if row["rmse_first_half"] <= floors[kind] and _is_cheap(config, ratings):
-            chosen.append((row["setting"], config))
-    return chosen[:n]
-
-
-def _is_cheap(config: FlexConfig, ratings: Ratings) -> bool:
-    return estimate_cost(config, ratings).seconds <= CHEAP_SECONDS
-
-
-def centring(dataset: str, records: pd.DataFrame, n_seeds: int = 3, **options: Any) -> Plan:
-    """Run a sweep's first cheap settings, each centred by row means and with missing entries filled with 3."""
+def centring(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Score settings that have learned on test ratings, centred by row means and with 3 filled in."""
     ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
-    settings = []
+    settings = [
+        Setting(name, config.replace(centring=way), way)
+        for name, config in choose_learned(records, ratings)
+        for way in (BY_ROWS, BY_THREE)
+    ]
+    return Plan.repeat("centring", dataset, ("holdout",), settings, n_seeds, **options)
+
+
+def choices_tried(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Try every activation, optimizer and learning rate in item-based settings of a sweep on validation ratings.
+
+    The settings are its first cheap ones with mean normalization, at the test split rate `RATE`.
+    """
+    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    bases: list[tuple[str, FlexConfig]] = []
     for _, row in records.drop_duplicates("run").iterrows():
-        config = config_of(row).replace(mean_normalization=True)
-        if _is_cheap(config, ratings):
-            settings += [Setting(row["setting"], config.replace(centring=way), way) for way in (BY_ROWS, BY_THREE)]
-    return Plan.repeat("centring", dataset, ("holdout",), settings[: 2 * CENTRED], n_seeds, **options)
+        config = config_of(row).replace(test_split_rate=RATE)
+        cheap = estimate_cost(config, ratings).seconds <= BASE_SECONDS
+        if config.item_based and config.mean_normalization and cheap:
+            bases.append((row["setting"], config))
+    settings = [
+        Setting(
+            f"{name} {activation} {optimizer}",
+            config.replace(activation=activation, optimizer=optimizer, learning_rate=rate),
+            f"{rate:g}",
+        )
+        for name, config in bases[:BASES]
+        for activation, optimizer, rate in product(ACTIVATIONS[:8], OPTIMIZERS[:4], LEARNING_RATES)
+    ]
+    return Plan.repeat("choices-tried", dataset, ("holdout",), settings, n_seeds, validation=True, **options)
+
+
+def choices(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
+    """Score every activation and optimizer on test ratings, with the learning rate that validation ratings prefer.
+
+    One that ends well with no learning rate is left out.
+    """
+    ended = records[(records["status"] == "ok") & (records["seed"] == records["seed"].min())]
+    best = ended.sort_values("rmse", kind="stable").drop_duplicates("setting").sort_values("run")
+    settings = [Setting(row["setting"], config_of(row)) for _, row in best.iterrows()]
+    return Plan.repeat("choices", dataset, ("holdout",), settings, n_seeds, **options)
 
 
 EXPERIMENTS: dict[str, Callable[..., Plan]] = {
     "table2": table2,
     "accuracy": accuracy,
     "best": own_best,
+    "one-rate": one_rate,
+    "screening": screening,
     "rounding": rounding,
     "centring": centring,
+    "choices-tried": choices_tried,
+    "choices": choices,
     "explore": explore,
     "courses": courses,
 }
-OF_A_SWEEP = ("best", "rounding", "centring")  # those that choose their settings from its records
+SWEEP = "sweep"
+# What the settings of an experiment are chosen from: the records of another one, or of the sweep.
+CHOSEN_FROM = {
+    "best": SWEEP,
+    "one-rate": SWEEP,
+    "screening": SWEEP,
+    "rounding": "screening",
+    "centring": "screening",
+    "choices-tried": SWEEP,
+    "choices": "choices-tried",
+}
 
 
 def experiment(
@@ -257,7 +356,7 @@ def experiment(
     dataset
         As in `flexlib.load_ratings`.
     folder
-        Where the sweep's records are that the experiments of `OF_A_SWEEP` choose from, unless `records` are given.
+        Where the records are that the experiments of `CHOSEN_FROM` choose from, unless `records` are given.
     n_seeds
         Splits of each setting; by default the experiment's own number.
     **options
@@ -266,14 +365,16 @@ def experiment(
     Raises
     ------
     FlexError
-        For an unknown experiment, and where there is no such sweep.
+        For an unknown experiment, and where there are no records to choose from.
     """
     if name not in EXPERIMENTS:
         raise FlexError(f"unknown experiment '{name}': known are {', '.join(EXPERIMENTS)}")
     if n_seeds is not None:
         options["n_seeds"] = n_seeds
-    if name in OF_A_SWEEP and options.get("records") is None:
+    if name in CHOSEN_FROM and options.get("records") is None:
+        source = CHOSEN_FROM[name]
         if folder is None:
-            raise FlexError(f"experiment '{name}' chooses from a sweep: say in which folder its records are")
-        options["records"] = load_records(Path(folder) / f"{sweep_name(dataset)}.parquet")
+            raise FlexError(f"experiment '{name}' chooses from a {source}: say in which folder its records are")
+        file = sweep_name(dataset) if source == SWEEP else repetition_name(source, dataset)
+        options["records"] = load_records(Path(folder) / f"{file}.parquet")
     return EXPERIMENTS[name](dataset, **options)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flexlib.data import Index, Ratings, split_ratings
+from flexlib.data import Index, Ratings, hold_back, split_ratings
 from flexlib.evaluate import errors
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
 from flexlib.predict import fallback
@@ -18,7 +18,9 @@ BASELINES: dict[str, Callable[[Ratings, Index], NDArray[np.floating]]] = {
 }
 
 
-def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, seed: int = 0) -> float:
+def row_mean_rmse(
+    ratings: Ratings, item_based: bool, test_split_rate: float, seed: int = 0, validation: bool = False
+) -> float:
     """Score predicting each test rating by the mean of its row's training ratings.
 
     This is what a centred network that has learned nothing predicts under `holdout`: where user or item has no training
@@ -32,6 +34,8 @@ def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, se
         Whether rows are items; else they are users.
     test_split_rate, seed
         Of the split.
+    validation
+        Whether the validation ratings are predicted, from the other training ratings.
 
     Returns
     -------
@@ -39,6 +43,7 @@ def row_mean_rmse(ratings: Ratings, item_based: bool, test_split_rate: float, se
         RMSE in stars.
     """
     split = split_ratings(ratings, test_split_rate, seed)
+    split = hold_back(split, seed) if validation else split
     test, predict = split.test, item_mean if item_based else user_mean
     unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
     predicted = np.where(unseen, means, predict(ratings, split.train)[test])

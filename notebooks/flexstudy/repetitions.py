@@ -11,7 +11,7 @@ from flexlib.config import FlexError
 from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import load_records
 from flexlib.runs.run import run_plan
-from flexstudy.plans import LEAKY_AND_LEAK_FREE, experiment
+from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS, LEAKY_AND_LEAK_FREE, experiment
 from flexstudy.statistics import labelled, mean_interval
 
 PIVOT_TEXTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}  # what records have as `pivot_indexes` (PI)
@@ -53,6 +53,9 @@ def find_records(
     """
     if folder:
         return load_records(Path(folder) / f"{repetition_name(name, dataset)}.parquet")
+    source = CHOSEN_FROM.get(name)
+    if source in EXPERIMENTS:  # whose own records come first; it chooses from the sweep
+        options["records"] = find_records(source, dataset, device=device, **options)
     return run_plan(experiment(name, dataset, n_seeds=n_seeds, **options), device=device)
 
 
