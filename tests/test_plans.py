@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import records_of
 from flexstudy.lists import CourseMeasure, ListMeasure, measure_course, measure_lists
 from flexstudy.plans import (
     ALONE,
@@ -16,18 +17,21 @@ from flexstudy.plans import (
     ROUNDED,
     STEPS,
     accuracy,
+    choices_tried,
     choose_best,
-    choose_usable,
+    choose_learned,
     experiment,
     ladder,
+    one_rate,
+    screening,
 )
 
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
-from flexlib.data import split_ratings
+from flexlib.data import hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.plan import Plan, Setting, sweep_name
+from flexlib.runs.plan import Plan, Setting, slug, sweep_name
 from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table
 from flexlib.runs.run import run_one, run_plan
 from flexlib.runs.sampling import run_seed
@@ -155,74 +159,153 @@ def test_our_own_ten_best_are_run_again_under_both_protocols():
 
 
 def row_mean_rmse_by_loops():
-    """Of predicting each test rating by its user's training mean, on the split of seed 0."""
-    split = split_ratings(RATINGS, 0.3, 0)
-    own = {}
-    for user, value in zip(RATINGS.users[split.train], RATINGS.values[split.train], strict=True):
-        own.setdefault(user, []).append(float(value))
-    overall = np.mean([value for values in own.values() for value in values])
-    gaps = [np.mean(own.get(user, [overall])) - value
-            for user, value in zip(RATINGS.users[split.test], RATINGS.values[split.test], strict=True)]  # fmt: skip
+    """Of predicting each validation rating by its user's mean over what is left to train on, on the split of seed 0."""
+    inner = hold_back(split_ratings(RATINGS, 0.3, 0), 0)
+    users, items = {}, {}
+    for place in inner.train:
+        users.setdefault(RATINGS.users[place], []).append(float(RATINGS.values[place]))
+        items.setdefault(RATINGS.items[place], []).append(float(RATINGS.values[place]))
+    overall = np.mean([value for values in users.values() for value in values])
+    gaps = []
+    for place in inner.test:
+        means = users.get(RATINGS.users[place]) if RATINGS.items[place] in items else None
+        means = means or users.get(RATINGS.users[place]) or items.get(RATINGS.items[place])
+        gaps.append(np.mean(means or [overall]) - RATINGS.values[place])
     return math.sqrt(np.mean(np.square(gaps)))
 
 
-def settings_of_a_sweep():
-    """Records of small settings, by what speaks for or against them; the validation RMSE of all is below 1 or said."""
-    light = {"hidden_layers": [4], "epochs": 1, "dense_refeeding": 0}
-    dear = {"hidden_layers": [4096, 4096], "epochs": 10, "train_batch_size": 1}
-    limit = row_mean_rmse_by_loops() - 0.01 - 1e-7
-    cases = {
-        "first": (light | {"prediction_rounding": True, "learning_rate": 0.01}, limit),
-        "hardly better than its row means": (light, limit + 1e-6),
-        "worse": (light, 1.2),
-        "diverged": (light, None),
-        "dear": (light | dear, limit - 0.1),
-        "re-fed": (light | {"dense_refeeding": 1, "dense_refeeding_rounding": True}, limit - 0.1),
-        "re-fed thrice": (light | {"dense_refeeding": 3, "prediction_rounding": True}, limit - 0.05),
-        "re-fed and dear": (light | dear | {"dense_refeeding": 1}, limit - 0.1),
-        "second": (light | {"activation": "relu"}, limit - 0.3),
-    }
-    configs = {name: FlexConfig.from_dict(changes) for name, (changes, _) in cases.items()}
-    plan = Plan.replay(SMALL, ["released", "holdout"], configs.values())
-    records = []
-    for k, (_, rmse) in enumerate(cases.values()):
-        for protocol in plan.protocols:
-            first = rmse if protocol == "holdout" or rmse is None else 1.7 - rmse  # not what is chosen by
-            whole = {"rmse_first_half": first, "rmse": None if rmse is None else 1.7 - first, "mae": 1.0}
-            status = "diverged" if rmse is None else "ok"
-            records.append(blank_record(plan.run(k, protocol, 0.1), RATINGS, status) | whole | {"seconds": 1.0})
-    return to_table([{"run" if key == "record" else key: v for key, v in r.items()} for r in records], "run"), configs
+LIGHT = {"hidden_layers": [4], "epochs": 1, "dense_refeeding": 0, "prediction_rounding": True}
+HEAVY = {"hidden_layers": [4096, 4096], "epochs": 10, "train_batch_size": 1}
+DRAWN = {
+    "sample 0": LIGHT | {"learning_rate": 0.01},
+    "sample 1": LIGHT | HEAVY,
+    "sample 2": LIGHT | {"dense_refeeding": 1, "dense_refeeding_rounding": True},
+    "sample 3": LIGHT | {"mean_normalization": False},
+    "sample 4": LIGHT | {"activation": "relu"},
+    "sample 5": LIGHT | {"dense_refeeding": 3},
+}
 
 
-def off(config):
-    return config.replace(prediction_rounding=False, dense_refeeding_rounding=False)
+def a_sweep(configs=None, rmse=0.9, seeds=None):
+    """Records of a sweep that drew these settings; `rmse` of each, on the choosing half of its test ratings."""
+    configs = configs or [FlexConfig.from_dict(changes) for changes in DRAWN.values()]
+    settings = tuple(Setting(f"sample {k}", config) for k, config in enumerate(configs))
+    plan = Plan(
+        sweep_name(SMALL), "run", SMALL, ("released", "holdout"), settings, tuple(seeds or range(len(settings)))
+    )
+
+    def outcome(k, protocol):
+        first = rmse(k, protocol) if callable(rmse) else rmse
+        return {"rmse": 1.7 - first, "rmse_first_half": first}
+
+    return records_of(plan, outcome)
 
 
-def test_usable_settings_are_the_first_that_score_and_can_be_afforded_without_rounding():
-    records, configs = settings_of_a_sweep()
-    seconds = {name: estimate_cost(off(config), RATINGS).seconds for name, config in configs.items()}
-    assert {name for name, cost in seconds.items() if cost > 4} == {"dear", "re-fed and dear"}
-    plain, re_fed = (choose_usable(records, RATINGS, refeeding) for refeeding in (False, True))
-    assert plain == [("row 0", off(configs["first"])), ("row 8", off(configs["second"]))]
-    assert re_fed == [("row 5", off(configs["re-fed"])), ("row 6", off(configs["re-fed thrice"]))]
-    assert choose_usable(records, RATINGS, False, 1) == plain[:1]
+def off(changes, **more):
+    switches = {"prediction_rounding": False, "dense_refeeding_rounding": False, "mean_normalization": True}
+    return FlexConfig.from_dict(changes | switches | more)
+
+
+def test_cheap_settings_are_screened_on_validation_ratings_centred_both_ways():
+    plan = screening(SMALL, a_sweep())
+    assert plan.validation
+    cheap = [name for name, changes in DRAWN.items() if estimate_cost(off(changes), RATINGS).seconds <= 4]
+    assert cheap == [name for name in DRAWN if name != "sample 1"]
+    assert [(setting.name, setting.role) for setting in plan.settings] == [
+        (name, way) for name in cheap for way in ("rows", "three")
+    ]
+    assert plan.configs[0] == off(DRAWN["sample 0"], centring="rows")
+    assert plan.configs[1] == off(DRAWN["sample 0"], centring="three")
+
+
+def screened(rows, three):
+    """Records of the screening: the validation RMSE of each cheap setting by each way, as texts of a status if none."""
+    plan = screening(SMALL, a_sweep())
+    return records_of(plan, lambda k, _: (rows, three)[k % 2][k // 2])
+
+
+def test_a_setting_has_learned_if_either_way_is_below_the_row_means_of_the_same_validation_ratings():
+    edge = row_mean_rmse_by_loops() - 0.01
+    below, above = edge - 1e-7, edge + 1e-6
+    records = screened([below, above, "diverged", above, 0.1], [above, below, below, above, "diverged"])
+    assert [name for name, _ in choose_learned(records, RATINGS)] == ["sample 0", "sample 2", "sample 3", "sample 5"]
+    assert choose_learned(records, RATINGS)[0][1] == off(DRAWN["sample 0"], centring="rows")
+    assert [name for name, _ in choose_learned(records, RATINGS, ("rows",))] == ["sample 0", "sample 5"]
+    assert [name for name, _ in choose_learned(records, RATINGS, learned=0.02)] == ["sample 5"]
+
+
+def test_what_has_learned_is_centred_both_ways_and_scored_on_test_ratings(tmp_path):
+    save_records(screened([0.1, 0.1, 5.0, 5.0, 5.0], [5.0] * 5), tmp_path / f"screening-{slug(SMALL)}.parquet")
+    plan = experiment("centring", SMALL, tmp_path)
+    assert (plan.validation, plan.protocols, set(plan.seeds)) == (False, ("holdout",), {0})
+    assert [(setting.name, setting.role, setting.config.centring) for setting in plan.settings] == [
+        ("sample 0", "rows", "rows"),
+        ("sample 0", "three", "three"),
+        ("sample 2", "rows", "rows"),
+        ("sample 2", "three", "three"),
+    ]
 
 
 def test_lists_are_measured_of_re_fed_settings_with_and_without_the_rounding_of_what_is_fed_back(tmp_path):
-    records, configs = settings_of_a_sweep()
-    save_records(records, tmp_path / f"{sweep_name(SMALL)}.parquet")
-    plan = experiment("rounding", SMALL, tmp_path, n_seeds=2)
-    chosen = list(plan.configs[: len(plan.configs) // 2])
-    assert chosen == [
-        off(configs["first"]), off(configs["second"]),
-        off(configs["re-fed"]), off(configs["re-fed"]).replace(dense_refeeding_rounding=True),
-        off(configs["re-fed thrice"]), off(configs["re-fed thrice"]).replace(dense_refeeding_rounding=True),
-    ]  # fmt: skip
-    assert (plan.protocols, plan.measure, plan.seeds) == (("holdout",), ListMeasure, (0,) * 6 + (1,) * 6)
-    assert [(setting.name, setting.role) for setting in plan.settings[:6]] == [
-        ("row 0", NO_REFEEDING), ("row 8", NO_REFEEDING),
-        ("row 5", NOT_ROUNDED), ("row 5", ROUNDED), ("row 6", NOT_ROUNDED), ("row 6", ROUNDED),
-    ]  # fmt: skip
+    records = screened([0.1, 0.1, 5.0, 0.1, 0.1], [5.0] * 5)
+    save_records(records, tmp_path / f"screening-{slug(SMALL)}.parquet")
+    plan = experiment("rounding", SMALL, tmp_path)
+    assert (plan.protocols, plan.measure, set(plan.seeds), plan.validation) == (("holdout",), ListMeasure, {0}, False)
+    assert [(setting.name, setting.role, setting.config.dense_refeeding_rounding) for setting in plan.settings] == [
+        ("sample 0", NO_REFEEDING, False),
+        ("sample 4", NO_REFEEDING, False),
+        ("sample 2", NOT_ROUNDED, False),
+        ("sample 2", ROUNDED, True),
+        ("sample 5", NOT_ROUNDED, False),
+        ("sample 5", ROUNDED, True),
+    ]
+
+
+def test_contenders_of_other_split_rates_are_run_again_at_one_rate_with_their_own_seeds():
+    configs = [FlexConfig(test_split_rate=rate, epochs=k + 1) for k, rate in enumerate([0.1, 0.3, 0.2, 0.4] * 40)]
+    best = {"released": lambda k: 0.5 + k / 1000, "holdout": lambda k: 1.5 - k / 1000}  # first ones, and last ones
+    plan = one_rate(SMALL, a_sweep(configs, lambda k, protocol: best[protocol](k), range(100, 260)))
+    others = [k for k, config in enumerate(configs) if config.test_split_rate != 0.3]
+    chosen = sorted({*others[:60], *others[-60:]})
+    assert [setting.name for setting in plan.settings] == [f"sample {k}" for k in chosen]
+    assert plan.seeds == tuple(100 + k for k in chosen)
+    assert list(plan.configs) == [configs[k].replace(test_split_rate=0.3) for k in chosen]
+    assert plan.protocols == ("released", "holdout")
+
+
+def test_each_choice_has_the_learning_rate_that_validation_ratings_prefer(tmp_path):
+    base = {"hidden_layers": [4], "epochs": 1, "dense_refeeding": 0, "pivot_indexes": [1, 0], "test_split_rate": 0.1}
+    drawn = [base, base | {"pivot_indexes": [0, 1]}, base | HEAVY, base | {"mean_normalization": False}]
+    sweep = a_sweep([FlexConfig.from_dict(changes) for changes in drawn])
+    tried = choices_tried(SMALL, sweep)
+    assert tried.validation
+    assert len(tried.settings) == 8 * 4 * 5  # of the only one that is item-based, centred and cheap
+    assert {config.test_split_rate for config in tried.configs} == {0.3}
+
+    def outcome(k, _):  # the lowest at 0.005, and SGD ends well nowhere
+        config = tried.configs[k]
+        return "diverged" if config.optimizer == "sgd" else 1 + abs(config.learning_rate - 0.005)
+
+    save_records(records_of(tried, outcome), tmp_path / f"choices-tried-{slug(SMALL)}.parquet")
+    plan = experiment("choices", SMALL, tmp_path)
+    assert not plan.validation
+    assert len(plan.settings) == 8 * 3
+    assert {config.learning_rate for config in plan.configs} == {0.005}
+    assert plan.settings[0].name == f"sample 0 {plan.configs[0].activation} {plan.configs[0].optimizer}"
+
+
+def test_a_run_on_validation_ratings_sees_no_test_rating():
+    settings = [Setting("one", CONFIG)]
+    plan = Plan.repeat("tiny", SMALL, ["holdout"], settings, 1, validation=True)
+    record = run_one(plan.run(0, "holdout"), RATINGS, "cpu")
+    split = split_ratings(RATINGS, CONFIG.test_split_rate, 0)
+    assert record["n_scored"] == len(hold_back(split, 0).test)
+    changed = RATINGS.values.copy()
+    changed[split.test] = 5.5 - changed[split.test]
+    other = run_one(plan.run(0, "holdout"), dataclasses.replace(RATINGS, values=changed), "cpu")
+    assert other["rmse"] == record["rmse"]
+    scored = run_one(Plan.repeat("tiny", SMALL, ["holdout"], settings, 1).run(0, "holdout"), RATINGS, "cpu")
+    assert scored["n_scored"] == len(split.test)
 
 
 TWO = [FlexConfig(epochs=1, hidden_layers=[4]), FlexConfig(epochs=1, hidden_layers=[3], dense_refeeding=0)]
@@ -270,8 +353,8 @@ def test_experiments_by_name_and_those_that_are_none(refused, tmp_path):
     names = {experiment(name, SMALL).name for name in ("table2", "accuracy")}
     assert len(names) == 2
     assert set(experiment("table2", SMALL).seeds) == set(range(5))
-    refused(lambda: experiment("table3", SMALL, tmp_path), "'table3'", "table2, accuracy, best, rounding")
-    for name in ("best", "rounding"):
+    refused(lambda: experiment("table3", SMALL, tmp_path), "'table3'", "table2, accuracy, best, one-rate")
+    for name in ("best", "screening"):
         refused(lambda name=name: experiment(name, SMALL, tmp_path), f"{sweep_name(SMALL)}.parquet", "no such file")
 
 
