@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 from drawings import inside, ticks
-from flexstudy.claims import VERDICTS, plot_verdicts
+from flexstudy.claims import plot_verdicts
+from flexstudy.rules import VERDICTS
 from flexstudy.style import COLOURS
 from matplotlib.colors import to_hex
 
