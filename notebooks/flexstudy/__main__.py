@@ -86,14 +86,32 @@ def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> N
 @dataset_option(PAPERS_DATASET)
 @click.option("--tuned", required=True, metavar="FILE", help="records of flexlib tune (tuned-....parquet)")
 @click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="seeds, from 0")
+@click.option(
+    "--method",
+    "--methods",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    help="may be repeated (default: all that were tuned)",
+)
+@click.option("--replace", is_flag=True, help="make records anew that have other settings than the tuned ones")
 @engine_options
-def served(dataset: str, tuned: str, splits: int, workers: int, scheduler: str | None, out: Path) -> None:
+def served(
+    dataset: str,
+    tuned: str,
+    splits: int,
+    methods: tuple[str, ...],
+    replace: bool,
+    workers: int,
+    scheduler: str | None,
+    out: Path,
+) -> None:
     """Score tuned methods where users, films or all of them have few ratings.
 
-    Methods and settings are those of the records of `flexlib tune` on random splits; each is trained anew for every
-    case.
+    Settings are those that `flexlib tune` chose on the random split of the same seed; each method is trained anew for
+    every case. Records of other methods and splits stay where they are, so that costly methods may have fewer splits.
     """
-    table = run_served(dataset, tuned, splits, out, workers, scheduler)
+    table = run_served(dataset, tuned, splits, out, workers, scheduler, methods, replace)
     print(table.pivot_table(index=["task", "shown"], columns="method", values="rmse").round(4).to_string())
     print(f"wrote {out / served_name(dataset)}.parquet")
 

@@ -1,6 +1,7 @@
 """The runs behind the chapter on who is served: tuned methods, trained anew for every case, as jobs of the engine."""
 
 import json
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from flexstudy.served_cases import METHOD_NAMES, NEW, SERVED_COLUMNS, SPARSITY, 
 PLACE = ["group", "method", "seed"]  # the columns that tell jobs apart
 
 
-def served_jobs(ratings: Ratings, tuned: Path | str, splits: int) -> dict[tuple[Any, ...], Job]:
-    """Make the jobs: each method of `METHOD_NAMES` that was tuned, in each group of cases and on each split.
+def served_jobs(
+    ratings: Ratings, tuned: Path | str, splits: int, methods: Iterable[str] = ()
+) -> dict[tuple[Any, ...], Job]:
+    """Make the jobs: each method in each group of cases and on each split.
 
     Parameters
     ----------
@@ -31,22 +34,31 @@ def served_jobs(ratings: Ratings, tuned: Path | str, splits: int) -> dict[tuple[
         Records of `flexlib tune`; a method is used with the settings that it chose for the split.
     splits
         How many: those with seeds from 0.
+    methods
+        Keys of `METHOD_NAMES`; none stands for all that were tuned.
 
     Returns
     -------
     dict
-        (group, method, seed) to the job; what the records lack of a method is left out.
+        (group, method, seed) to the job; splits on which a method was not tuned are left out.
 
     Raises
     ------
     FlexError
-        Naming the file, where it is of other data, or lacks a split or all of these methods.
+        For an unknown method; naming the file, where it is of other data, or lacks a split, a method that was chosen,
+        or all methods.
     """
+    chosen = tuple(methods)
+    for method in chosen:
+        if method not in METHOD_NAMES:
+            raise FlexError(f"unknown method '{method}': known are {', '.join(METHOD_NAMES)}")
     table, origin = load_tuned(tuned), {"dataset": ratings.name, "checksum": ratings.checksum}
     for name, value in origin.items():
         if others := sorted(set(table[name]) - {value}):
             raise FlexError(f"{tuned}: is of the {name} '{others[0]}', not '{value}'")
-    table = table[table["method"].isin(METHOD_NAMES) & (table["networks"] == 1)]
+    table = table[table["method"].isin(chosen or METHOD_NAMES) & (table["networks"] == 1)]
+    if absent := [method for method in chosen if method not in set(table["method"])]:
+        raise FlexError(f"{tuned}: does not have the methods {', '.join(absent)}")
     if not len(table):
         raise FlexError(f"{tuned}: has none of the methods {', '.join(METHOD_NAMES)}")
     jobs = {}
@@ -85,18 +97,29 @@ def served_job(group: str, method: str, seed: int, n_test: int, facts: dict[str,
 
 
 def run_served(
-    dataset: str, tuned: Path | str, splits: int, out: Path | str, workers: int = 1, scheduler: str | None = None
+    dataset: str,
+    tuned: Path | str,
+    splits: int,
+    out: Path | str,
+    workers: int = 1,
+    scheduler: str | None = None,
+    methods: Iterable[str] = (),
+    replace: bool = False,
 ) -> pd.DataFrame:
     """Make the records of all jobs that `out` does not hold yet.
 
+    Records of other methods and splits stay in the file, so that calls with different ones add up.
+
     Parameters
     ----------
-    dataset, tuned, splits
+    dataset, tuned, splits, methods
         As in `served_jobs`.
     out
         Folder of the records.
     workers, scheduler
         As in `flexlib.runs.run.run_plan`.
+    replace
+        Whether records with other settings are made anew; an old one stays until its job has ended.
 
     Returns
     -------
@@ -106,22 +129,31 @@ def run_served(
     Raises
     ------
     FlexError
-        Where `out` has records of other data or settings, or a job killed its workers; the others are kept.
+        Where `out` has records of other data or, without `replace`, of other settings; or where a job killed its
+        workers, when all other records are kept.
     """
     ratings = load_ratings(dataset)
-    jobs = served_jobs(ratings, tuned, splits)
+    jobs = served_jobs(ratings, tuned, splits, methods)
     path = Path(out) / f"{served_name(dataset)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     with Journal(path.with_suffix(".journal")) as journal:
-        rows: list[Any] = load_tuned(path, SERVED_COLUMNS).to_dict("records") if path.exists() else []
-        rows += [row for entry in journal.records for row in entry["rows"]]
-        for row in rows:
-            job = jobs.get(tuple(row[name] for name in PLACE))
+        held: dict[tuple[Any, ...], list[dict[str, Any]]] = {}  # the rows of each job
+        if path.exists():
+            rows: list[Any] = load_tuned(path, SERVED_COLUMNS).to_dict("records")
+            for row in rows:
+                held.setdefault(_place(row), []).append(row)
+        held |= {_place(entry["rows"][0]): entry["rows"] for entry in journal.records}
+        made = set()
+        for place, (row, *_) in held.items():
             if row["checksum"] != ratings.checksum:
                 raise FlexError(f"{path}: is of another {ratings.name}: choose another --out")
-            if job and job.arguments[-1]["settings"] != row["settings"]:
-                raise FlexError(f"{path}: has {row['method']} with other settings than {tuned}: choose another --out")
-        made = {tuple(row[name] for name in PLACE) for row in rows}
+            if place not in jobs:
+                continue
+            if jobs[place].arguments[-1]["settings"] == row["settings"]:
+                made.add(place)
+            elif not replace:
+                advice = "choose another --out, or --replace"
+                raise FlexError(f"{path}: has {row['method']} with other settings than {tuned}: {advice}")
         failed = []
 
         def on_result(job: Job, result: list[dict[str, Any]] | Died) -> None:
@@ -129,7 +161,7 @@ def run_served(
                 failed.append(f"{' '.join(map(str, job.key))}: {result.reason}")
                 return
             journal.append({"rows": result})
-            rows.extend(result)
+            held[_place(result[0])] = result
 
         try:
             work(
@@ -140,10 +172,16 @@ def run_served(
                 scheduler=scheduler,
             )
         finally:
-            table = pd.DataFrame(rows, columns=list(SERVED_COLUMNS)).drop_duplicates([*PLACE, "task", "shown"])
-            table = table.astype(SERVED_COLUMNS).sort_values(PLACE, kind="stable", ignore_index=True)
+            every = [row for own in held.values() for row in own]
+            table = pd.DataFrame(every, columns=list(SERVED_COLUMNS)).astype(SERVED_COLUMNS)
+            table = table.sort_values(PLACE, kind="stable", ignore_index=True)
             save_records(table, path)
             journal.clear()
     if failed:
         raise FlexError(f"{path}: {len(failed)} jobs are missing: {'; '.join(failed)}")
     return table
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Tell which job a row is of."""
+    return tuple(row[name] for name in PLACE)
