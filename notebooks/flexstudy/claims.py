@@ -30,6 +30,7 @@ from flexstudy.paper import PRINTED_TOLERANCE, TABLE_3_IMPROVEMENT, TABLE_3_RMSE
 from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, REPRODUCED, UNSUPPORTED, VERDICTS
 from flexstudy.style import COLOURS
 
+STATEMENTS_FILE = Path(__file__).with_name("statements.yaml")
 PRINTED = "printed"  # in place of a chapter: what the paper prints, and the sizes of published data sets
 QUOTED_DATASET = "ml-100k"  # on which Table 3's other methods are quoted
 
@@ -124,7 +125,7 @@ class Statement:
 
 
 def _read_statements() -> tuple[Statement, ...]:
-    found = yaml.safe_load(Path(__file__).with_name("statements.yaml").read_text(encoding="utf-8"))
+    found = yaml.safe_load(STATEMENTS_FILE.read_text(encoding="utf-8"))
     return tuple(
         Statement(**{"arguments" if key == "with" else key: value for key, value in one.items()}) for one in found
     )
