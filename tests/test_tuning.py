@@ -30,6 +30,7 @@ from flexlib.methods.tuning import (
     Search,
     Tuning,
     best_suggestions,
+    load_predictions,
     load_tuned,
     run_tuning,
     score,
@@ -680,6 +681,54 @@ def test_what_is_there_is_not_run_again(cheap, monkeypatch):
     path = out / f"{plan.name}.parquet"
     pd.testing.assert_frame_equal(load_tuned(path), more)
     pd.testing.assert_frame_equal(load_tuned(out / f"{plan.name}-tries.parquet", TRY_COLUMNS), more_tries)
+
+
+def test_predictions_are_kept_in_hundredths_as_they_are_scored(cheap):
+    plan, out, records, _ = cheap
+    kept = load_predictions(out / f"{plan.name}-predictions.parquet").set_index(["method", "split"])["hundredths"]
+    assert set(records[["method", "split"]].itertuples(index=False, name=None)) <= set(kept.index)
+    for row in records.itertuples():
+        seed = int(row.split.removeprefix("seed "))
+        split = split_ratings(RATINGS, 0.3, seed)
+        raw = ALL[row.method].predict(RATINGS, split, seed, **json.loads(row.settings))
+        unseen, means = fallback(RATINGS, split.train, RATINGS.users[split.test], RATINGS.items[split.test])
+        expected = [mean if new else min(max(p, 0.5), 5) for p, mean, new in zip(raw, means, unseen, strict=True)]
+        found = kept[row.method, row.split] / 100
+        assert np.abs(found - expected).max() <= 0.0051
+        assert naive_rmse(RATINGS.values[split.test].tolist(), found.tolist()) == pytest.approx(row.rmse, abs=1e-3)
+
+
+def test_records_of_before_there_were_predictions_get_these_without_another_search(planned, tmp_path):
+    plan = Tuning(SMALL, ("planned",), 0.3, 2, 3)
+    planned()
+    records, tries, _ = tuned(tmp_path, plan)
+    path = tmp_path / f"{plan.name}-predictions.parquet"
+    before = load_predictions(path)
+    path.unlink()
+    method = planned()
+    again, again_tries, _ = tuned(tmp_path, plan)
+    assert method.tried == []
+    same(records, again)
+    same(tries, again_tries)
+    pd.testing.assert_frame_equal(load_predictions(path), before)
+
+
+def test_a_network_that_diverged_has_no_predictions(planned, tmp_path, monkeypatch):
+    method = planned()
+    monkeypatch.setattr(method, "predict", lambda ratings, split, seed, **_: np.full(len(split.test), NAN))
+    plan = Tuning(SMALL, ("planned",), 0.3, 1, 2)
+    tuned(tmp_path, plan)
+    assert load_predictions(tmp_path / f"{plan.name}-predictions.parquet")["hundredths"].map(len).tolist() == [0]
+
+
+def test_broken_predictions_are_refused_by_name(tmp_path, refused):
+    path = tmp_path / "x-predictions.parquet"
+    refused(lambda: load_predictions(path), "x-predictions.parquet: no such file")
+    table = pd.DataFrame({"method": ["als"], "split": ["seed 0"], "networks": [1]})
+    table.to_parquet(path)
+    refused(lambda: load_predictions(path), "no column 'hundredths'")
+    table.assign(hundredths=[3]).to_parquet(path)
+    refused(lambda: load_predictions(path), "'hundredths'", "lists of whole numbers")
 
 
 @pytest.mark.parametrize("shared", [False, True])
