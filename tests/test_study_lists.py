@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_ratings
-from flexstudy.lists import list_measures, measure_course, measure_lists, predict_all, shown_users, top_lists
+from flexstudy.lists import (
+    list_measures,
+    measure_course,
+    measure_lists,
+    predict_all,
+    shown_users,
+    tied_lists,
+    top_lists,
+)
 from flexstudy.one_run import learning_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +32,8 @@ SMALL = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")
 ROWS = {"user-based": {}, "item-based": {"pivot_indexes": [1, 0]}}
 # Large steps, so that some predictions leave the scale.
 CONFIG = {"hidden_layers": [16], "learning_rate": 0.02, "epochs": 10, "dense_refeeding": 0}
-UNROUNDED, AT_RANDOM, TO_THE_MORE_RATED = "unrounded", "rounded, ties at random", "rounded, ties to the more rated"
+AT_RANDOM, TO_THE_MORE_RATED = "rounded, ties at random", "rounded, ties to the more rated"
+UNROUNDED_AT_RANDOM, UNROUNDED_TO_THE_MORE_RATED = "unrounded, ties at random", "unrounded, ties to the more rated"
 
 
 def fitted(rows="user-based", protocol="holdout", seed=0, ratings=SMALL, **changes):
@@ -92,6 +101,17 @@ def test_top_lists_are_those_that_sorting_gives(case):
         items = [item for item in range(scores.shape[1]) if allowed[user, item]]
         best = sorted(items, key=lambda item: (-scores[user, item], -ties[user, item], item))[:k]
         assert found == best + [-1] * (k - len(best))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(tables())
+def test_tied_lists_are_those_that_sorting_finds(case):
+    scores, allowed, _, k = case
+    scores = np.where(np.isfinite(scores), scores, -9.0)
+    for user, (ends, whole) in enumerate(zip(*tied_lists(scores, allowed, k), strict=True)):
+        own = sorted(scores[user, allowed[user]], reverse=True)
+        assert ends == (len(own) > k and own[k - 1] == own[k])
+        assert whole == (len(own) >= k and len(set(own[:k])) == 1)
 
 
 def test_top_lists_of_many_items():
@@ -224,7 +244,7 @@ def test_errors_are_those_of_the_model_with_and_without_prediction_rounding(rows
     into_scale = [min(max(value, 0.5), 5.0) for value in table["predicted"]]
     clipped = math.sqrt(sum((a - b) ** 2 for a, b in zip(table["actual"], into_scale, strict=True)) / len(table))
     measured = measure_lists(model)["rmse"]
-    assert measured == {UNROUNDED: off.rmse, "clipped": pytest.approx(clipped, rel=1e-9), "rounded": on.rmse}
+    assert measured == {"unrounded": off.rmse, "clipped": pytest.approx(clipped, rel=1e-9), "rounded": on.rmse}
     assert len(set(measured.values())) == 3  # else the test would show little
 
 
@@ -263,7 +283,7 @@ def test_predictions_are_rounded_as_the_protocol_says(protocol, lowest):
 
 
 @pytest.mark.parametrize("rows", ROWS)
-@pytest.mark.parametrize(("rounding", "kind"), [(False, UNROUNDED), (True, TO_THE_MORE_RATED)])
+@pytest.mark.parametrize(("rounding", "kind"), [(False, UNROUNDED_TO_THE_MORE_RATED), (True, TO_THE_MORE_RATED)])
 def test_lists_are_those_that_recommend_gives(rows, rounding, kind):
     model = fitted(rows, prediction_rounding=rounding)
     lists, shown = [], {}
@@ -273,7 +293,8 @@ def test_lists_are_those_that_recommend_gives(rows, rounding, kind):
         shown |= {(user, item): value for item, value in zip(lists[-1], table["predicted"], strict=True)}
     slow = slow_measures(lists, shown, SMALL.scale, SMALL.genres, training_counts(model), 60)
     assert measure_lists(model, k=7)["lists"][kind] == pytest.approx(slow)
-    assert list(measure_lists(model)["lists"]) == [UNROUNDED, AT_RANDOM, TO_THE_MORE_RATED]
+    kinds = [UNROUNDED_AT_RANDOM, UNROUNDED_TO_THE_MORE_RATED, AT_RANDOM, TO_THE_MORE_RATED]
+    assert list(measure_lists(model)["lists"]) == kinds
 
 
 def test_ties_at_random_favour_no_item():
@@ -281,7 +302,7 @@ def test_ties_at_random_favour_no_item():
     model = constant(fitted(), 9.0)  # 9 stars or more over each user's mean: all are 5 once rounded
     lists = measure_lists(model)["lists"]
     by_chance, popular = lists[AT_RANDOM], lists[TO_THE_MORE_RATED]
-    assert popular == lists[UNROUNDED]
+    assert popular == lists[UNROUNDED_TO_THE_MORE_RATED]
     of_user = [[item for user, item in recommendable(model) if user == own] for own in range(60)]
     rng, counts = np.random.default_rng(3), training_counts(model)
     hats = [[rng.choice(items, 10, replace=False).tolist() for items in of_user] for _ in range(40)]
@@ -294,10 +315,45 @@ def test_ties_at_random_favour_no_item():
     assert measure_lists(dataclasses.replace(model, seed=99))["lists"][AT_RANDOM] != by_chance
 
 
+def test_unrounded_predictions_that_tie_are_broken_by_both_rules_too():
+    """Where all are one number before rounding as after it, rounding changes nothing under either rule."""
+    measured = measure_lists(constant(fitted(mean_normalization=False), 4.0))
+    lists = measured["lists"]
+    assert lists[UNROUNDED_AT_RANDOM] == lists[AT_RANDOM]
+    assert lists[UNROUNDED_TO_THE_MORE_RATED] == lists[TO_THE_MORE_RATED]
+    assert lists[UNROUNDED_AT_RANDOM]["coverage"] > 1.5 * lists[UNROUNDED_TO_THE_MORE_RATED]["coverage"]
+    assert measured["ties"] == measured["one_value"] == {"unrounded": 1, "rounded": 1}
+
+
+def test_without_ties_both_rules_give_the_same_lists():
+    model = fitted()
+    everything, pairs = predict_all(model), recommendable(model)
+    assert len({everything[pair] for pair in pairs}) > 0.99 * len(pairs)
+    measured = measure_lists(model)
+    assert measured["ties"]["unrounded"] == measured["one_value"]["unrounded"] == 0
+    assert measured["lists"][UNROUNDED_AT_RANDOM] == measured["lists"][UNROUNDED_TO_THE_MORE_RATED]
+    assert measured["lists"][AT_RANDOM] != measured["lists"][TO_THE_MORE_RATED]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_lists_that_ties_decide_are_counted_by_a_loop(rows):
+    model = fitted(rows)
+    everything, pairs, measured = predict_all(model), recommendable(model), measure_lists(model)
+    of_user = [[everything[pair] for pair in pairs if pair[0] == user] for user in range(60)]
+    near = [[min(max(round(2 * value) / 2, 0.5), 5.0) for value in own] for own in of_user]
+    for kind, table in (("unrounded", of_user), ("rounded", near)):
+        best = [sorted(own, reverse=True) for own in table]
+        assert measured["ties"][kind] == sum(own[9] == own[10] for own in best) / 60
+        assert measured["one_value"][kind] == sum(own[0] == own[9] for own in best) / 60
+    assert measured["ties"]["rounded"] > 0.5
+
+
 @pytest.mark.parametrize("rows", ROWS)
 def test_which_five_stars_are_listed_does_not_depend_on_how_ties_are_broken(rows):
     lists = measure_lists(fitted(rows))["lists"]
-    assert lists[AT_RANDOM]["five_stars"] == lists[TO_THE_MORE_RATED]["five_stars"] > lists[UNROUNDED]["five_stars"] > 0
+    unrounded = lists[UNROUNDED_TO_THE_MORE_RATED]["five_stars"]
+    assert unrounded == lists[UNROUNDED_AT_RANDOM]["five_stars"]
+    assert lists[AT_RANDOM]["five_stars"] == lists[TO_THE_MORE_RATED]["five_stars"] > unrounded > 0
     assert lists[AT_RANDOM]["novelty"] > lists[TO_THE_MORE_RATED]["novelty"]
 
 
@@ -335,7 +391,7 @@ def test_a_user_who_rated_everything_has_an_empty_list(rows, refused):
         shown |= {(user, item): value for item, value in zip(lists[-1], table["predicted"], strict=True)}
     slow = slow_measures(lists, shown, ratings.scale, genres, training_counts(model), 8)
     measured = measure_lists(model, k=4)
-    assert measured["lists"][UNROUNDED] == pytest.approx(slow)
+    assert measured["lists"][UNROUNDED_TO_THE_MORE_RATED] == pytest.approx(slow)
     assert measured["same_lists"] == 1
 
 
@@ -352,7 +408,7 @@ def test_where_there_is_nothing_to_recommend_there_is_nothing_to_measure():
     model.row_means[:] = np.nan
     measures = measure_lists(model)
     assert measures["five_stars"] == {"unrounded": None, "rounded": None}
-    assert measures["lists"]["unrounded"]["novelty"] is None
+    assert measures["lists"][UNROUNDED_AT_RANDOM]["novelty"] is None
     assert json.loads(json.dumps(measures, allow_nan=False)) == measures
 
 

@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, records_of
-from flexstudy.lists import AT_RANDOM, TO_THE_MORE_RATED, UNROUNDED, measure_lists
+from flexstudy.lists import (
+    AT_RANDOM,
+    TO_THE_MORE_RATED,
+    UNROUNDED_AT_RANDOM,
+    UNROUNDED_TO_THE_MORE_RATED,
+    measure_lists,
+)
 from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
 from flexstudy.repetitions import find_records
 from flexstudy.rounding import (
@@ -42,12 +48,13 @@ PAIRS = [
     for role in (NOT_ROUNDED, ROUNDED)
 ]
 SETTINGS = PLAIN + PAIRS
-KINDS = (UNROUNDED, AT_RANDOM, TO_THE_MORE_RATED)
+KINDS = (UNROUNDED_AT_RANDOM, UNROUNDED_TO_THE_MORE_RATED, AT_RANDOM, TO_THE_MORE_RATED)
+SAME_TIES = dict(zip(KINDS[2:], KINDS[:2], strict=True))
 
 
 def details(place, seed):
-    """Measures whose values tell where they are from. Rounding adds 0.1, ties to the more rated 0.2 more, and DeFR
-    adds 0.001 times the setting's place; all with a little noise."""
+    """Measures whose values tell where they are from. Rounding adds 0.1, with ties to the more rated 0.25 (which
+    by themselves add 0.05), and DeFR adds 0.001 times the setting's place; all with a little noise."""
     rng = np.random.default_rng([place, seed])
     refeeding = 0.001 * place * (SETTINGS[place].role == ROUNDED)
     base = 0.5 + 0.01 * place + 0.1 * seed
@@ -55,13 +62,15 @@ def details(place, seed):
         kind: {
             measure: base + place + shift + refeeding + rng.normal(0, 1e-4) for place, measure in enumerate(MEASURES)
         }
-        for kind, shift in zip(KINDS, (0, 0.1, 0.3), strict=True)
+        for kind, shift in zip(KINDS, (0, 0.05, 0.1, 0.3), strict=True)
     }
     rmse = {"unrounded": 0.9 + base / 100 + refeeding, "clipped": 0.89 + base / 100, "rounded": 0.92 + base / 100}
     return {
         "rmse": rmse,
         "lists": lists,
         "same_lists": 1.0 if place else 0.9,
+        "ties": {"unrounded": 0.2 + 0.01 * place, "rounded": 0.95},
+        "one_value": {"unrounded": 0.1, "rounded": 0.7 + 0.1 * seed},
         "five_stars": {"unrounded": 0.01 + base / 100, "rounded": 0.03 + base / 100},
     }
 
@@ -79,7 +88,7 @@ def measured(status=lambda place, seed: "ok", found=details, n_seeds=2, settings
 
 def test_each_measure_of_each_list_is_a_row_that_knows_where_it_is_from():
     table = measured()
-    assert len(table) == 15 * 2 * (3 * len(MEASURES) + 3 + 2 + 1)
+    assert len(table) == 15 * 2 * (4 * len(MEASURES) + 3 + 2 + 1 + 4)
     keys = ["setting", "role", "seed", "kind", "measure"]
     assert not table.duplicated(keys).any()
     assert set(zip(table["setting"], table["role"], strict=True)) == {(name, role) for name, _, role in SETTINGS}
@@ -90,11 +99,14 @@ def test_each_measure_of_each_list_is_a_row_that_knows_where_it_is_from():
         for kind in KINDS:
             for measure in MEASURES:
                 assert values[name, role, seed, kind, measure] == found["lists"][kind][measure]
-        for kind, key in ((UNROUNDED, "unrounded"), (AT_RANDOM, "rounded"), ("clipped", "clipped")):
+        for kind, key in ((UNROUNDED_AT_RANDOM, "unrounded"), (AT_RANDOM, "rounded"), ("clipped", "clipped")):
             assert values[name, role, seed, kind, "rmse"] == found["rmse"][key]
-        for kind, key in ((UNROUNDED, "unrounded"), (AT_RANDOM, "rounded")):
+        for kind, key in ((UNROUNDED_AT_RANDOM, "unrounded"), (AT_RANDOM, "rounded")):
             assert values[name, role, seed, kind, "five_star_predictions"] == found["five_stars"][key]
-        assert values[name, role, seed, UNROUNDED, "same_lists"] == found["same_lists"]
+        assert values[name, role, seed, "rounded", "same_lists"] == found["same_lists"]
+        for kind in ("unrounded", "rounded"):
+            for measure in ("ties", "one_value"):
+                assert values[name, role, seed, kind, measure] == found[measure][kind]
 
 
 def test_the_table_is_that_of_lists_that_are_really_measured():
@@ -102,8 +114,16 @@ def test_the_table_is_that_of_lists_that_are_really_measured():
     plan = Plan.repeat("rounding", SMALL, ["holdout"], [Setting("only", config, NO_REFEEDING)], 1)
     lists = measure_lists(fit(load_ratings(SMALL), config, "holdout", 0, device="cpu"))
     table = list_table(records_of(plan, lambda *_: {"rmse": 0.9, "details": json.dumps(lists)}))
-    assert set(table["kind"]) == {*KINDS, "clipped"} == {*lists["lists"], "clipped"}
-    assert set(MEASURES) == set(lists["lists"]["unrounded"])
+    assert (
+        set(table["kind"])
+        == {*KINDS, "clipped", "unrounded", "rounded"}
+        == {
+            *lists["lists"],
+            *lists["ties"],
+            "clipped",
+        }
+    )
+    assert set(MEASURES) == set(lists["lists"][UNROUNDED_AT_RANDOM])
     assert table.loc[(table["kind"] == TO_THE_MORE_RATED) & (table["measure"] == "gini"), "value"].tolist() == [
         lists["lists"][TO_THE_MORE_RATED]["gini"]
     ]
@@ -145,7 +165,7 @@ def test_rounding_is_paired_by_setting_over_means_of_seeds(kind):
     for measure in effects.index:
         row = effects.loc[measure]
         if measure in MEASURES:
-            gaps = by_hand(UNROUNDED, kind, lambda found, name, own=measure: found["lists"][name][own])
+            gaps = by_hand(SAME_TIES[kind], kind, lambda found, name, own=measure: found["lists"][name][own])
         else:
             part = "rmse" if measure == "rmse" else "five_stars"
             gaps = by_hand("unrounded", "rounded", lambda found, name, own=part: found[own][name])
@@ -156,8 +176,10 @@ def test_rounding_is_paired_by_setting_over_means_of_seeds(kind):
         assert row["after"] - row["before"] == pytest.approx(row["change"])
         p_values[measure] = stats.wilcoxon(np.round(gaps, 12)).pvalue
     assert effects["p"].to_numpy() == pytest.approx(holm([p_values[measure] for measure in effects.index]))
-    # Of 9 settings the mean place is (0 + 1 + 2 + 3 + 5 + ... + 13) / 9 = 17 / 3, of two seeds 0.05.
-    assert effects.loc["five_stars", "before"] == pytest.approx(0.5 + 0.01 * 17 / 3 + 0.05, abs=1e-3)
+    # Of 9 settings the mean place is (0 + 1 + 2 + 3 + 5 + ... + 13) / 9 = 17 / 3, of two seeds 0.05; ties add 0.05.
+    assert effects.loc["five_stars", "before"] == pytest.approx(
+        0.6 + 0.01 * 17 / 3 - 0.05 * (kind == AT_RANDOM), abs=1e-3
+    )
 
 
 def test_a_kind_may_be_compared_with_another_than_the_unrounded():
@@ -277,7 +299,7 @@ def test_the_chapters_own_runs_are_measured():
     fresh = records_of(Plan.sweep(SMALL, ("holdout",), 12, 0), lambda k, _: {"rmse": 0.9, "rmse_first_half": 0.9})
     records = find_records("rounding", SMALL, n_seeds=1, records=fresh, device="cpu", max_seconds=0.05)
     table = list_table(records)
-    assert set(table["kind"]) == {*KINDS, "clipped"}
+    assert set(table["kind"]) == {*KINDS, "clipped", "unrounded", "rounded"}
     effects = rounding_effects(table, AT_RANDOM)
     assert effects.loc["five_star_predictions", "change"] >= 0
     same = table.loc[table["measure"] == "same_lists", "value"]

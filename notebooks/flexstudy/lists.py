@@ -1,6 +1,7 @@
 """The recommended lists of all users, with and without prediction rounding, and what they are like.
 
-Rounding makes ties, and what breaks them decides which items a list holds: each rule is measured on its own.
+What breaks ties decides which items a list holds: each rule is measured on its own, before and after rounding. Rounding
+makes ties, but unrounded predictions tie too, such as those of items with one rating each.
 
 References
 ----------
@@ -22,7 +23,8 @@ from flexlib.predict import network_outputs, round_predictions
 from flexlib.seeds import Purpose, numpy_generator
 
 LIST_LENGTH = 10
-UNROUNDED, CLIPPED = "unrounded", "clipped"
+CLIPPED = "clipped"
+UNROUNDED_AT_RANDOM, UNROUNDED_TO_THE_MORE_RATED = "unrounded, ties at random", "unrounded, ties to the more rated"
 AT_RANDOM, TO_THE_MORE_RATED = "rounded, ties at random", "rounded, ties to the more rated"
 
 
@@ -70,9 +72,13 @@ def measure_lists(model: FittedModel, k: int = LIST_LENGTH) -> dict[str, Any]:
         - rmse: over the scored test ratings, in stars; "unrounded", "clipped" into the scale, and "rounded"
         - five_stars: share of the predictions at the top of the scale or above, over all items that may be recommended
           to a user; "unrounded" and "rounded"
-        - lists: `list_measures` of the lists `UNROUNDED`, `AT_RANDOM` and `TO_THE_MORE_RATED`
-        - same_lists: share of users whose rounded list, with ties broken by the unrounded prediction, is the unrounded
-          one
+        - lists: `list_measures` of the lists `UNROUNDED_AT_RANDOM`, `UNROUNDED_TO_THE_MORE_RATED`, `AT_RANDOM` and
+          `TO_THE_MORE_RATED`; random ties are broken by the same draw before and after rounding
+        - ties: share of users whose list ends within a tie, the best prediction off it being exactly the worst on it;
+          "unrounded" and "rounded"
+        - one_value: share of users with equal predictions all over their list; "unrounded" and "rounded"
+        - same_lists: share of users whose rounded list is the unrounded one, with ties of the rounded broken by the
+          unrounded prediction, then to the more rated
     """
     ratings, scale = model.ratings, model.ratings.scale
     scores = predict_all(model)
@@ -83,13 +89,15 @@ def measure_lists(model: FittedModel, k: int = LIST_LENGTH) -> dict[str, Any]:
     chance = numpy_generator(model.seed, Purpose.TIES).random(scores.shape)
     popularity = np.broadcast_to(counts, scores.shape)
     tops = {
-        UNROUNDED: (scores, top_lists(scores, allowed, popularity, k)),
+        UNROUNDED_AT_RANDOM: (scores, top_lists(scores, allowed, chance, k)),
+        UNROUNDED_TO_THE_MORE_RATED: (scores, top_lists(scores, allowed, popularity, k)),
         AT_RANDOM: (rounded, top_lists(rounded, allowed, chance, k)),
         TO_THE_MORE_RATED: (rounded, top_lists(rounded, allowed, popularity, k)),
     }
     lower_id = np.broadcast_to(-np.arange(ratings.n_items), scores.shape)
     place_unrounded = np.lexsort((lower_id, popularity, scores), axis=1).argsort(axis=1)
-    same = (top_lists(rounded, allowed, place_unrounded, k) == tops[UNROUNDED][1]).all(axis=1)
+    same = (top_lists(rounded, allowed, place_unrounded, k) == tops[UNROUNDED_TO_THE_MORE_RATED][1]).all(axis=1)
+    tied = {"unrounded": tied_lists(scores, allowed, k), "rounded": tied_lists(rounded, allowed, k)}
     return {
         "rmse": _rounding_errors(model),
         "five_stars": {
@@ -97,6 +105,8 @@ def measure_lists(model: FittedModel, k: int = LIST_LENGTH) -> dict[str, Any]:
             "rounded": _mean(rounded[allowed] >= scale[1]),
         },
         "lists": {name: list_measures(lists, shown, ratings, counts) for name, (shown, lists) in tops.items()},
+        "ties": {name: _mean(ends) for name, (ends, _) in tied.items()},
+        "one_value": {name: _mean(whole) for name, (_, whole) in tied.items()},
         "same_lists": _mean(same),
     }
 
@@ -242,6 +252,30 @@ def top_lists(scores: NDArray[np.floating], allowed: Mask, ties: NDArray[Any], k
         best = np.lexsort((near, -ties[user, near], -row[near]))[:k]
         lists[user, : len(best)] = near[best]
     return lists
+
+
+def tied_lists(scores: NDArray[np.floating], allowed: Mask, k: int) -> tuple[Mask, Mask]:
+    """Find whose list of the k highest scores is decided by what breaks ties.
+
+    Parameters
+    ----------
+    scores
+        (users, items) stars.
+    allowed
+        (users, items) True where an item may be listed.
+    k
+        Length of the lists.
+
+    Returns
+    -------
+    ends : Mask
+        (users,) True where an item off the list has the lowest score on it.
+    whole : Mask
+        (users,) True where all k items on the list have one score.
+    """
+    best = -np.sort(-np.where(allowed, scores, np.nan), axis=1)  # best first, what may not be listed last
+    best = np.pad(best, ((0, 0), (0, max(k + 1 - best.shape[1], 0))), constant_values=np.nan)
+    return best[:, k - 1] == best[:, k], best[:, 0] == best[:, k - 1]
 
 
 def list_measures(

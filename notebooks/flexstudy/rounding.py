@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from flexstudy.lists import AT_RANDOM, CLIPPED, UNROUNDED
+from flexlib.runs.records import config_of
+from flexstudy.lists import (
+    AT_RANDOM,
+    CLIPPED,
+    TO_THE_MORE_RATED,
+    UNROUNDED_AT_RANDOM,
+    UNROUNDED_TO_THE_MORE_RATED,
+)
 from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
 from flexstudy.statistics import holm, mean_interval, signed_rank_p, spelled, spelled_p
 
@@ -32,6 +39,8 @@ MEASURES = {
 }
 SHARE_MEASURES = ("five_stars", "five_star_predictions", "coverage")  # which the prose gives in per cent
 DIVERSE = {"coverage": 1, "gini": -1, "entropy": 1, "distance": 1, "novelty": 1}  # 1: higher is more diverse
+OF_TIES = ("ties", "one_value")  # measures of how many lists ties decide
+SAME_TIES = {AT_RANDOM: UNROUNDED_AT_RANDOM, TO_THE_MORE_RATED: UNROUNDED_TO_THE_MORE_RATED}  # rounded to unrounded
 _TOLD = ("before", "after", "change", "low", "high")  # of each effect, in the prose
 LIST_COLOURS = ("#CC79A7", "#009E73", "#56B4E9")
 
@@ -50,26 +59,30 @@ def list_table(records: pd.DataFrame) -> pd.DataFrame:
         - setting: name, in the order of the plan
         - role: "no re-feeding", "not rounded" or "rounded", by which a setting with re-feeding is there twice
         - seed: of the split
-        - kind: `UNROUNDED`, `CLIPPED`, `AT_RANDOM` or `TO_THE_MORE_RATED`; measures that do not depend on how ties are
-          broken have the kind `AT_RANDOM` where predictions are rounded
+        - rows: "user-based" or "item-based"
+        - kind: `UNROUNDED_AT_RANDOM`, `UNROUNDED_TO_THE_MORE_RATED`, `AT_RANDOM`, `TO_THE_MORE_RATED` or `CLIPPED`; the
+          RMSE and the 5-star predictions, which do not depend on how ties are broken, have those of random ties; what
+          is told of ties has "unrounded" or "rounded"
         - measure: of `flexstudy.lists.list_measures`; "rmse"; "five_star_predictions", the share of all predictions
-          at the top of the scale; or "same_lists"
+          at the top of the scale; or, of ties, "ties", "one_value" or "same_lists" (`flexstudy.lists.measure_lists`)
         - value: stars, a share or bits
     """
     rows = []
-    for row in records[records["status"] == "ok"].to_dict("records"):
+    for _, row in records[records["status"] == "ok"].iterrows():
         found = json.loads(row["details"])
         values = [(kind, measure, value) for kind, of in found["lists"].items() for measure, value in of.items()]
         for measure, of in (("rmse", found["rmse"]), ("five_star_predictions", found["five_stars"])):
-            values += [(UNROUNDED, measure, of["unrounded"]), (AT_RANDOM, measure, of["rounded"])]
-        values += [(CLIPPED, "rmse", found["rmse"]["clipped"]), (UNROUNDED, "same_lists", found["same_lists"])]
+            values += [(UNROUNDED_AT_RANDOM, measure, of["unrounded"]), (AT_RANDOM, measure, of["rounded"])]
+        values += [(CLIPPED, "rmse", found["rmse"]["clipped"]), ("rounded", "same_lists", found["same_lists"])]
+        values += [(kind, measure, value) for measure in OF_TIES for kind, value in found[measure].items()]
         known = {name: row[name] for name in ("setting", "role", "seed")}
+        known["rows"] = "item-based" if config_of(row).item_based else "user-based"
         rows += [known | {"kind": kind, "measure": measure, "value": value} for kind, measure, value in values]
     table = pd.DataFrame(rows).astype({"value": float})
     return table.assign(setting=pd.Categorical(table["setting"], records["setting"].unique()))
 
 
-def rounding_effects(table: pd.DataFrame, kind: str, than: str = UNROUNDED) -> pd.DataFrame:
+def rounding_effects(table: pd.DataFrame, kind: str, than: str = "") -> pd.DataFrame:
     """Measure what a kind of rounding changes, each setting paired with itself; settings with DeFR are left out.
 
     Parameters
@@ -77,7 +90,7 @@ def rounding_effects(table: pd.DataFrame, kind: str, than: str = UNROUNDED) -> p
     table
         Of `list_table`.
     kind, than
-        What is compared, and with what.
+        What is compared, and with what; by default with the unrounded under the same rule for ties.
 
     Returns
     -------
@@ -89,6 +102,7 @@ def rounding_effects(table: pd.DataFrame, kind: str, than: str = UNROUNDED) -> p
         - change, low, high: mean of the differences with its 95 % t-interval over settings
         - p: of no change (signed ranks, with Holm's correction over the measures)
     """
+    than = than or SAME_TIES.get(kind, UNROUNDED_AT_RANDOM)
     own = table[table["role"] != ROUNDED]
     wide = own.pivot_table(index=["measure", "setting"], columns="kind", values="value", observed=True)
     return _effects(wide.reindex(columns=[than, kind]).dropna())
@@ -97,7 +111,8 @@ def rounding_effects(table: pd.DataFrame, kind: str, than: str = UNROUNDED) -> p
 def refeeding_effects(table: pd.DataFrame) -> pd.DataFrame:
     """Measure what re-feeding rounding (DeFR) changes: each setting with it against itself without.
 
-    Predictions are not rounded. A pair is compared on the splits on which both ended well.
+    Predictions are not rounded, and ties are broken at random. A pair is compared on the splits on which both ended
+    well.
 
     Parameters
     ----------
@@ -109,7 +124,7 @@ def refeeding_effects(table: pd.DataFrame) -> pd.DataFrame:
     pd.DataFrame
         As `rounding_effects`.
     """
-    own = table[(table["role"] != NO_REFEEDING) & (table["kind"] == UNROUNDED) & (table["measure"] != "same_lists")]
+    own = table[(table["role"] != NO_REFEEDING) & (table["kind"] == UNROUNDED_AT_RANDOM)]
     wide = own.pivot_table(index=["measure", "setting", "seed"], columns="role", values="value", observed=True)
     pairs = wide.reindex(columns=[NOT_ROUNDED, ROUNDED]).dropna()
     return _effects(pairs.groupby(level=["measure", "setting"], observed=True).mean())
