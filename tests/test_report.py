@@ -18,9 +18,11 @@ from types import SimpleNamespace
 import fetch_scripts
 import make_pdf
 import nbformat
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import torch
 import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
@@ -30,7 +32,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
 
 import flexlib.cli
-from flexlib.config import PRESETS
+from flexlib.config import PRESETS, FlexConfig, Protocol
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -646,3 +648,77 @@ def test_the_books_own_scripts_are_named_in_its_configuration():
     assert not fetched & fetch_scripts.FOR_TESTS
     assert json.dumps(config).count("http") == 0
     assert all((ROOT / path).is_file() for path in config["html_static_path"])
+
+
+def rows_of(page, name):
+    """The cells of a page's table, row by row, by its name; fields without their backquotes."""
+    (table,) = re.findall(rf"^:name: {name}\n\n(.*?)\n:::$", page, re.M | re.S)
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+    return {row[0].replace("`", "").split(",")[0]: row[1:] for row in rows}
+
+
+TRAINED = FlexConfig(
+    epochs=1,
+    hidden_layers=[5],
+    train_batch_size=4,
+    drop_probability=0.2,
+    noise_probability=0.3,
+    dense_refeeding=1,
+    loss_size_average=True,
+    prediction_rounding=True,
+    learning_rate=0.02,
+)
+OTHER = {
+    "means": "all",
+    "test_input": "visible-raw",
+    "masking": "with-replacement",
+    "scored": "hidden",
+    "loss_entries": "nonzero",
+    "noise": "refed",
+    "pad_first_pass": True,
+    "pad_refeeding": True,
+    "rounding": "released",
+    "unseen_fallback": False,
+}
+
+
+def test_the_page_on_protocols_tells_training_and_scoring_apart_as_the_code_does():
+    """Each field is changed by itself: the weights change where the page says so, and the predictions of given weights
+    or the ratings that count where it says that."""
+    page = (ROOT / "book" / "protocols.md").read_text(encoding="utf-8")
+    training, scoring = (rows_of(page, f"tab-protocols-{part}") for part in ("training", "scoring"))
+    assert set(training) | set(scoring) == set(OTHER) == set(Protocol.parameters())
+    ratings = flexlib.load_ratings("synthetic:users=25,items=40,ratings=260,seed=2")
+
+    def weights(protocol, config):
+        network = flexlib.fit(ratings, config, protocol, seed=3).network
+        return torch.cat([weight.detach().flatten() for weight in network.parameters()])
+
+    def scored(protocol, config):
+        """The scored predictions of the network that has not been trained, whatever its protocol."""
+        table = flexlib.evaluate(flexlib.fit(ratings, config.replace(epochs=0), protocol, seed=3)).predictions
+        return table.loc[table["scored"], "predicted"].to_numpy()
+
+    for field, value in OTHER.items():
+        base = Protocol() if field in ("means", "test_input") else Protocol(test_input="visible-raw")
+        changed = base.replace(**{field: value})
+        assert changed != base
+        unscaled = TRAINED if field.startswith("pad") else TRAINED.replace(loss_size_average=False)
+        assert torch.equal(weights(base, unscaled), weights(changed, unscaled)) == (field not in training), field
+        assert np.array_equal(scored(base, TRAINED), scored(changed, TRAINED)) == (field not in scoring), field
+    for place, protocol in enumerate(("released", "described", "holdout"), start=1):
+        fields = flexlib.Protocol.named(protocol)
+        said = training | scoring
+        assert said["means"][place] == fields.means
+        assert (said["pad_first_pass"][place] == "yes") == fields.pad_first_pass
+        assert (said["unseen_fallback"][place] == "yes") == fields.unseen_fallback
+        assert said["scored"][place].startswith(fields.scored)
+        assert said["test_input"][place].startswith(fields.test_input.split("-")[0])
+        refed = said["loss_entries"][place]  # the last of the two rows is that of re-fed passes
+        assert refed.startswith("its noisy input" if fields.loss_entries == "nonzero" else "the output")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=lambda path: path.name)
+def test_what_differs_in_training_too_is_not_called_scoring(path):
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    assert re.findall(r"scor(?:ed|es) as the (?:authors' )?released code scores|(?:released|both|two) scorings?", text) == []
