@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fetch_scripts
+import flexstudy.__main__
 import make_pdf
 import nbformat
 import numpy as np
@@ -26,13 +27,16 @@ import torch
 import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
-from flexbook import api, figures, glossary, metadata, records, tables
+from flexbook import api, evidence, figures, glossary, metadata, records, tables
+from flexstudy import served_cases
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
 
 import flexlib.cli
 from flexlib.config import PRESETS, FlexConfig, Protocol
+from flexlib.methods import tuning
+from flexlib.runs import plan
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -721,4 +725,240 @@ def test_the_page_on_protocols_tells_training_and_scoring_apart_as_the_code_does
 @pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=lambda path: path.name)
 def test_what_differs_in_training_too_is_not_called_scoring(path):
     text = " ".join(path.read_text(encoding="utf-8").split())
-    assert re.findall(r"scor(?:ed|es) as the (?:authors' )?released code scores|(?:released|both|two) scorings?", text) == []
+    assert (
+        re.findall(r"scor(?:ed|es) as the (?:authors' )?released code scores|(?:released|both|two) scorings?", text)
+        == []
+    )
+
+
+def test_the_commands_of_the_records_are_those_that_make_them():
+    """Each one is parsed as the program parses it; the file's name, runs, splits, protocols and methods follow."""
+    groups = {"flexlib": flexlib.cli.commands, "flexstudy": flexstudy.__main__.commands}
+    kinds = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["kinds"]
+    for kind in kinds:
+        program, name, *rest = kind["command"].split()
+        options = groups[program].commands[name].make_context(name, rest).params
+        assert str(options["out"]) == "results/records"
+        for path in records.files_of(ROOT):
+            if records.kind_of(path, kinds) != kind:
+                continue
+            dataset = options["dataset"]
+            stem = {
+                "sweep": lambda o: plan.sweep_name(o["dataset"], o["space"], o["seed"]),
+                "replay": lambda o: plan.replay_name(o["dataset"], o["seed"]),
+                "experiment": lambda o: plan.repetition_name(o["name"], o["dataset"]),
+                "tune": lambda o: tuning.tuned_name(o["dataset"], o["test_split_rate"], o["tries"]),
+                "served": lambda o: served_cases.served_name(o["dataset"]),
+            }[name](options)
+            assert re.fullmatch(rf"{stem}(-tries|-predictions)?\.(parquet|json)", path.name), path
+            if path.suffix != ".parquet":
+                continue
+            table = pd.read_parquet(path)
+            assert "dataset" not in table or set(table["dataset"]) == {dataset}
+            if name in ("sweep", "replay"):
+                assert set(table["protocol"]) == set(options["protocols"]), path
+            if name == "sweep":
+                assert table["run"].nunique() == options["runs"], path
+            if options.get("max_seconds_per_run"):
+                assert table.loc[table["status"] != "skipped", "estimate"].max() <= options["max_seconds_per_run"]
+            if options.get("splits"):
+                assert table["split" if name == "tune" else "seed"].nunique() == options["splits"], path
+            if name == "tune":
+                assert set(table["method"]) == set(options["methods"] or tuning.ALL), path
+            if name == "served":
+                assert Path(options["tuned"]).stem in set(table["tuned"])
+
+
+FINDERS = {"find_sweep": "sweep", "find_report": "replay", "find_tuned": "tuned", "find_served": "served"}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_records_that_a_chapter_reads_are_those_that_its_foot_names(path):
+    code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    code = re.sub(r"^.* if not records else .*$", "", code, flags=re.M)
+    read = set(re.findall(r'find_records\(\s*"([\w-]+)"', code))
+    read |= {stem for finder, stem in FINDERS.items() if re.search(rf"\b{finder}\(", code)}
+    read |= {"sweep", "replay"} if "find_evidence(" in code else set()
+    kinds = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["kinds"]
+    named = [kind["files"] for kind in kinds if path.stem in kind["chapters"]]
+    assert [stem for stem in read if not any(one.startswith(f"{stem}-") for one in named)] == []
+    assert read or not named or path.stem == "11_claims"
+
+
+STATEMENTS = """
+- {claim: 1, part: a, where: Table 2, says: it is so, reading: Strictly., rule: It is; else *not*., chapter: 03_top10,
+   evidence: tab-ten, records: [sweep]}
+- {claim: 1, part: b, where: Table 2, says: this too, reading: Strictly., rule: As for 1a., chapter: 03_top10,
+   evidence: tab-ten, records: [table2]}
+- {claim: 2, where: Table 3, says: so is that, reading: Freely., rule: All do., chapter: printed,
+   evidence: "#in-print", records: []}
+- {claim: 3, where: Table 3, says: and that, reading: Freely., rule: All do., chapter: 03_top10,
+   evidence: fig-none, records: [sweep-ml-1m]}
+"""
+EVIDENCE_BOOK = {
+    "index.md": "# B\n\n```{toctree}\n:glob:\nbook/*\nresults/executed/*\n```",
+    "book/evidence.md": "# Evidence\n\n```{claims}\n```",
+    "book/records.md": "# Records\n\n```{records}\n```",
+    "book/protocols.md": "# P",
+    "results/executed/03_top10.md": (
+        "# Ten\n\n:::{table} The ten.\n:name: tab-ten\n\n| a |\n|---|\n| 1 |\n:::\n\nBelow it.\n"
+    ),
+    "results/executed/11_claims.md": "# Claims\n\nAbove.\n\n(in-print)=\n## In print\n\n```{judges} 1a 3\n```\n",
+    "results/executed/01_one_run.md": "# One run\n\nA run.\n",
+}
+GLUED = {
+    "verdict_1a": "mixed",
+    "measured_1a": "3 * 2 are <6",
+    "verdict_1b": "refuted",
+    "measured_1b": "",
+    "verdict_2": "so",
+    "measured_2": "all",
+    "verdict_3": "so",
+    "measured_3": "none",
+}
+
+
+@pytest.fixture
+def evidence_book(tmp_path, monkeypatch):
+    """A function that builds a small book of evidence from what is glued; it gives a page, parsed."""
+    for name, text in EVIDENCE_BOOK.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for other in {c for k in KINDS for c in k["chapters"]} - {"03_top10", "11_claims", "01_one_run"}:
+        (tmp_path / "results" / "executed" / f"{other}.md").write_text(f"# {other}\n\nText.\n", encoding="utf-8")
+    shutil.copy(ROOT / "book" / "records.yml", tmp_path / "book")
+    folder = tmp_path / "results" / "records"
+    folder.mkdir()
+    for name in ("sweep-ml-latest-small-2016-paper-seed0", "sweep-ml-1m-paper-seed0", "table2-ml-latest-small-2016"):
+        pd.DataFrame({"run": [0]}).to_parquet(folder / f"{name}.parquet")
+    monkeypatch.setattr(evidence, "read_statements", lambda: named_statements(STATEMENTS))
+
+    def build_with(glued):
+        outputs = [
+            nbformat.v4.new_output("display_data", {"text/plain": repr(value)}, metadata={"scrapbook": {"name": name}})
+            for name, value in glued.items()
+        ]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+        nbformat.write(notebook, folder.parent / "executed" / "11_claims.ipynb")
+        extensions = ["myst_parser", "sphinx_design", "flexbook.tables", "flexbook.records", "flexbook.evidence"]
+        return build(
+            tmp_path,
+            {"extensions": extensions, "myst_enable_extensions": ["colon_fence"], "numfig": True, "nitpicky": True},
+        )
+
+    return build_with
+
+
+KINDS = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["kinds"]
+
+
+def named_statements(text):
+    return [one | {"name": f"{one['claim']}{one.get('part') or ''}"} for one in yaml.safe_load(text)]
+
+
+def test_a_card_has_the_verdict_and_leads_to_its_evidence_and_back(evidence_book):
+    page_of = evidence_book(GLUED)
+    page, chapter, printed, files = map(
+        page_of, ("book/evidence", "results/executed/03_top10", "results/executed/11_claims", "book/records")
+    )
+    cards = {card.select_one(".sd-card-title").text.split(".")[0].strip(): card for card in page.select(".claim")}
+    assert list(cards) == ["1a", "1b", "2", "3"]
+    said = " ".join(cards["1a"].text.split())
+    assert said == (
+        "1a. It is so. Mixed. 3 * 2 are <6. Rule. It is; else *not*. Read as. Strictly. Evidence. Table 2 in Ten. "
+        "Records. sweep-ml-latest-small-2016-paper-seed0.parquet. In the paper. Table 2."
+    )
+    assert "Refuted. Rule." in " ".join(cards["1b"].text.split())
+    assert "a figure that this run does not have" in cards["3"].text
+
+    def leads(element):
+        return [link["href"] for link in element.find_all("a")]
+
+    row = "book/records.html#record-sweep-ml-latest-small-2016-paper-seed0-parquet"
+    assert leads(cards["1a"]) == ["../results/executed/03_top10.html#tab-ten", "../results/executed/03_top10.html",
+                                  row.removeprefix("book/")]  # fmt: skip
+    assert leads(cards["2"])[0] == "../results/executed/11_claims.html#in-print"
+    for name in ("claim-1", "claim-1a", "claim-1b", "claim-2", "claim-3"):
+        assert page.find(id=name)
+    assert cards["1b"] in [page.find(id="claim-1b"), *page.find(id="claim-1b").find_next_siblings()[:1]]
+    # 1a and 3 are said where the chapter itself puts them
+    assert [line.text for line in printed.select("p.judges")] == [
+        "Statement judged by it: 2.",
+        "Statements judged by it: 1a, 3.",
+    ]
+    assert printed.find(id="in-print").find_next("p")["class"] == ["judges"]
+    (line,) = chapter.select("p.judges")
+    assert line.text.startswith("Statements judged by it: 1a, 1b. Its records: sweep-ml-latest-small-2016-paper-seed0")
+    assert leads(line)[:3] == ["../../book/evidence.html#claim-1a", "../../book/evidence.html#claim-1b", f"../../{row}"]
+    assert line.find_previous("table")["id"] == "tab-ten"
+    assert line.find_next("p").text == "Below it."
+    assert files.find(id="record-sweep-ml-latest-small-2016-paper-seed0-parquet")["href"].endswith("seed0.csv")
+
+
+def test_a_chapter_ends_with_its_records_and_their_commands(evidence_book):
+    page_of = evidence_book(GLUED)
+    lines = [
+        " ".join(line.text.split())
+        for line in page_of("results/executed/07_generalization").select(".records-behind li")
+    ]
+    assert lines[0].startswith("sweep-ml-1m-paper-seed0.parquet: flexlib sweep --dataset ml-1m --runs 400 ")
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "sweep-ml-latest-small-2016-paper-seed0.parquet",
+        "table2-ml-latest-small-2016.parquet",
+        "the chapter itself",
+    ]
+    assert lines[-1].endswith("--profile full --chapter 07_generalization --out results")
+    (own,) = page_of("results/executed/01_one_run").select(".records-behind li")
+    assert own.text.startswith("the chapter itself: python notebooks/run_study.py")
+    assert not page_of("book/records").select(".records-behind")
+
+
+def test_a_statement_without_a_verdict_is_refused(evidence_book):
+    with pytest.raises(ExtensionError, match=r"11_claims\.ipynb: not glued: verdict_2"):
+        evidence_book({name: value for name, value in GLUED.items() if name != "verdict_2"})
+
+
+def test_every_statement_leads_to_what_its_chapter_has():
+    """The label is that of a figure, a table or a section; its records are of a kind that the chapter reads."""
+    missing = []
+    for one in evidence.read_statements():
+        chapter = ROOT / "notebooks" / f"{evidence.chapter_of(one)}.ipynb"
+        text = markdown_of(chapter)
+        labels = {f"#{name}" for name in re.findall(r"^\(([\w-]+)\)=$", text, re.M)}
+        labels |= set(re.findall(r"^:name: (\S+)$", text, re.M)) | set(figures_of(chapter))
+        missing += [] if one["evidence"] in labels else [(one["name"], one["evidence"])]
+        for stem in one["records"]:
+            mine = [kind for kind in KINDS if chapter.stem in kind["chapters"]]
+            assert any(kind["files"].startswith(stem) for kind in mine), (one["name"], stem)
+    assert missing == []
+
+
+def test_the_summary_has_the_parts_of_such_reports_and_is_short():
+    text = (ROOT / "book" / "summary.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.M) == [
+        "Scope of reproducibility",
+        "Methodology",
+        "Results",
+        "What was easy",
+        "What was difficult",
+        "What was not tried",
+        "Communication with the authors",
+    ]
+    shown = re.sub(r"\{[\w:]+\}`[^`]*`", "word", text)
+    assert len(shown.split()) <= 700
+    assert pages_listed(ROOT / "_toc.yml")[0] == "book/summary"
+
+
+def pages_listed(toc):
+    parts = yaml.safe_load(toc.read_text(encoding="utf-8"))["parts"]
+    return [entry.get("file", entry.get("glob")) for part in parts for entry in part["chapters"]]
+
+
+def test_the_front_page_has_every_claim():
+    page = (ROOT / "index.md").read_text(encoding="utf-8")
+    claims = list(dict.fromkeys(one["claim"] for one in evidence.read_statements()))
+    rows = re.findall(
+        r"^\| \{ref\}`(\d+) <claim-(\d+)>` \| .* \| .*::verdict_(\d+):s` \| .*::parts_(\d+):s` \|$", page, re.M
+    )
+    assert rows == [(str(number),) * 4 for number in claims]
+    assert f"The paper makes {len(claims)} claims" in page

@@ -1,13 +1,18 @@
-"""The page of the records: every file of results/records as a download, Parquet as CSV, and what its columns mean."""
+"""The page of the records.
+
+Every file of results/records is a download, tables as CSV, beside the command that makes it again. Below them stands
+what the columns mean.
+"""
 
 import fnmatch
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 import yaml
 from docutils import nodes
@@ -15,7 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from flexbook.markdown import nodes_of
-from flexlib.config import FlexConfig
+from flexlib.config import PAPERS_DATASET, FlexConfig
 
 FOLDER = "results/records"
 PAGE = "book/records"
@@ -28,7 +33,7 @@ def files_of(source: Path | str) -> list[Path]:
     return sorted([*folder.glob("*.parquet"), *folder.glob("*.json")])
 
 
-def kind_of(path: Path, kinds: Sequence[dict[str, str]]) -> dict[str, str]:
+def kind_of(path: Path, kinds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Find the first kind whose pattern the file's name matches; `ValueError` where none does."""
     for kind in kinds:
         if fnmatch.fnmatch(path.name, kind["files"]):
@@ -36,9 +41,32 @@ def kind_of(path: Path, kinds: Sequence[dict[str, str]]) -> dict[str, str]:
     raise ValueError(f"{path}: no kind of records in {PAGE}.yml is for it")
 
 
+def is_of(path: Path, stem: str) -> bool:
+    """Say whether a file's name is a stem and a data set; the paper's where the stem has none."""
+    name = stem if "-ml-" in stem else f"{stem}-{PAPERS_DATASET}"
+    return path.name.startswith((f"{name}-", f"{name}."))
+
+
+def of_chapter(chapter: str, files: Iterable[Path], kinds: Sequence[dict[str, Any]]) -> dict[str, list[Path]]:
+    """Find the records that a chapter reads: the command that makes them again to the files."""
+    found: dict[str, list[Path]] = {}
+    for path in files:
+        kind = kind_of(path, kinds)
+        if chapter in kind["chapters"]:
+            found.setdefault(kind["command"], []).append(path)
+    return found
+
+
+def label_of(path: Path) -> str:
+    """Name the label of a file's row on the page of the records."""
+    return f"record-{path.name}"
+
+
 def download_of(path: Path) -> tuple[str, bytes]:
-    """Give the name and the content of what a reader gets of a file."""
-    if path.suffix != ".parquet":
+    """Give the name and the content of what a reader gets of a file: a table as CSV, unless it has lists."""
+    if path.suffix != ".parquet" or any(
+        pyarrow.types.is_list(kind) for kind in pyarrow.parquet.read_schema(path).types
+    ):
         return path.name, path.read_bytes()
     return path.with_suffix(".csv").name, pd.read_parquet(path).to_csv(index=False).encode()
 
@@ -63,23 +91,30 @@ class Records(SphinxDirective):
             self.env.note_dependency(str(path))
         if not files:
             return nodes_of(self, "The run that this book is of left no records.")
-        up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
         rows = [
             "{numref}`tab-records` has the files.",
             "",
             ":::{table} The records of the published runs.",
             ":name: tab-records",
             "",
+            "| file | rows | size | what it holds, where it is read, and the command that makes it again |",
+            "|---|--:|--:|---|",
+            *[self._row(path, kind_of(path, kinds)) for path in files],
+            ":::",
         ]
-        rows += ["| file | rows | size | what it holds |", "|---|--:|--:|---|"]
-        for path in files:
-            name, data = download_of(path)
-            n_rows = f"{pyarrow.parquet.read_metadata(path).num_rows:,}" if path.suffix == ".parquet" else ""
-            link = f'<a class="reference download" href="{up}/{escape(name)}" download>{escape(name)}</a>'
-            rows.append(
-                f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {_line(kind_of(path, kinds)['holds'])} |"
-            )
-        return nodes_of(self, "\n".join([*rows, ":::"]))
+        return nodes_of(self, "\n".join(rows))
+
+    def _row(self, path: Path, kind: dict[str, Any]) -> str:
+        """Write a file's row, which has a label."""
+        name, data = download_of(path)
+        place = nodes.make_id(label_of(path))
+        self.env.get_domain("std").note_hyperlink_target(label_of(path), self.env.docname, place, path.name)
+        n_rows = f"{pyarrow.parquet.read_metadata(path).num_rows:,}" if path.suffix == ".parquet" else ""
+        up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
+        link = f'<a id="{place}" class="reference download" href="{up}/{escape(name)}" download>{escape(name)}</a>'
+        chapters = ", ".join(f"{{doc}}`/results/executed/{chapter}`" for chapter in kind["chapters"])
+        holds = f"{_line(kind['holds'])} ({chapters}).<br>`{_line(kind['command'])}`"
+        return f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {holds} |"
 
 
 class Columns(SphinxDirective):
