@@ -29,6 +29,7 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, evidence, figures, glossary, metadata, records, tables
 from flexstudy import served_cases
+from flexstudy.claims import Statement
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
@@ -785,21 +786,23 @@ def test_the_records_that_a_chapter_reads_are_those_that_its_foot_names(path):
     assert read or not named or path.stem == "11_claims"
 
 
-STATEMENTS = """
-- {claim: 1, part: a, where: Table 2, says: it is so, reading: Strictly., rule: It is; else *not*., chapter: 03_top10,
-   evidence: tab-ten, records: [sweep]}
-- {claim: 1, part: b, where: Table 2, says: this too, reading: Strictly., rule: As for 1a., chapter: 03_top10,
-   evidence: tab-ten, records: [table2]}
-- {claim: 2, where: Table 3, says: so is that, reading: Freely., rule: All do., chapter: printed,
-   evidence: "#in-print", records: []}
-- {claim: 3, where: Table 3, says: and that, reading: Freely., rule: All do., chapter: 03_top10,
-   evidence: fig-none, records: [sweep-ml-1m]}
-"""
+def made_up(claim, part, says, chapter, evidence, records, rule="It is."):
+    rest = dict.fromkeys(["where", "reading", "judge", "measured"], "Table 2")
+    return Statement(claim, part, says=says, rule=rule, chapter=chapter, evidence=evidence, records=records, holds={},
+                     fails={}, **rest)  # fmt: skip
+
+
+STATEMENTS = (
+    made_up(1, "a", "it is so", "03_top10", "tab-ten", ["sweep"], "It is; else *not*."),
+    made_up(1, "b", "this too", "03_top10", "tab-ten", ["table2"]),
+    made_up(2, "", "so is that", "printed", "#in-print", []),
+    made_up(3, "", "and that", "03_top10", "fig-none", ["sweep-ml-1m"]),
+)
 EVIDENCE_BOOK = {
     "index.md": "# B\n\n```{toctree}\n:glob:\nbook/*\nresults/executed/*\n```",
     "book/evidence.md": "# Evidence\n\n```{claims}\n```",
     "book/records.md": "# Records\n\n```{records}\n```",
-    "book/protocols.md": "# P",
+    "book/rules.md": "# Rules\n\n" + "\n\n".join(f"(rule-{one.name})=\nOne." for one in STATEMENTS),
     "results/executed/03_top10.md": (
         "# Ten\n\n:::{table} The ten.\n:name: tab-ten\n\n| a |\n|---|\n| 1 |\n:::\n\nBelow it.\n"
     ),
@@ -831,7 +834,7 @@ def evidence_book(tmp_path, monkeypatch):
     folder.mkdir()
     for name in ("sweep-ml-latest-small-2016-paper-seed0", "sweep-ml-1m-paper-seed0", "table2-ml-latest-small-2016"):
         pd.DataFrame({"run": [0]}).to_parquet(folder / f"{name}.parquet")
-    monkeypatch.setattr(evidence, "read_statements", lambda: named_statements(STATEMENTS))
+    monkeypatch.setattr(evidence, "STATEMENTS", STATEMENTS)
 
     def build_with(glued):
         outputs = [
@@ -852,10 +855,6 @@ def evidence_book(tmp_path, monkeypatch):
 KINDS = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["kinds"]
 
 
-def named_statements(text):
-    return [one | {"name": f"{one['claim']}{one.get('part') or ''}"} for one in yaml.safe_load(text)]
-
-
 def test_a_card_has_the_verdict_and_leads_to_its_evidence_and_back(evidence_book):
     page_of = evidence_book(GLUED)
     page, chapter, printed, files = map(
@@ -865,19 +864,19 @@ def test_a_card_has_the_verdict_and_leads_to_its_evidence_and_back(evidence_book
     assert list(cards) == ["1a", "1b", "2", "3"]
     said = " ".join(cards["1a"].text.split())
     assert said == (
-        "1a. It is so. Mixed. 3 * 2 are <6. Rule. It is; else *not*. Read as. Strictly. Evidence. Table 2 in Ten. "
+        "1a. It is so. Mixed. 3 * 2 are <6. Rule (in full). It is; else *not*. Evidence. Table 2 in Ten. "
         "Records. sweep-ml-latest-small-2016-paper-seed0.parquet. In the paper. Table 2."
     )
-    assert "Refuted. Rule." in " ".join(cards["1b"].text.split())
+    assert "Refuted. Rule (in full)." in " ".join(cards["1b"].text.split())
     assert "a figure that this run does not have" in cards["3"].text
 
     def leads(element):
         return [link["href"] for link in element.find_all("a")]
 
     row = "book/records.html#record-sweep-ml-latest-small-2016-paper-seed0-parquet"
-    assert leads(cards["1a"]) == ["../results/executed/03_top10.html#tab-ten", "../results/executed/03_top10.html",
-                                  row.removeprefix("book/")]  # fmt: skip
-    assert leads(cards["2"])[0] == "../results/executed/11_claims.html#in-print"
+    ten = "../results/executed/03_top10.html"
+    assert leads(cards["1a"]) == ["rules.html#rule-1a", f"{ten}#tab-ten", ten, row.removeprefix("book/")]
+    assert leads(cards["2"])[1] == "../results/executed/11_claims.html#in-print"
     for name in ("claim-1", "claim-1a", "claim-1b", "claim-2", "claim-3"):
         assert page.find(id=name)
     assert cards["1b"] in [page.find(id="claim-1b"), *page.find(id="claim-1b").find_next_siblings()[:1]]
@@ -921,15 +920,15 @@ def test_a_statement_without_a_verdict_is_refused(evidence_book):
 def test_every_statement_leads_to_what_its_chapter_has():
     """The label is that of a figure, a table or a section; its records are of a kind that the chapter reads."""
     missing = []
-    for one in evidence.read_statements():
+    for one in evidence.STATEMENTS:
         chapter = ROOT / "notebooks" / f"{evidence.chapter_of(one)}.ipynb"
         text = markdown_of(chapter)
         labels = {f"#{name}" for name in re.findall(r"^\(([\w-]+)\)=$", text, re.M)}
         labels |= set(re.findall(r"^:name: (\S+)$", text, re.M)) | set(figures_of(chapter))
-        missing += [] if one["evidence"] in labels else [(one["name"], one["evidence"])]
-        for stem in one["records"]:
+        missing += [] if one.evidence in labels else [(one.name, one.evidence)]
+        for stem in one.records:
             mine = [kind for kind in KINDS if chapter.stem in kind["chapters"]]
-            assert any(kind["files"].startswith(stem) for kind in mine), (one["name"], stem)
+            assert any(kind["files"].startswith(stem) for kind in mine), (one.name, stem)
     assert missing == []
 
 
@@ -956,7 +955,7 @@ def pages_listed(toc):
 
 def test_the_front_page_has_every_claim():
     page = (ROOT / "index.md").read_text(encoding="utf-8")
-    claims = list(dict.fromkeys(one["claim"] for one in evidence.read_statements()))
+    claims = list(dict.fromkeys(one.claim for one in evidence.STATEMENTS))
     rows = re.findall(
         r"^\| \{ref\}`(\d+) <claim-(\d+)>` \| .* \| .*::verdict_(\d+):s` \| .*::parts_(\d+):s` \|$", page, re.M
     )

@@ -1,19 +1,17 @@
 """What each verdict rests on.
 
 A card for each statement of the paper; links back to it from the figure or table that it rests on; and at the foot of
-each chapter the records behind it, with the commands that make them again. The statements are in `statements.yaml` of
-the study's package. The chapter on the claims glues each one's verdict, and what was measured.
+each chapter the records behind it, with the commands that make them again. The chapter on the claims glues verdicts and
+what was measured.
 """
 
-import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
 from docutils import nodes
-from flexstudy.claims import glued_numbers
+from flexstudy.claims import PRINTED, STATEMENTS, Statement, glued_numbers
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -21,33 +19,22 @@ from sphinx.util.docutils import SphinxDirective
 
 from flexbook.markdown import section_of
 from flexbook.records import files_of, is_of, kind_of, label_of, of_chapter
+from flexbook.rules import TITLES
 
 EXECUTED = "results/executed"
 JUDGING = "11_claims"  # the chapter that glues the verdicts
-PRINTED = "printed"  # in place of a chapter, where a statement is judged by what the paper prints
 AFTER_TABLES = 600  # priority: a table has its caption by then
-
-Statement = dict[str, Any]
-
-
-def read_statements() -> list[Statement]:
-    """Read the statements; each has a `name` too, such as "2a"."""
-    spec = importlib.util.find_spec("flexstudy")
-    path = Path(spec.submodule_search_locations[0]) / "statements.yaml"
-    statements = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [one | {"name": f"{one['claim']}{one.get('part') or ''}"} for one in statements]
 
 
 def chapter_of(statement: Statement) -> str:
     """Name the chapter that a statement's evidence is in."""
-    return JUDGING if statement["chapter"] == PRINTED else str(statement["chapter"])
+    return JUDGING if statement.chapter == PRINTED else statement.chapter
 
 
 def records_of(statement: Statement, files: Iterable[Path], kinds: Sequence[dict[str, Any]]) -> list[Path]:
     """Find the files of a statement's records, among those that its chapter reads."""
-    chapter = chapter_of(statement)
-    own = [path for path in files if chapter in kind_of(path, kinds)["chapters"]]
-    return [path for stem in statement["records"] for path in own if is_of(path, stem)]
+    own = [path for path in files if chapter_of(statement) in kind_of(path, kinds)["chapters"]]
+    return [path for stem in statement.records for path in own if is_of(path, stem)]
 
 
 def card(statement: Statement, glued: Mapping[str, Any], files: Iterable[Path]) -> str:
@@ -56,7 +43,7 @@ def card(statement: Statement, glued: Mapping[str, Any], files: Iterable[Path]) 
     Parameters
     ----------
     statement
-        One of `read_statements`.
+        What the paper says.
     glued
         What the chapter on the claims glues.
     files
@@ -72,26 +59,25 @@ def card(statement: Statement, glued: Mapping[str, Any], files: Iterable[Path]) 
     ExtensionError
         Where its verdict is not glued, or what was measured.
     """
-    name = statement["name"]
+    name, label = statement.name, statement.evidence
     if missing := {f"verdict_{name}", f"measured_{name}"} - set(glued):
         raise ExtensionError(f"{EXECUTED}/{JUDGING}.ipynb: not glued: {', '.join(sorted(missing))}")
     verdict, measured = glued[f"verdict_{name}"], glued[f"measured_{name}"]
-    label = statement["evidence"]
     evidence = f"{{ref}}`this section <{label[1:]}>`" if label.startswith("#") else f"{{numref}}`{label}`"
     links = ", ".join(f"{{ref}}`{path.name} <{label_of(path)}>`" for path in files)
     lines = [
         f"(claim-{name})=",
         "",
-        f":::{{card}} {name}. {_sentence(statement['says'])}",
+        f":::{{card}} {name}. {_sentence(statement.says)}",
         ":class-card: claim",
         "",
         f"**{_sentence(verdict)[:-1]}.**" + (f" {_sentence(measured)}" if measured else ""),
         "",
-        f"**Rule.** {_sentence(statement['rule'])} **Read as.** {_sentence(statement['reading'])}",
+        f"**Rule** ({{ref}}`in full <rule-{name}>`). {_sentence(statement.rule)}",
         "",
         f"**Evidence.** {evidence} in {{doc}}`/{EXECUTED}/{chapter_of(statement)}`."
         + (f" **Records.** {links}." if links else "")
-        + f" **In the paper.** {_sentence(statement['where'])}",
+        + f" **In the paper.** {_sentence(statement.where)}",
         ":::",
     ]
     return "\n".join(lines)
@@ -109,18 +95,17 @@ class Claims(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Make the sections."""
-        source = Path(self.env.srcdir)
-        notebook = source / EXECUTED / f"{JUDGING}.ipynb"
+        notebook = Path(self.env.srcdir) / EXECUTED / f"{JUDGING}.ipynb"
         self.env.note_dependency(str(notebook))
-        glued, files = glued_numbers(notebook), files_of(source)
+        glued, files = glued_numbers(notebook), files_of(self.env.srcdir)
         kinds = self.env.flexbook_records["kinds"]
         sections = []
-        for number, own in groupby(self.env.flexbook_statements, key=lambda one: one["claim"]):
-            parts = list(own)
-            cards = [card(one, glued, records_of(one, files, kinds)) for one in parts]
-            section = section_of(self, f"Claim {number}", "\n\n".join(cards))
-            if parts[0]["name"] != str(number):  # else its only card has the label
+        for number, own in groupby(STATEMENTS, key=lambda one: one.claim):
+            cards = {one.name: card(one, glued, records_of(one, files, kinds)) for one in own}
+            section = section_of(self, TITLES[number], "\n\n".join(cards.values()))
+            if str(number) not in cards:  # else its only card has the label
                 section["names"].append(f"claim-{number}")
+                section["ids"].append(f"claim-{number}")
                 self.state.document.note_explicit_target(section, section)
             sections.append(section)
         return sections
@@ -165,15 +150,15 @@ def link_back(app: Sphinx, doctree: nodes.document) -> None:
     if folder != EXECUTED:
         return
     said = {name for line in doctree.findall(nodes.paragraph) for name in line.get("names_judged", [])}
-    own = [one for one in app.env.flexbook_statements if chapter_of(one) == chapter and one["name"] not in said]
+    own = [one for one in STATEMENTS if chapter_of(one) == chapter and one.name not in said]
     files, kinds = files_of(app.srcdir), app.env.flexbook_records["kinds"]
-    for label in dict.fromkeys(one["evidence"] for one in own):
+    for label in dict.fromkeys(one.evidence for one in own):
         place = doctree.ids.get(doctree.nameids.get(label.removeprefix("#")))
         if place is None:
             continue  # a figure that this run does not have
-        resting = [one for one in own if one["evidence"] == label]
+        resting = [one for one in own if one.evidence == label]
         behind = dict.fromkeys(path for one in resting for path in records_of(one, files, kinds))
-        line = judged([one["name"] for one in resting], behind)
+        line = judged([one.name for one in resting], behind)
         if isinstance(place, nodes.section):
             place.insert(1, line)
         else:
@@ -198,15 +183,9 @@ def add_foot(app: Sphinx, doctree: nodes.document) -> None:
     top += [nodes.paragraph("", "", nodes.strong("", f"{words}, and the commands that make them again:")), foot]
 
 
-def read_file(app: Sphinx) -> None:
-    """Read the statements before any page."""
-    app.env.flexbook_statements = read_statements()
-
-
 def setup(app: Sphinx) -> None:
     """Add the cards, the links back to them, and the feet of the chapters."""
     app.add_directive("claims", Claims)
     app.add_directive("judges", Judges)
-    app.connect("builder-inited", read_file)
     app.connect("doctree-read", link_back, priority=AFTER_TABLES)
     app.connect("doctree-read", add_foot)
