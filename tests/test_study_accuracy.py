@@ -35,10 +35,12 @@ from flexlib.train import fit
 SETS = ("table2:1", "table2:7", "table2:10")
 
 
-def interval(values):
-    """Mean and t-interval from their definitions."""
+def interval(values, setting="table2:1"):
+    """Mean and t-interval from their definitions; the variance of the mean is s^2 (1 / n + test / training)."""
+    rate = FlexConfig.preset(setting).test_split_rate
     mean, half = statistics.fmean(values), stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
-    return pytest.approx((mean, mean - half / math.sqrt(len(values)), mean + half / math.sqrt(len(values))), abs=1e-9)
+    half *= math.sqrt(1 / len(values) + rate / (1 - rate))
+    return pytest.approx((mean, mean - half, mean + half), abs=1e-9)
 
 
 # Stars that each field of a protocol is worth where it is as `holdout` has it.
@@ -72,7 +74,7 @@ def test_a_step_changes_the_rmse_by_what_its_field_is_worth():
     assert steps["protocol"].tolist() == list(ladder().values())[1:] * 3
     for row in steps.itertuples():
         each = [(SETS.index(row.set) + 1) * WORTH[row.step] * (1 + seed / 10) for seed in range(3)]
-        assert (row.change, row.low, row.high) == interval(each)
+        assert (row.change, row.low, row.high) == interval(each, row.set)
         assert row.n == 3
         assert row.rmse - row.start == pytest.approx(row.change)
     for setting, name in enumerate(SETS):
@@ -97,7 +99,7 @@ def test_only_splits_on_which_every_step_ended_well_count():
     assert set(steps["n"][steps["set"] == "table2:1"]) == {3}
     own = steps[steps["set"] == "table2:7"].set_index("step")
     assert set(own["n"]) == {2}
-    assert tuple(own.loc["means", ["change", "low", "high"]]) == interval([2 * 0.1, 2 * 0.1 * 1.2])
+    assert tuple(own.loc["means", ["change", "low", "high"]]) == interval([2 * 0.1, 2 * 0.1 * 1.2], "table2:7")
     assert own.loc["means", "start"] == pytest.approx(1.1)
 
 
@@ -129,7 +131,7 @@ def test_the_leaks_are_compared_with_neither_on_the_same_splits():
         setting = SETS.index(row.set)
         splits = range(3) if setting == 0 else (1, 2)
         each = [(setting + 1) * worth[row.leaks] * (1 + seed / 10) for seed in splits]
-        assert (row.change, row.low, row.high) == interval(each)
+        assert (row.change, row.low, row.high) == interval(each, row.set)
         assert row.rmse == pytest.approx(np.mean([planted(setting, seed, ALONE[row.leaks]) for seed in splits]))
 
 
@@ -145,7 +147,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
         network = {seed: planted(1, seed, protocol) for seed in range(3) if (1, seed, protocol) != lost}
         row = table.loc["FlexEncoder", fitted_on]
         assert row["n"] == len(network)
-        assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()))
+        assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()), "table2:7")
         assert row[["gap", "gap_low", "gap_high"]].tolist() == [0, 0, 0]
         found = {}
         for seed in range(3):
@@ -162,7 +164,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
         assert row["n"] == 3
         assert row["mean"] == pytest.approx(np.mean(list(found.values())), abs=1e-6)
         # Paired: the split that the network diverged on counts for the mean and not for the difference.
-        paired = interval([found[seed] - rmse for seed, rmse in network.items()])
+        paired = interval([found[seed] - rmse for seed, rmse in network.items()], "table2:7")
         assert tuple(row[["gap", "gap_low", "gap_high"]]) == pytest.approx(paired.expected, abs=1e-5)
 
 
@@ -182,7 +184,7 @@ def test_visible_and_hidden_ratings_are_scored_apart_of_one_model_each():
             parts.append([math.sqrt(np.mean(squares[hidden])) for hidden in (False, True)])
         visible, hidden = np.transpose(parts)
         assert (row.n, row.visible, row.hidden) == (2, pytest.approx(visible.mean()), pytest.approx(hidden.mean()))
-        assert (row.gap, row.gap_low, row.gap_high) == interval(visible - hidden)
+        assert (row.gap, row.gap_low, row.gap_high) == interval(visible - hidden, row.preset)
 
 
 def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):

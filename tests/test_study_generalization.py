@@ -269,8 +269,10 @@ def test_sets_stand_beside_the_item_mean_of_the_same_splits_and_the_same_leak():
         gaps = [rmse - means[seed] for seed, rmse in ends.items()]
         assert row["gap"] == pytest.approx(np.mean(gaps), abs=1e-6)
         if len(gaps) == 2:
-            span = stats.ttest_1samp(gaps, 0).confidence_interval()
-            assert (row["gap_low"], row["gap_high"]) == pytest.approx((span.low, span.high), abs=1e-5)
+            # The variance of the mean is s^2 (1 / n + test / training).
+            scale = np.std(gaps, ddof=1) * math.sqrt(1 / 2 + rate / (1 - rate))
+            span = stats.t.interval(0.95, 1, np.mean(gaps), scale)
+            assert (row["gap_low"], row["gap_high"]) == pytest.approx(span, abs=1e-5)
         else:
             assert math.isnan(row["gap_low"])
     assert sets_on(sets_records(), RATINGS)["published"].isna().all()
@@ -291,7 +293,7 @@ def test_the_table_of_sets_is_for_reading():
     lost = table.loc["table2:2"]
     assert lost[["published", "released", "gap, released"]].tolist() == ["", "2 diverged", ""]
     assert table.loc["table2:7", "released"].startswith("0.940")
-    assert table.loc["table2:1", "holdout"] == "1.105 (1.041 to 1.169)"
+    assert table.loc["table2:1", "holdout"] == "1.105 (1.018 to 1.192)"
     assert re.fullmatch(r"[+-]0\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", table.loc["table2:1", "gap, holdout"])
 
 
@@ -395,7 +397,7 @@ def test_the_number_of_settings_of_the_chapters_answer_is_that_of_all_matched_on
 
 def test_sets_beat_the_item_mean_where_the_whole_interval_is_below_it(carried_over):
     def outcome(place, seed, _):
-        return 0.5 + (place == 3) * seed * 0.5 + 0.001 * seed - 0.01 * place
+        return 0.3 + (place == 3) * seed * 0.5 + 0.001 * seed - 0.01 * place
 
     numbers, _ = numbers_of(carried_over, outcome)
     # Set 4's splits are half a star apart: lower on average, but not clearly so. It is the only one behind set 1.

@@ -13,7 +13,7 @@ from drawings import HOLDOUT, NAN, RELEASED, legend, lines, marks, ticks
 from flexstudy.plans import TABLE_2, choose_best, experiment
 from flexstudy.repetitions import summarise_settings
 from flexstudy.replay import summarise_authors
-from flexstudy.statistics import holm, mean_interval
+from flexstudy.statistics import holm
 from flexstudy.style import COLOURS
 from flexstudy.top10 import (
     TRAITS,
@@ -89,13 +89,14 @@ def test_our_means_stand_beside_the_table_in_its_order():
     assert table.index.tolist() == list(TABLE_2)
     assert table.columns.tolist() == ["paper", "released", "described", "holdout"]
     assert table["paper"].tolist() == [TABLE2_RMSE[name] for name in TABLE_2]
-    # Set 2: 0.850 and 0.852 as released; half of t(1) = 12.706 times the difference around the mean.
-    assert table.loc["table2:2", "released"] == "0.851 (0.838 to 0.864)"
-    assert table.loc["table2:10", "holdout"] == "1.031 (1.018 to 1.044)"
+    # Set 2: 0.850 and 0.852 as released; half of t(1) = 12.706 times the difference around the mean, widened by
+    # sqrt(1 + 2 * 0.4 / 0.6), as it holds out 0.4; set 10 holds out 0.2.
+    assert table.loc["table2:2", "released"] == "0.851 (0.832 to 0.870)"
+    assert table.loc["table2:10", "holdout"] == "1.031 (1.015 to 1.047)"
     assert table.loc["table2:3", "released"] == "0.860, 1 of 2 diverged"
     assert table.loc["table2:4", "released"] == "2 of 2 diverged"
     assert table.loc["table2:5", ["released", "described"]].tolist() == ["skipped", "skipped"]
-    assert table.loc["table2:5", "holdout"] == "0.981 (0.968 to 0.994)"
+    assert table.loc["table2:5", "holdout"] == "0.981 (0.964 to 0.998)"
     bare = compare_with_table(summary[summary["protocol"] == "holdout"], published_values("elsewhere"))
     assert bare.columns.tolist() == ["paper", "holdout"]
     assert set(bare["paper"]) == {""}
@@ -125,9 +126,11 @@ def test_our_own_ten_are_followed_onto_new_splits_by_their_settings(n_released):
         assert own["other_half"].tolist() == chosen["rmse_second_half"].tolist()
         assert own["mean"].to_numpy() == pytest.approx(own["run"].to_numpy() + shift + 0.01)
         assert set(own["n"]) == {3}
-        _, low, high = mean_interval([0.0, 0.01, 0.02])
-        assert (own["low"] - own["run"]).to_numpy() == pytest.approx(np.full(len(own), low + shift))
-        assert (own["high"] - own["run"]).to_numpy() == pytest.approx(np.full(len(own), high + shift))
+        # Three splits 0.01 apart, of which each holds out the setting's own share of the ratings.
+        share = np.array([FRESH.configs[run].test_split_rate for run in own["run"]])
+        half = stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(1 / 3 + share / (1 - share))
+        assert (own["mean"] - own["low"]).to_numpy() == pytest.approx(half)
+        assert (own["high"] - own["mean"]).to_numpy() == pytest.approx(half)
         assert own["hidden_layers"].tolist() == [
             json.dumps(list(FRESH.configs[run].hidden_layers)) for run in own["run"]
         ]
@@ -255,8 +258,10 @@ def test_the_numbers_by_hand():
     near = [k for k, gap in off.items() if abs(gap) <= 0.02]
     assert (numbers["near"], numbers["compared"], numbers["near_limit"]) == (len(near), 7, 0.02)
     assert 0 < len(near) < 7
-    half = stats.t.ppf(0.975, 1) * 0.001  # of two splits 0.002 apart
-    assert 0 < numbers["inside"] == sum(abs(gap) <= half for gap in off.values()) < len(near)
+    shares = {k: FlexConfig.preset(f"table2:{k}").test_split_rate for k in off}
+    # Two splits 0.002 apart, whose standard deviation is 0.001 times sqrt(2)
+    halves = {k: stats.t.ppf(0.975, 1) * 0.001 * math.sqrt(2 * (1 / 2 + s / (1 - s))) for k, s in shares.items()}
+    assert 0 < numbers["inside"] == sum(abs(gap) <= halves[k] for k, gap in off.items()) < 7
     assert numbers["off_mean"] == pytest.approx(np.mean(list(off.values())))
     assert (numbers["off_least"], numbers["off_most"]) == pytest.approx((min(off.values()), max(off.values())))
     assert (numbers["sets"], numbers["n_seeds"], numbers["gap_sets"]) == (10, 2, 8)

@@ -24,7 +24,7 @@ from flexlib.evaluate import errors, evaluate
 from flexlib.train import fit
 from flexstudy.plans import ALONE, ladder
 from flexstudy.references import score_baselines
-from flexstudy.statistics import labelled, mean_interval
+from flexstudy.statistics import labelled, split_interval
 from flexstudy.style import COLOURS, PROTOCOL_NAMES, bar_lengths, legend_below, words_of
 
 BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is about
@@ -51,14 +51,14 @@ def step_changes(records: pd.DataFrame) -> pd.DataFrame:
         - protocol: the name of the protocol after the step
         - n: splits where every protocol of the way ended well, which alone count
         - start, rmse: mean RMSE before and after, in stars
-        - change, low, high: their paired difference with its 95 % t-interval, in stars
+        - change, low, high: their paired difference with its 95 % t-interval, corrected for their overlap, in stars
     """
     names, rows = ladder(), []
-    for setting, wide in _paired_splits(records, names.values()):
+    for setting, test_share, wide in _paired_splits(records, names.values()):
         for (_, before), (step, after) in pairwise(names.items()):
             row = {"set": setting, "step": step, "protocol": after, "n": len(wide)}
             row |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
-            rows.append(row | labelled("change", mean_interval(wide[after] - wide[before])))
+            rows.append(row | labelled("change", split_interval(wide[after] - wide[before], test_share)))
     return pd.DataFrame(rows, columns=["set", "step", "protocol", "n", "start", "rmse", "change", "low", "high"])
 
 
@@ -79,18 +79,18 @@ def leaks_apart(records: pd.DataFrame) -> pd.DataFrame:
         - leaks: a key of `flexstudy.plans.ALONE`
         - n: splits where all of these ended well
         - rmse: mean, in stars
-        - change, low, high: paired difference to neither leak with its 95 % t-interval, in stars
+        - change, low, high: paired difference to neither leak with its interval, as in `step_changes`, in stars
     """
     rows = []
-    for setting, wide in _paired_splits(records, ALONE.values()):
+    for setting, test_share, wide in _paired_splits(records, ALONE.values()):
         for leaks, protocol in ALONE.items():
             row = {"set": setting, "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
-            rows.append(row | labelled("change", mean_interval(wide[protocol] - wide[CLOSED])))
+            rows.append(row | labelled("change", split_interval(wide[protocol] - wide[CLOSED], test_share)))
     return pd.DataFrame(rows, columns=["set", "leaks", "n", "rmse", "change", "low", "high"])
 
 
-def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[tuple[Hashable, pd.DataFrame]]:
-    """Give each setting's RMSE by split and protocol, of the splits where all of these ended well.
+def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[tuple[Hashable, float, pd.DataFrame]]:
+    """Give each setting's test share, and its RMSE by split and protocol where all of these ended well.
 
     A setting with fewer than two is left out, unless there is but one split of all.
     """
@@ -98,7 +98,7 @@ def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[
     for setting, own in records.groupby("setting", sort=False):
         wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(protocols)].dropna()
         if len(wide) >= enough:
-            yield setting, wide
+            yield setting, float(own["test_split_rate"].iloc[0]), wide
 
 
 def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_SET) -> pd.DataFrame:
@@ -121,13 +121,14 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         - predictor: "FlexEncoder", or a key of `flexstudy.references.BASELINES`
         - fitted_on: "all ratings" (of the network: `released`) or "training ratings" (`holdout`)
         - n: splits that ended well
-        - mean, low, high: RMSE with its 95 % t-interval, in stars
-        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, in stars
+        - mean, low, high: RMSE with its interval, as in `step_changes`, in stars
+        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, likewise
     """
+    test_share = FlexConfig.preset(shown).test_split_rate
     own = records[records["setting"] == shown]
     wide = own.pivot(index="seed", columns="protocol", values="rmse")
     network = {"all ratings": wide["released"], "training ratings": wide["holdout"]}
-    scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(shown).test_split_rate, wide.index))
+    scores = pd.DataFrame(score_baselines(ratings, test_share, wide.index))
     parts = [
         pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": fitted_on, "seed": rmse.index, "rmse": rmse.to_numpy()})
         for fitted_on, rmse in network.items()
@@ -137,8 +138,8 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         rmse = part.set_index("seed")["rmse"]
         gap = (rmse - network[str(fitted_on)]).dropna()
         row = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
-        row |= labelled("mean", mean_interval(rmse.dropna()))
-        rows.append(row | labelled("gap", mean_interval(gap), "gap_"))
+        row |= labelled("mean", split_interval(rmse.dropna(), test_share))
+        rows.append(row | labelled("gap", split_interval(gap, test_share), "gap_"))
     return pd.DataFrame(rows)
 
 
@@ -170,7 +171,7 @@ def visible_and_hidden(
         - preset, protocol: names
         - n: splits that did not diverge
         - visible, hidden: mean RMSE over either part, in stars
-        - gap, gap_low, gap_high: visible minus hidden, paired, with its 95 % t-interval, in stars
+        - gap, gap_low, gap_high: visible minus hidden, paired, with its interval, as in `step_changes`, in stars
     """
     runs = []
     for preset, protocol, seed in tqdm([(c, p, s) for c in presets for p in protocols for s in range(n_seeds)]):
@@ -183,9 +184,10 @@ def visible_and_hidden(
     rows = []
     scored = pd.DataFrame(runs, columns=["preset", "protocol", "visible", "hidden"])
     for key, own in scored.groupby(["preset", "protocol"], sort=False):
+        test_share = FlexConfig.preset(str(key[0])).test_split_rate
         row = dict(zip(("preset", "protocol"), key, strict=True)) | {"n": len(own)}
         row |= {"visible": own["visible"].mean(), "hidden": own["hidden"].mean()}
-        rows.append(row | labelled("gap", mean_interval(own["visible"] - own["hidden"]), "gap_"))
+        rows.append(row | labelled("gap", split_interval(own["visible"] - own["hidden"], test_share), "gap_"))
     return pd.DataFrame(rows, columns=["preset", "protocol", "n", "visible", "hidden", "gap", "gap_low", "gap_high"])
 
 
@@ -217,7 +219,7 @@ def thinned_data_scores(
         - predictor: a key of `THINNED_PROTOCOLS` (the network), "oracle" (who knows the distribution of every rating),
           `AGAINST_ORACLE`, "item mean, all ratings" or "item mean, training ratings"
         - n: splits that ended well
-        - mean, low, high: RMSE, or the difference, with its 95 % t-interval, in stars
+        - mean, low, high: RMSE, or the difference, with its interval, as in `step_changes`, in stars
     """
     rows, config = [], FlexConfig.preset(preset)
     for size in tqdm(sizes, desc="synthetic data"):
@@ -225,7 +227,7 @@ def thinned_data_scores(
         for predictor, rmse in _thinned_runs(ratings, config, n_seeds, device).items():
             row: dict[str, Any] = {"ratings": size, "floor": ratings.noise_floor, "predictor": predictor}
             row |= {"n": int(np.isfinite(rmse).sum())}
-            rows.append(row | labelled("mean", mean_interval(pd.Series(rmse).dropna())))
+            rows.append(row | labelled("mean", split_interval(pd.Series(rmse).dropna(), config.test_split_rate)))
     return pd.DataFrame(rows)
 
 

@@ -26,9 +26,9 @@ from flexstudy.statistics import (
     bootstrap,
     correlation_interval,
     labelled,
-    mean_interval,
     spearman,
     spelled,
+    split_interval,
 )
 from flexstudy.style import COLOURS, FILLS, MARKERS, legend_below, words_of
 
@@ -258,24 +258,23 @@ def sets_on(records: pd.DataFrame, ratings: Ratings) -> pd.DataFrame:
         - n: splits on which it ended well
         - published: what Figure 5 prints, in stars; NaN where it has none
         - diverged: splits
-        - mean, low, high: RMSE with its 95 % t-interval over splits, in stars
+        - mean, low, high: RMSE with its 95 % t-interval over splits, corrected for their overlap, in stars
         - gap, gap_low, gap_high: its difference to the item mean, in stars, below 0 where the network is better. The
           item mean is over training ratings under `holdout`, else over all ratings, as the protocol's row means are.
         - item_mean: RMSE of that item mean over all splits, in stars
     """
     rows, published = [], printed_rmse(ratings.name)
     for setting in records["setting"].unique():
-        own = records[records["setting"] == setting]
-        seeds = sorted(own["seed"].unique())
-        scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(setting).test_split_rate, seeds))
+        own, test_share = records[records["setting"] == setting], FlexConfig.preset(setting).test_split_rate
+        scores = pd.DataFrame(score_baselines(ratings, test_share, sorted(own["seed"].unique())))
         item = scores[scores["predictor"] == "item mean"].pivot(index="seed", columns="fitted_on", values="rmse")
         for protocol, runs in own.groupby("protocol", sort=False):
             rmse = runs.set_index("seed")["rmse"].dropna()
             reference = item["training ratings" if protocol == "holdout" else "all ratings"]
             row = {"setting": setting, "protocol": protocol, "n": len(rmse)}
             row |= {"published": published.get(setting, np.nan), "diverged": int((runs["status"] == "diverged").sum())}
-            row |= labelled("mean", mean_interval(rmse))
-            row |= labelled("gap", mean_interval(rmse - reference.loc[rmse.index]), "gap_")
+            row |= labelled("mean", split_interval(rmse, test_share))
+            row |= labelled("gap", split_interval(rmse - reference.loc[rmse.index], test_share), "gap_")
             rows.append(row | {"item_mean": float(reference.mean())})
     return pd.DataFrame(rows)
 

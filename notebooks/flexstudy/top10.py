@@ -20,7 +20,7 @@ from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig
 from flexstudy.paper import PRINTED_TOLERANCE
 from flexstudy.plans import LEAKY_AND_LEAK_FREE, TABLE_2, THREE_PROTOCOLS, choose_best
 from flexstudy.repetitions import PIVOT_TEXTS
-from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman
+from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman, split_interval
 from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
 
 SHOWN = (
@@ -101,7 +101,7 @@ def own_ten(fresh: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
         - run: of the sample
         - chosen_by, other_half: RMSE on the half of the scored ratings that chose it, and on the other, in stars
         - n: new splits that ended well
-        - mean, low, high: RMSE on them with its 95 % t-interval, in stars
+        - mean, low, high: RMSE on them with its 95 % t-interval, corrected for the splits' overlap, in stars
         - the parameters `SHOWN`
     """
     rows = []
@@ -111,7 +111,8 @@ def own_ten(fresh: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
             own = repeated.loc[repeated["setting"] == f"best {place}", "rmse"].dropna()
             known = {"chosen_under": protocol, "place": place, "run": row["run"]}
             known |= {"chosen_by": row["rmse_first_half"], "other_half": row["rmse_second_half"], "n": len(own)}
-            rows.append(known | labelled("mean", mean_interval(own)) | {name: row[name] for name in SHOWN})
+            known |= labelled("mean", split_interval(own, row["test_split_rate"]))
+            rows.append(known | {name: row[name] for name in SHOWN})
     return pd.DataFrame(rows)
 
 
