@@ -117,7 +117,9 @@ def test_records_are_those_of_the_folder_or_none(tmp_path, refused):
 def test_the_replays_report_is_that_of_the_folder_or_none(tmp_path, refused):
     assert find_report(SMALL, tmp_path) is None
     (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"rows": 3}}')
-    assert find_report(SMALL, tmp_path) == {"authors": {"rows": 3}}
+    refused(lambda: find_report(SMALL, tmp_path), f"{replay_name(SMALL)}.json", "random rows", "flexstudy replay")
+    (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"random_counts": {}}}')
+    assert find_report(SMALL, tmp_path) == {"authors": {"random_counts": {}}}
     assert find_report("elsewhere", tmp_path) is None
     assert find_report(SMALL) is None
     (tmp_path / f"{replay_name(SMALL, 3)}.json").write_text("{")

@@ -51,7 +51,7 @@ def step_changes(records: pd.DataFrame) -> pd.DataFrame:
         - protocol: the name of the protocol after the step
         - n: splits where every protocol of the way ended well, which alone count
         - start, rmse: mean RMSE before and after, in stars
-        - change, low, high: their paired difference with its 95 % t-interval, corrected for their overlap, in stars
+        - change, low, high: paired difference with its 95 % t-interval, corrected for the splits' overlap, in stars
     """
     names, rows = ladder(), []
     for setting, test_share, wide in _paired_splits(records, names.values()):

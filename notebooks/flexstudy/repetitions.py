@@ -113,15 +113,18 @@ def find_report(dataset: str, folder: Path | str = "", seed: int = 0) -> dict[st
     Raises
     ------
     FlexError
-        Naming the file, where it is not JSON.
+        Naming the file, where it is not JSON or was made by an earlier version.
     """
     path = Path(folder) / f"{replay_name(dataset, seed)}.json"
     if not folder or not path.exists():
         return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        report = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise FlexError(f"{path}: cannot be read ({error})") from None
+    if "random_counts" not in report.get("authors", {}):
+        raise FlexError(f"{path}: lacks the counts of the log's random rows; make it anew with `flexstudy replay`")
+    return report
 
 
 def describe_origin(records: pd.DataFrame) -> pd.Series:
