@@ -316,6 +316,7 @@ def test_either_half_may_choose():
     assert sample_numbers(sweep_records(lambda k, _: scored(1.0, 1 + halves[k, 0])))["flattered"] == 2
     assert sample_numbers(sweep_records(lambda k, _: scored(1 + halves[k, 0] / 9, 1.0)))["flattered"] == 2
 
+
 def test_layers_are_compared_among_sets_of_one_depth(monkeypatch):
     """Ten sets of two and of three layers, one of which turns round; counted by drawing them at random."""
     ten = {f"table2:{k}": [8, 4] if k < 6 else [8, 4, 2] if k < 10 else [2, 8, 4] for k in range(1, 11)}
