@@ -23,6 +23,7 @@ from flexstudy.accuracy import (
     plot_counts,
     plot_steps,
     plot_thinned,
+    sizes_that_fit,
     step_changes,
     thinned_data_scores,
     visible_and_hidden,
@@ -332,6 +333,19 @@ def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
     seen = visible_and_hidden(random_ratings(3, 25, 30), ["wild", "tame"], 1, ["released"], "cpu")
     assert seen[["preset", "n"]].to_numpy().tolist() == [["tame", 1]]
     assert math.isnan(seen["gap_low"].iloc[0])
+
+
+def test_sizes_are_left_out_that_synthetic_data_cannot_have(refused):
+    sizes = [100_000, 15_001, 15_000, 300, 299]
+    found = sizes_that_fit(sizes, 100, 300)
+    assert found == [15_000, 300]
+    for size in sizes:
+        name = f"synthetic:users=100,items=300,ratings={size}"
+        if size in found:
+            assert len(load_ratings(name)) == size
+        else:
+            refused(lambda name=name: load_ratings(name), "cannot be drawn")
+    refused(lambda: sizes_that_fit([100_000, 50_000], 100, 300), "thin_ratings", "100 users", "300 to 15,000 ratings")
 
 
 def test_thinned_data_have_their_own_floor_and_every_predictor():

@@ -22,7 +22,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from flexlib.config import FlexConfig
+from flexlib.config import FlexConfig, FlexError
 from flexlib.data import Ratings, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors, evaluate
@@ -277,6 +277,33 @@ def visible_and_hidden(
     return pd.DataFrame(rows, columns=["preset", "protocol", "n", "visible", "hidden", "gap", "gap_low", "gap_high"])
 
 
+def sizes_that_fit(sizes: Sequence[int], users: int, items: int) -> list[int]:
+    """Leave out the sizes that synthetic data cannot have.
+
+    Parameters
+    ----------
+    sizes
+        How many ratings each data set is to have.
+    users, items
+        How many of each it has.
+
+    Returns
+    -------
+    list
+        The others, in the same order.
+
+    Raises
+    ------
+    FlexError
+        Where none is left.
+    """
+    found = [size for size in sizes if max(users, items) <= size <= users * items // 2]
+    if not found:
+        limits = f"{max(users, items):,} to {users * items // 2:,}"
+        raise FlexError(f"thin_ratings: {users:,} users and {items:,} items can have {limits} ratings")
+    return found
+
+
 def thinned_data_scores(
     sizes: Iterable[int], users: int, items: int, preset: str, n_seeds: int, device: str | None = None
 ) -> pd.DataFrame:
@@ -373,7 +400,9 @@ def leak_numbers(alone: pd.DataFrame, counts: pd.DataFrame, published: float | N
     numbers["published_words"] = ""
     if published is not None:
         side = "below" if numbers["biases_unshrunk_leaky_high"] < published else "not clearly below"
-        numbers["published_words"] = f"The leaky biases are {side} the {published:.3f} that the paper prints for its network."
+        numbers["published_words"] = (
+            f"The leaky biases are {side} the {published:.3f} that the paper prints for its network."
+        )
     return numbers
 
 
