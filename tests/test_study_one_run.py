@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import not_told, random_ratings
+from conftest import make_ratings, not_told, random_ratings
 from drawings import HOLDOUT, RELEASED, legend, lines, marks, ticks
 from flexstudy.one_run import (
     compare_protocols,
+    data_numbers,
     learning_curve,
     plot_learning_curves,
     plot_predictions,
@@ -110,6 +111,14 @@ def test_a_learning_curve_ends_at_the_models_score():
     assert curve["epoch"].tolist() == [1, 2]
     assert curve["training"].tolist() == model.history
     assert curve["test"].iloc[-1] == evaluate(model).rmse
+
+
+def test_the_numbers_of_the_data_are_counted(real_data):
+    ratings = make_ratings([(0, 0, 3.0), (1, 0, 2.5), (1, 2, 4.5)])
+    names = ("ratings", "users", "items", "lowest", "highest")
+    assert [data_numbers(ratings)[f"data_{name}"] for name in names] == [3, 2, 3, 2.5, 4.5]
+    papers = data_numbers(real_data(PAPERS_DATASET))
+    assert [papers[f"data_{name}"] for name in names] == [100_004, 671, 9_066, 0.5, 5.0]
 
 
 def test_every_number_of_the_chapters_text_is_there():

@@ -90,6 +90,9 @@ def test_the_numbers_by_hand(fresh):
     assert (numbers["runs_released"], numbers["made_released"], numbers["skipped_released"]) == (6, 5, 1)
     assert (numbers["diverged_released"], numbers["diverged_share_released"]) == (1, 20.0)
     assert (numbers["lowest_released"], numbers["lowest_holdout"]) == (0.8, 0.9)
+    # 0.8, 0.9, 0.95, 1.2 as released, whose quartiles are 0.875 and 1.0125
+    assert numbers["middle_half_released"] == pytest.approx(0.1375)
+    assert numbers["middle_half_holdout"] == pytest.approx(1.1 - 0.95)
     assert numbers["gap_item_on"] == pytest.approx((-0.1 - 0.05) / 2)
     assert numbers["gap_user_on"] == pytest.approx(-0.04)
     assert np.isnan(numbers["gap_user_off"])
@@ -97,7 +100,7 @@ def test_the_numbers_by_hand(fresh):
     assert numbers["gap_item_on_unrounded"] == numbers["gap_item_on"]  # no run rounds
     table = gap_table(fresh.assign(prediction_rounding=fresh["run"].isin([1, 2])))
     np.testing.assert_allclose(table["median without PrR"], [np.nan, -0.1, -0.04])
-    assert numbers["replay_low"] == ""
+    assert numbers["replay_low"] == numbers["replay_band"] == ""
     assert numbers["cheapest_skipped"] == 2.0
     assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
     assert "no replay" in numbers["replay_answer"]
@@ -188,6 +191,10 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     # ADAM is the most common one there, one re-feeding as common as none; SELU is outnumbered, and MeN never on.
     names = ("n", "adam", "selu", "refeeding", "men", "modes")
     assert [numbers[f"user_band_{name}"] for name in names] == [5, 3, 2, 2, 0, 2]
+    assert numbers["replay_band"].startswith(
+        "Of its different user-based rows, 5 have an RMSE that rounds to 0.90 or 0.91"
+    )
+    assert "ADAM is in 3 of these and SELU in 2; 2 have one re-feeding and 0 mean norm" in numbers["replay_band"]
     assert "500 differ from one default setting" in numbers["replay_log"]
     assert "the other 573 vary several at once" in numbers["replay_log"]
     none = report_of()["authors"]["user_band"] | {"n": 0} | {name: {} for name in LOW_TRAITS}

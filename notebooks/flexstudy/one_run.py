@@ -167,6 +167,24 @@ def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> di
     return numbers | {"off": off, "verdict": "inside" if inside else "outside"}
 
 
+def data_numbers(ratings: Ratings) -> dict[str, float]:
+    """Name the numbers of the data set.
+
+    Parameters
+    ----------
+    ratings
+        Of the chapter.
+
+    Returns
+    -------
+    dict
+        - data_ratings, data_users, data_items: how many there are
+        - data_lowest, data_highest: rating that occurs, in stars
+    """
+    counts = {"data_ratings": len(ratings), "data_users": ratings.n_users, "data_items": ratings.n_items}
+    return counts | {"data_lowest": float(ratings.values.min()), "data_highest": float(ratings.values.max())}
+
+
 def plot_learning_curves(curves: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
     """Draw the RMSE after each epoch: test ratings (solid) and training ratings (dashed).
 
