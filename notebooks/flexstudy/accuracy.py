@@ -512,7 +512,7 @@ def plot_counts(table: pd.DataFrame, dataset: str) -> Figure:
     ax.set_xticks(range(len(table)), labels, fontsize="x-small")
     ax.set(
         title=f"The rarer the film, the more the leak gives away\n{dataset}, {table['splits'].max()} splits",
-        xlabel="ratings of the film (below: test ratings of such films in a split)",
+        xlabel="ratings of the film (below: test ratings in a split)",
         ylabel="RMSE (stars)",
         ylim=(-0.05, None),
     )
