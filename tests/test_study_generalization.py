@@ -198,7 +198,7 @@ def test_the_best_of_the_smaller_set_are_followed_to_the_larger():
 def test_without_a_match_nothing_is_carried_over():
     found = best_carried_over(table_of([], []), pd.DataFrame({"biases": [0.9]}, index=[0.3]))
     assert (found["matched"], found["chosen"], found["below_biases"]) == (0, 0, 0)
-    assert all(math.isnan(found[name]) for name in ("rmse_first", "mean_n", "best_big", "median_big"))
+    assert all(math.isnan(found[name]) for name in ("rmse_first", "rank_first", "mean_n", "best_big", "median_big"))
 
 
 def test_pivots_are_compared_by_their_medians_with_mean_normalization():
@@ -465,6 +465,13 @@ def test_the_same_sets_are_those_that_end_well_on_held_out_ratings_at_least_once
     ours = [0.905 + 0.02 * k for k in range(10) if k not in (1, 2, 9)]
     assert numbers["mean_released_same"] == pytest.approx(np.mean(ours))
     assert numbers["mean_released_same"] < numbers["mean_released"] - 0.001
+
+
+def test_a_first_set_that_never_ends_well_has_no_place(carried_over):
+    numbers, _ = numbers_of(carried_over, lambda place, *at: "diverged" if place == 0 else end_of(place, *at))
+    assert math.isnan(numbers["set_1_place_released"])
+    assert math.isnan(numbers["set_1_holdout"])
+    assert numbers["compared_holdout"] == 9
 
 
 def test_the_number_of_settings_of_the_chapters_answer_is_that_of_all_matched_ones(carried_over):

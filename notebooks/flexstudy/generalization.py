@@ -181,7 +181,7 @@ def best_carried_over(matched: pd.DataFrame, lows: pd.DataFrame, n: int = 10) ->
         "matched": len(matched),
         "chosen": len(chosen),
         "rmse_first": first,
-        "rank_first": int((matched["big"] < first).sum()) + 1,
+        "rank_first": int((matched["big"] < first).sum()) + 1 if len(chosen) else float("nan"),
         "mean_n": float(chosen["big"].mean()),
         "best_big": float(matched["big"].min()),
         "median_big": float(matched["big"].median()),
@@ -430,7 +430,7 @@ def generalization_numbers(
             f"compared_{protocol}": len(made),
             f"beaten_{protocol}": int((made["gap_high"] < 0).sum()),
             f"below_{protocol}": int((made["mean"] < FIGURE_5["all_below"]).sum()),
-            f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1,
+            f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1 if first["n"] else float("nan"),
         }
         span = tuple(map(float, first[["mean", "low", "high"]]))
         numbers |= labelled(f"set_1_{protocol}", span, f"set_1_{protocol}_")
