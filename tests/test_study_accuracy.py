@@ -1,5 +1,6 @@
 """The chapter on where the accuracy comes from: its tables and numbers, by hand and against plain loops."""
 
+import dataclasses
 import math
 import statistics
 from itertools import product
@@ -11,12 +12,18 @@ import pytest
 from conftest import SMALL, not_told, random_ratings, records_of
 from drawings import HOLDOUT, NAN, RELEASED, legend, lines, marks, ticks
 from flexstudy.accuracy import (
+    COUNTS,
     accuracy_numbers,
     beside_baselines,
+    biases_alone,
+    leak_by_count,
+    leak_numbers,
     leaks_apart,
     plot_baselines,
+    plot_counts,
     plot_steps,
     plot_thinned,
+    sizes_that_fit,
     step_changes,
     thinned_data_scores,
     visible_and_hidden,
@@ -25,8 +32,10 @@ from flexstudy.plans import ALONE, STEPS, accuracy, ladder
 from flexstudy.style import COLOURS
 from matplotlib.colors import to_hex
 from scipy import stats
+from scipy.sparse import csr_matrix, hstack
+from scipy.sparse.linalg import lsqr
 
-from flexlib.config import FlexConfig, Protocol
+from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig, Protocol
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate
@@ -35,10 +44,12 @@ from flexlib.train import fit
 SETS = ("table2:1", "table2:7", "table2:10")
 
 
-def interval(values):
-    """Mean and t-interval from their definitions."""
+def interval(values, setting="table2:1"):
+    """Mean and t-interval from their definitions; the variance of the mean is s^2 (1 / n + test / training)."""
+    rate = FlexConfig.preset(setting).test_split_rate
     mean, half = statistics.fmean(values), stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
-    return pytest.approx((mean, mean - half / math.sqrt(len(values)), mean + half / math.sqrt(len(values))), abs=1e-9)
+    half *= math.sqrt(1 / len(values) + rate / (1 - rate))
+    return pytest.approx((mean, mean - half, mean + half), abs=1e-9)
 
 
 # Stars that each field of a protocol is worth where it is as `holdout` has it.
@@ -72,7 +83,7 @@ def test_a_step_changes_the_rmse_by_what_its_field_is_worth():
     assert steps["protocol"].tolist() == list(ladder().values())[1:] * 3
     for row in steps.itertuples():
         each = [(SETS.index(row.set) + 1) * WORTH[row.step] * (1 + seed / 10) for seed in range(3)]
-        assert (row.change, row.low, row.high) == interval(each)
+        assert (row.change, row.low, row.high) == interval(each, row.set)
         assert row.n == 3
         assert row.rmse - row.start == pytest.approx(row.change)
     for setting, name in enumerate(SETS):
@@ -97,7 +108,7 @@ def test_only_splits_on_which_every_step_ended_well_count():
     assert set(steps["n"][steps["set"] == "table2:1"]) == {3}
     own = steps[steps["set"] == "table2:7"].set_index("step")
     assert set(own["n"]) == {2}
-    assert tuple(own.loc["means", ["change", "low", "high"]]) == interval([2 * 0.1, 2 * 0.1 * 1.2])
+    assert tuple(own.loc["means", ["change", "low", "high"]]) == interval([2 * 0.1, 2 * 0.1 * 1.2], "table2:7")
     assert own.loc["means", "start"] == pytest.approx(1.1)
 
 
@@ -129,7 +140,7 @@ def test_the_leaks_are_compared_with_neither_on_the_same_splits():
         setting = SETS.index(row.set)
         splits = range(3) if setting == 0 else (1, 2)
         each = [(setting + 1) * worth[row.leaks] * (1 + seed / 10) for seed in splits]
-        assert (row.change, row.low, row.high) == interval(each)
+        assert (row.change, row.low, row.high) == interval(each, row.set)
         assert row.rmse == pytest.approx(np.mean([planted(setting, seed, ALONE[row.leaks]) for seed in splits]))
 
 
@@ -145,7 +156,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
         network = {seed: planted(1, seed, protocol) for seed in range(3) if (1, seed, protocol) != lost}
         row = table.loc["FlexEncoder", fitted_on]
         assert row["n"] == len(network)
-        assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()))
+        assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()), "table2:7")
         assert row[["gap", "gap_low", "gap_high"]].tolist() == [0, 0, 0]
         found = {}
         for seed in range(3):
@@ -162,8 +173,138 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
         assert row["n"] == 3
         assert row["mean"] == pytest.approx(np.mean(list(found.values())), abs=1e-6)
         # Paired: the split that the network diverged on counts for the mean and not for the difference.
-        paired = interval([found[seed] - rmse for seed, rmse in network.items()])
+        paired = interval([found[seed] - rmse for seed, rmse in network.items()], "table2:7")
         assert tuple(row[["gap", "gap_low", "gap_high"]]) == pytest.approx(paired.expected, abs=1e-5)
+
+
+def least_squares(ratings, used):
+    """Overall mean and biases of users and items that fit the used ratings best, as predictions of all, by NumPy."""
+    design = np.zeros((len(ratings), ratings.n_users + ratings.n_items))
+    design[np.arange(len(ratings)), ratings.users] = design[
+        np.arange(len(ratings)), ratings.n_users + ratings.items
+    ] = 1
+    values = ratings.values.astype(float)
+    known = np.zeros(design.shape[1], bool)  # the others are left out, and have the bias 0
+    known[ratings.users[used]] = known[ratings.n_users + ratings.items[used]] = True
+    found = np.linalg.lstsq(design[used][:, known], values[used] - values[used].mean(), rcond=None)[0]
+    return values[used].mean() + design[:, known] @ found
+
+
+def rmse_of_split(ratings, split, used, predicted):
+    """RMSE over the test ratings; where user or item has no rating in use, by the mean of the one that has some."""
+    values, squares = ratings.values.astype(float), {}
+    for test in split.test:
+        of_user, of_item = (values[used][ids[used] == ids[test]] for ids in (ratings.users, ratings.items))
+        known = predicted(test, of_item)
+        if not len(of_user) or not len(of_item):
+            known = next(part for part in (of_user, of_item, values[used]) if len(part)).mean()
+        squares.setdefault(int((ratings.items == ratings.items[test]).sum()), []).append((values[test] - known) ** 2)
+    return squares
+
+
+def test_biases_that_are_not_shrunk_are_least_squares_with_and_without_the_test_ratings():
+    ratings = load_ratings(SMALL)
+    table = biases_alone(ratings, "table2:7", 4).set_index("fitted_on")
+    for fitted_on, row in table.iterrows():
+        rmse = []
+        for seed in range(4):
+            split = split_ratings(ratings, FlexConfig.preset("table2:7").test_split_rate, seed)
+            used = np.arange(len(ratings)) if fitted_on == "all ratings" else split.train
+            best = least_squares(ratings, used)
+            squares = rmse_of_split(ratings, split, used, lambda test, _, best=best: best[test])
+            rmse.append(math.sqrt(np.mean(np.concatenate(list(squares.values())))))
+        assert row["n"] == 4
+        assert tuple(row[["mean", "low", "high"]]) == pytest.approx(interval(rmse, "table2:7").expected, abs=1e-4)
+    assert table.loc["all ratings", "high"] < table.loc["training ratings", "mean"]
+
+
+def test_without_a_network_the_leak_alone_is_below_the_papers_rmse(real_data):
+    """Against a library's sparse least squares."""
+    ratings, values = real_data(PAPERS_DATASET), None
+    values = ratings.values.astype(float)
+    ones, rows = np.ones(len(ratings)), np.arange(len(ratings))
+    users = csr_matrix((ones, (rows, ratings.users)), (len(ratings), ratings.n_users))
+    design = hstack([users, csr_matrix((ones, (rows, ratings.items)), (len(ratings), ratings.n_items))]).tocsr()
+    best = values.mean() + design @ lsqr(design, values - values.mean(), atol=1e-10, btol=1e-10)[0]
+    table = biases_alone(ratings)
+    known = table.set_index("fitted_on").loc["all ratings"]
+    tests = [split_ratings(ratings, 0.3, seed).test for seed in range(10)]
+    rmse = [math.sqrt(np.mean((best[test] - values[test]) ** 2)) for test in tests]
+    assert known["mean"] == pytest.approx(np.mean(rmse), abs=1e-5)
+    assert known["high"] < TABLE2_RMSE["table2:1"]
+    numbers = leak_numbers(table, leak_by_count(ratings, n_splits=2), TABLE2_RMSE["table2:1"])
+    assert numbers["published_words"] == "The leaky biases are below the 0.833 that the paper prints for its network."
+    assert (numbers["rated_once_leaky"], numbers["rated_once_holdout"]) == (0, pytest.approx(1.0, abs=0.05))
+    assert numbers["rated_often_holdout"] - numbers["rated_often_leaky"] == pytest.approx(0.012, abs=0.003)
+
+
+def test_the_leak_by_how_often_a_film_is_rated_is_that_of_plain_loops():
+    ratings = random_ratings(3, 80, 60, 0.4)
+    once = ratings.items >= 50  # the first rating alone of each of the last items is kept
+    once[np.unique(ratings.items, return_index=True)[1]] = False
+    kept = np.flatnonzero(~once)
+    ratings = dataclasses.replace(
+        ratings, users=ratings.users[kept], items=ratings.items[kept], values=ratings.values[kept]
+    )
+    table = leak_by_count(ratings, "table2:1", 3).set_index("rated")
+    assert list(table.index) == [rated for rated in COUNTS if rated in table.index]
+    assert {"1", "21 to 50"} <= set(table.index)
+    bounds = {
+        "1": (1, 1),
+        "2": (2, 2),
+        "3 to 5": (3, 5),
+        "6 to 10": (6, 10),
+        "11 to 20": (11, 20),
+        "21 to 50": (21, 50),
+    }
+    bounds["51 or more"] = (51, math.inf)
+    for rated, row in table.iterrows():
+        low, high = bounds[rated]
+        for name in ("leaky", "holdout"):
+            rmse, n = [], 0
+            for seed in range(3):
+                split = split_ratings(ratings, 0.3, seed)
+                used = np.arange(len(ratings)) if name == "leaky" else split.train
+                squares = rmse_of_split(ratings, split, used, lambda _, of_item: of_item.mean() if len(of_item) else 0)
+                own = [square for count, some in squares.items() if low <= count <= high for square in some]
+                n += len(own)
+                rmse += [math.sqrt(np.mean(own))] if own else []
+            assert (row["n"], row["splits"]) == (n / 3, len(rmse))
+            found = tuple(row[[name, f"{name}_low", f"{name}_high"]])
+            assert found == (pytest.approx(interval(rmse).expected, abs=1e-5) if len(rmse) > 1 else found)
+            assert found[0] == pytest.approx(np.mean(rmse), abs=1e-5)
+    assert table.loc["1", "leaky"] == 0 < table.loc["1", "holdout"]
+
+
+def test_the_leaks_numbers_and_sentences_are_of_what_the_data_have():
+    alone = pd.DataFrame(
+        {
+            "fitted_on": ["all ratings", "training ratings"],
+            "n": 4,
+            "mean": [0.8, 0.9],
+            "low": 0.79,
+            "high": [0.82, 0.92],
+        }
+    )
+    counts = pd.DataFrame({"rated": ["1", "2", "51 or more"], "leaky": [0.0, 0.5, 0.9], "holdout": [1.25, 1.0, 0.95]})
+    numbers = leak_numbers(alone, counts, 0.833)
+    assert numbers["leak_splits"] == 4
+    assert [numbers[f"biases_unshrunk_leaky{end}"] for end in ("", "_low", "_high")] == [0.8, 0.79, 0.82]
+    assert [numbers[f"biases_unshrunk_holdout{end}"] for end in ("", "_low", "_high")] == [0.9, 0.79, 0.92]
+    assert [numbers[f"rated_{name}"] for name in ("once_leaky", "once_holdout", "often_leaky", "often_holdout")] == [
+        0.0,
+        1.25,
+        0.9,
+        0.95,
+    ]
+    assert "RMSE is 0.00 there; over training ratings it is 1.25" in numbers["rated_words"]
+    assert "more than 50 ratings the two are 0.900 and 0.950" in numbers["rated_words"]
+    assert "below the 0.833" in numbers["published_words"]
+    assert "not clearly below the 0.810" in leak_numbers(alone, counts, 0.81)["published_words"]
+    few = leak_numbers(alone, counts[1:2])
+    assert few["published_words"] == ""
+    assert few["rated_words"] == "These data have neither rare nor frequent films."
+    assert all(math.isnan(few[f"rated_{word}_{name}"]) for word in ("once", "often") for name in ("leaky", "holdout"))
 
 
 def test_visible_and_hidden_ratings_are_scored_apart_of_one_model_each():
@@ -182,7 +323,7 @@ def test_visible_and_hidden_ratings_are_scored_apart_of_one_model_each():
             parts.append([math.sqrt(np.mean(squares[hidden])) for hidden in (False, True)])
         visible, hidden = np.transpose(parts)
         assert (row.n, row.visible, row.hidden) == (2, pytest.approx(visible.mean()), pytest.approx(hidden.mean()))
-        assert (row.gap, row.gap_low, row.gap_high) == interval(visible - hidden)
+        assert (row.gap, row.gap_low, row.gap_high) == interval(visible - hidden, row.preset)
 
 
 def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
@@ -192,6 +333,19 @@ def test_runs_that_diverge_are_neither_visible_nor_hidden(monkeypatch):
     seen = visible_and_hidden(random_ratings(3, 25, 30), ["wild", "tame"], 1, ["released"], "cpu")
     assert seen[["preset", "n"]].to_numpy().tolist() == [["tame", 1]]
     assert math.isnan(seen["gap_low"].iloc[0])
+
+
+def test_sizes_are_left_out_that_synthetic_data_cannot_have(refused):
+    sizes = [100_000, 15_001, 15_000, 300, 299]
+    found = sizes_that_fit(sizes, 100, 300)
+    assert found == [15_000, 300]
+    for size in sizes:
+        name = f"synthetic:users=100,items=300,ratings={size}"
+        if size in found:
+            assert len(load_ratings(name)) == size
+        else:
+            refused(lambda name=name: load_ratings(name), "cannot be drawn")
+    refused(lambda: sizes_that_fit([100_000, 50_000], 100, 300), "thin_ratings", "100 users", "300 to 15,000 ratings")
 
 
 def test_thinned_data_have_their_own_floor_and_every_predictor():
@@ -314,14 +468,28 @@ def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
         )
     )
     numbers = accuracy_numbers(*evidence)
-    assert "from" not in numbers
-    assert "step_means" not in numbers
+    unknown = ("from", "to", "n_seeds", "others", "means_with_fallback", "step_means", "step_noise_high")
+    assert np.isnan([numbers[name] for name in unknown]).all()
+    assert numbers["steps_words"] == ""
     assert (numbers["sets"], numbers["thin_ratings"]) == (2, 500)
     assert numbers["input_alone"] == pytest.approx(0.02 * 1.1)
 
 
+def test_where_no_set_ends_well_the_steps_are_left_out_with_a_sentence():
+    steps, apart, *others = hand_evidence(lambda *_: "skipped")
+    assert len(steps) == len(apart) == 0
+    numbers = accuracy_numbers(steps, apart, *others)
+    assert "no set of Table 2 ended well" in numbers["steps_words"]
+    assert numbers["sets"] == 0
+    assert numbers.keys() == accuracy_numbers(*hand_evidence()).keys()
+    assert np.isnan([numbers[name] for name in ("means_least", "means_alone", "FlexEncoder_all")]).all()
+
+
 def test_every_number_of_the_chapters_text_is_there():
-    assert not_told("04_accuracy", accuracy_numbers(*hand_evidence())) == set()
+    ratings = load_ratings(SMALL)
+    leak = leak_numbers(biases_alone(ratings, n_splits=2), leak_by_count(ratings, n_splits=2))
+    for outcome in (planted, lambda *_: "skipped"):
+        assert not_told("04_accuracy", accuracy_numbers(*hand_evidence(outcome)) | leak) == set()
 
 
 def test_thinned_runs_that_diverge_do_not_count(monkeypatch):
@@ -378,6 +546,37 @@ def test_steps_are_a_waterfall_from_released_to_leak_free():
         low, high = ax.get_xlim()
         assert low < 0.8 < 0.91 < high
     assert len(plot_steps(steps, ["table2:9"], STEPS, "here").axes) == 1
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_leak_is_drawn_by_how_often_films_are_rated():
+    table = pd.DataFrame(
+        {
+            "rated": ["1", "51 or more"],
+            "n": [12.4, 1300.0],
+            "splits": [3, 4],
+            "leaky": [0.0, 0.9],
+            "leaky_low": [NAN, 0.85],
+            "leaky_high": [NAN, 0.95],
+            "holdout": [1.1, 0.95],
+            "holdout_low": [NAN, 0.9],
+            "holdout_high": [NAN, 1.0],
+        }
+    )
+    (ax,) = plot_counts(table, "here").axes
+    found = marks(ax)
+    for word, rmse, name in (
+        ("mean over all ratings (leaky)", [0.0, 0.9], "released"),
+        ("mean over training ratings (leak-free)", [1.1, 0.95], "holdout"),
+    ):
+        x, y, spans, colour = found[word]
+        assert (list(x), y) == ([0, 1], rmse)
+        assert [end[1] for end in spans[1]] == pytest.approx([rmse[1] - 0.05, rmse[1] + 0.05])
+        assert colour == COLOURS[name].lower()
+    assert set(legend(ax)) == set(found)
+    assert ticks(ax.xaxis) == ["1\n12", "51 or\nmore\n1,300"]
+    assert ax.get_ylabel() == "RMSE (stars)"
+    assert ax.get_title(loc="left").endswith("here, 4 splits")
 
 
 @pytest.mark.usefixtures("drawn")

@@ -31,10 +31,11 @@ def repeated(outcome, n_seeds=3, protocols=("released", "holdout")):
     return records_of(plan, lambda k, protocol: outcome(plan.settings[k].name, plan.seeds[k], protocol))
 
 
-def interval(values):
-    """The t-interval by SciPy."""
-    found = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    return pytest.approx((np.mean(values), found.low, found.high))
+def interval(values, test_share=0.3):
+    """Mean and t-interval by SciPy, whose variance of the mean is not s^2 / n but s^2 (1 / n + test / training)."""
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    scale = spread * np.sqrt(1 / len(values) + test_share / (1 - test_share))
+    return pytest.approx((mean, *stats.t.interval(0.95, len(values) - 1, mean, scale)))
 
 
 def test_means_and_paired_differences_by_hand():
@@ -61,6 +62,18 @@ def test_means_and_paired_differences_by_hand():
     own = summary.loc["three", "holdout"]
     assert tuple(own[["mean", "low", "high"]]) == interval([1.0, 1.1, 1.3])
     assert (own["gap"], own["gap_low"], own["gap_high"]) == (0, 0, 0)
+
+
+def test_the_intervals_correction_is_for_each_settings_own_test_share():
+    settings = [Setting(f"a {rate}", FlexConfig(test_split_rate=rate)) for rate in (0.1, 0.4)]
+    plan = Plan.repeat("tiny", SMALL, ("released", "holdout"), settings, 3)
+    ends = {"released": (0.8, 0.9, 0.82), "holdout": (0.9, 0.95, 0.97)}
+    summary = summarise_settings(records_of(plan, lambda k, name: ends[name][plan.seeds[k]]))
+    rows = summary.set_index(["setting", "protocol"])
+    for rate in (0.1, 0.4):
+        row = rows.loc[f"a {rate}", "released"]
+        assert tuple(row[["mean", "low", "high"]]) == interval(ends["released"], rate)
+        assert tuple(row[["gap", "gap_low", "gap_high"]]) == interval([-0.1, -0.05, -0.15], rate)
 
 
 def test_a_setting_that_never_ends_well_keeps_its_row():
@@ -104,7 +117,9 @@ def test_records_are_those_of_the_folder_or_none(tmp_path, refused):
 def test_the_replays_report_is_that_of_the_folder_or_none(tmp_path, refused):
     assert find_report(SMALL, tmp_path) is None
     (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"rows": 3}}')
-    assert find_report(SMALL, tmp_path) == {"authors": {"rows": 3}}
+    refused(lambda: find_report(SMALL, tmp_path), f"{replay_name(SMALL)}.json", "random rows", "flexstudy replay")
+    (tmp_path / f"{replay_name(SMALL)}.json").write_text('{"authors": {"random_counts": {}}}')
+    assert find_report(SMALL, tmp_path) == {"authors": {"random_counts": {}}}
     assert find_report("elsewhere", tmp_path) is None
     assert find_report(SMALL) is None
     (tmp_path / f"{replay_name(SMALL, 3)}.json").write_text("{")

@@ -127,6 +127,22 @@ def test_the_authors_first_ten_rows_are_table_2(authors_records):
     ]
     assert named == [True] * 5
     assert summary["low_users"] == [True] * 3  # two are copies
+    table = pd.read_csv(authors_records, dtype=str, keep_default_na=False)
+    rmse, is_item = table["_RMSE"].astype(float), table["dp_pivot_indexes"] == "[1, 0]"
+    once = ~table.drop(columns=["server", "mp_test_batch_size", "_learn_time", "1m"]).duplicated()
+    for pivot, own in (("user", ~is_item), ("item", is_item)):
+        assert summary["pivots"][pivot]["below_1"] == (rmse[own] < 1).sum()
+        assert summary["pivots"][pivot]["different"] == (own & once).sum()
+    assert [summary["pivots"][pivot]["below_1"] for pivot in ("user", "item")] == [176, 110]
+    assert (summary["lowest"], summary["highest"]) == (rmse.min(), rmse.max())
+    band = table[~is_item & once & (rmse.round(2).isin([0.9, 0.91]))]
+    assert summary["user_band"]["n"] == len(band) == 8
+    assert summary["user_band"]["optimizer"]['"adam"'] == (band["mp_optimizer"] == "adam").sum() == 7
+    assert summary["user_band"]["mean_normalization"] == {"true": (band["mp_normalize_data"] == "TRUE").sum()}
+    assert {sum(counts.values()) for counts in summary["random_counts"].values()} == {638}
+    varied = [config for config, differing in zip(configs, apart, strict=True) if differing > 1]
+    assert summary["random_counts"]["pivot_indexes"]["[1, 0]"] == sum(config.item_based for config in varied)
+    assert summary["random_counts"]["hidden_layers"]["[128]"] == sum(c.hidden_layers == (128,) for c in varied)
     json.dumps(summary)  # plain values
 
 

@@ -1,12 +1,15 @@
 """The chapter on the sweep: its tables and numbers, on records made by hand."""
 
 import json
+import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told
-from flexstudy.replay import CLOSEST
+from flexstudy.repetitions import find_report
+from flexstudy.replay import CLOSEST, LOG_COLUMNS, LOW_TRAITS, read_authors_records, summarise_authors
 from flexstudy.sweep import (
     Evidence,
     agreement_table,
@@ -14,6 +17,7 @@ from flexstudy.sweep import (
     count_runs,
     find_evidence,
     gap_table,
+    log_numbers,
     plot_agreement,
     plot_costs,
     plot_rmse_by_rank,
@@ -24,7 +28,7 @@ from flexstudy.sweep import (
     sweep_numbers,
 )
 
-from flexlib.config import FlexConfig
+from flexlib.config import PAPERS_DATASET, FlexConfig
 from flexlib.runs.plan import Plan
 from flexlib.runs.records import blank_record, config_of, save_records, to_table
 
@@ -86,6 +90,9 @@ def test_the_numbers_by_hand(fresh):
     assert (numbers["runs_released"], numbers["made_released"], numbers["skipped_released"]) == (6, 5, 1)
     assert (numbers["diverged_released"], numbers["diverged_share_released"]) == (1, 20.0)
     assert (numbers["lowest_released"], numbers["lowest_holdout"]) == (0.8, 0.9)
+    # 0.8, 0.9, 0.95, 1.2 as released, whose quartiles are 0.875 and 1.0125
+    assert numbers["middle_half_released"] == pytest.approx(0.1375)
+    assert numbers["middle_half_holdout"] == pytest.approx(1.1 - 0.95)
     assert numbers["gap_item_on"] == pytest.approx((-0.1 - 0.05) / 2)
     assert numbers["gap_user_on"] == pytest.approx(-0.04)
     assert np.isnan(numbers["gap_user_off"])
@@ -93,7 +100,7 @@ def test_the_numbers_by_hand(fresh):
     assert numbers["gap_item_on_unrounded"] == numbers["gap_item_on"]  # no run rounds
     table = gap_table(fresh.assign(prediction_rounding=fresh["run"].isin([1, 2])))
     np.testing.assert_allclose(table["median without PrR"], [np.nan, -0.1, -0.04])
-    assert numbers["replay_low"] == ""
+    assert numbers["replay_low"] == numbers["replay_band"] == ""
     assert numbers["cheapest_skipped"] == 2.0
     assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
     assert "no replay" in numbers["replay_answer"]
@@ -112,7 +119,8 @@ def report_of():
         "median_high": 0.02,
         "p90": 0.2,
     }
-    pivot = {"n": 11, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
+    pivot = {"n": 11, "different": 10, "below_1": 3, "rmse_quantiles": np.linspace(0.83, 2.83, 201).tolist()}
+    counts = {"optimizer": {'"adam"': 700, '"sgd"': 373}, "epochs": dict.fromkeys(["1", "2", "4", "8", "10"], 200)}
     parts = ["all", "with mean normalization, without re-feeding", "settings that the authors ran again"]
     groups = dict.fromkeys(parts, close)
     return {
@@ -130,7 +138,18 @@ def report_of():
             "one_at_a_time": 500,
             "distinct_settings": 600,
             "low_users": [True, False, True],
-            "pivots": {"user": pivot, "item": pivot},
+            "user_band": {
+                "n": 5,
+                "optimizer": {'"adam"': 3, '"sgd"': 2},
+                "activation": {'"elu"': 3, '"selu"': 2},
+                "dense_refeeding": {"1": 2, "0": 2, "2": 1},
+                "mean_normalization": {"false": 5},
+            },
+            "counts": counts | {"output_activation": {"true": 600, "false": 473}},
+            "random_counts": counts,
+            "lowest": 0.8335,
+            "highest": 2.83,
+            "pivots": {"user": pivot | {"n": 12, "different": 9}, "item": pivot},
         },
         "seconds": {"ours": 1800.0, "authors": 7200.0},
     }
@@ -165,6 +184,26 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     )
     assert numbers["replay_published"] == "Its log of 1,073 rows, 952 of them different, has every parameter."
     assert [numbers[f"log_{name}"] for name in ("rows", "repeated", "different")] == [1073, 121, 952]
+    names = ("user", "item", "user_different", "item_different", "lowest", "highest", "hours")
+    assert [numbers[f"log_{name}"] for name in names] == [12, 11, 9, 10, 0.8335, 2.83, 51.44]
+    assert (numbers["log_designed_rows"], numbers["log_random_rows"]) == (500, 573)
+    assert numbers["log_combinations_log10"] == pytest.approx(1)  # two optimizers times five numbers of epochs
+    # ADAM is the most common one there, one re-feeding as common as none; SELU is outnumbered, and MeN never on.
+    names = ("n", "adam", "selu", "refeeding", "men", "modes")
+    assert [numbers[f"user_band_{name}"] for name in names] == [5, 3, 2, 2, 0, 2]
+    assert numbers["replay_band"].startswith(
+        "Of its different user-based rows, 5 have an RMSE that rounds to 0.90 or 0.91"
+    )
+    assert "ADAM is in 3 of these and SELU in 2; 2 have one re-feeding and 0 mean norm" in numbers["replay_band"]
+    assert "500 differ from one default setting" in numbers["replay_log"]
+    assert "the other 573 vary several at once" in numbers["replay_log"]
+    none = report_of()["authors"]["user_band"] | {"n": 0} | {name: {} for name in LOW_TRAITS}
+    empty = log_numbers(report_of() | {"authors": report_of()["authors"] | {"user_band": none}})
+    assert (empty["user_band_n"], empty["user_band_adam"]) == (0, 0)
+    assert np.isnan(empty["user_band_modes"])
+    absent = log_numbers(None)
+    assert absent.keys() == empty.keys()
+    assert np.isnan(list(absent.values())).all()
     assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
     assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
     assert agreement_table(evidence).loc["released"].index.tolist() == list(report_of()["agreement"]["released"])
@@ -173,10 +212,37 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert report_table(Evidence(fresh), "lost_runs").empty
     table = count_runs(evidence)
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
-    assert table["below_1"][0] == pytest.approx(17 / 201)  # 0.83 to 0.99 in steps of 0.01
+    # Of the log's rows, counted; its quantiles, 17 of 201 of which are below 1, do not matter.
+    assert table["below_1"].tolist()[:2] == [3 / 12, 3 / 11]
     paper = rmse_curves(evidence)[0]
-    assert (paper.rank[0], paper.rank[-1], paper.n) == (1, 11, 11)
+    assert (paper.rank[0], paper.rank[-1], paper.n) == (1, 12, 12)
     refused(lambda: find_evidence("elsewhere", tmp_path), "sweep-elsewhere-paper-seed0.parquet", "no such file")
+
+
+def test_the_committed_report_has_what_the_log_counts(authors_records):
+    """The share below 1 star is that of the rows themselves, 0.237 and 0.332."""
+    folder = Path(__file__).parents[1] / "results" / "records"
+    report = find_report(PAPERS_DATASET, folder)
+    configs, authors = read_authors_records(authors_records)
+    assert report["authors"] == json.loads(json.dumps(summarise_authors(configs, authors)))
+    rows = {name: sum(c.item_based == (name == "item") for c in configs) for name in ("user", "item")}
+    shares = {name: report["authors"]["pivots"][name]["below_1"] / n for name, n in rows.items()}
+    assert shares == pytest.approx({"user": 0.2372, "item": 0.3323}, abs=5e-5)
+    numbers, different = log_numbers(report), {}
+    for config in configs:
+        for name, value in config.to_dict().items():
+            if name in LOG_COLUMNS and name not in ("output_activation", "loss_size_average"):
+                different.setdefault(name, set()).add(str(value))
+    assert len(different) == 17
+    assert numbers["log_combinations_log10"] == pytest.approx(math.log10(math.prod(map(len, different.values()))))
+    assert [numbers[f"user_band_{name}"] for name in ("n", "adam", "selu", "refeeding", "men", "modes")] == [
+        8,
+        7,
+        8,
+        7,
+        8,
+        4,
+    ]
 
 
 def test_a_sample_made_on_the_spot_is_the_sweeps():

@@ -1,13 +1,18 @@
 """Chapter 4: where the accuracy comes from.
 
-The released protocol is turned into the leak-free one a field at a time; beside the network stand predictors without
-one; ratings that the network was shown are scored apart; and synthetic data have a noise floor that is known. The first
-two read the records of the experiment `accuracy`, the others are trained on the spot.
+First the leak without any network: biases that are not shrunk, and item means by how often an item is rated. Then the
+released protocol is turned into the leak-free one a field at a time; beside the network stand predictors without one;
+ratings that the network was shown are scored apart; and synthetic data have a noise floor that is known. The steps and
+the comparison with predictors read the records of the experiment `accuracy`, the others are made on the spot.
+
+References
+----------
+Nadeau and Bengio (2003) for the intervals.
 """
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from textwrap import fill
 from typing import Any
 
@@ -17,20 +22,101 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from flexlib.config import FlexConfig
-from flexlib.data import Ratings
+from flexlib.config import FlexConfig, FlexError
+from flexlib.data import Ratings, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors, evaluate
+from flexlib.methods.means_and_biases import item_mean
+from flexlib.predict import fallback
 from flexlib.train import fit
-from flexstudy.plans import ALONE, ladder
-from flexstudy.references import score_baselines
-from flexstudy.statistics import labelled, mean_interval
+from flexstudy.plans import ALONE, STEPS, ladder
+from flexstudy.references import score_baselines, unshrunk_biases
+from flexstudy.statistics import labelled, split_interval
 from flexstudy.style import COLOURS, PROTOCOL_NAMES, bar_lengths, legend_below, words_of
 
 BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is about
 CLOSED = ALONE["neither leak"]
 THINNED_PROTOCOLS = {"released": "released", "closed": CLOSED, "holdout": "holdout"}  # by the name of the predictor
 AGAINST_ORACLE = "released less oracle"  # a paired difference among the predictors
+LEAK_SPLITS = 10  # of the predictors of the first section, which take no time
+NO_STEPS = (
+    "Here no set of Table 2 ended well on every step, so this section has nothing to show; each run that is estimated "
+    "above `max_seconds` is skipped."
+)
+ONCE, OFTEN = "1", "51 or more"
+COUNTS = {ONCE: 1, "2": 2, "3 to 5": 3, "6 to 10": 6, "11 to 20": 11, "21 to 50": 21, OFTEN: 51}  # ratings, from
+
+
+def biases_alone(ratings: Ratings, shown: str = BEST_SET, n_splits: int = LEAK_SPLITS) -> pd.DataFrame:
+    """Score user and item biases that are not shrunk, fitted on all ratings and on training ratings alone.
+
+    Parameters
+    ----------
+    ratings
+        What to split and predict.
+    shown
+        The setting whose test split rate is taken, a preset.
+    n_splits
+        From seed 0.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a set of ratings:
+
+        - fitted_on: "all ratings" or "training ratings"
+        - n: splits
+        - mean, low, high: RMSE with its 95 % t-interval, corrected for the splits' overlap, in stars
+    """
+    test_share, rows = FlexConfig.preset(shown).test_split_rate, []
+    scores = pd.DataFrame(score_baselines(ratings, test_share, range(n_splits), {"unshrunk": unshrunk_biases}))
+    for fitted_on, own in scores.groupby("fitted_on", sort=False):
+        row = {"fitted_on": fitted_on, "n": len(own)}
+        rows.append(row | labelled("mean", split_interval(own["rmse"], test_share)))
+    return pd.DataFrame(rows)
+
+
+def leak_by_count(ratings: Ratings, shown: str = BEST_SET, n_splits: int = LEAK_SPLITS) -> pd.DataFrame:
+    """Score the item mean over all ratings and over training ratings, by how many ratings the item has.
+
+    Over training ratings, an item without any is predicted by the common fallback, the mean of the user.
+
+    Parameters
+    ----------
+    ratings, shown, n_splits
+        As in `biases_alone`.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a key of `COUNTS`; without those that have no test rating on any split:
+
+        - rated: how many ratings the item has, training and test ratings together
+        - n: test ratings of such items, averaged over the splits
+        - splits: on which there are any
+        - leaky, leaky_low, leaky_high: RMSE with the mean over all ratings, with its interval as in `biases_alone`
+        - holdout, holdout_low, holdout_high: the same with the mean over training ratings
+    """
+    test_share, rows = FlexConfig.preset(shown).test_split_rate, []
+    counts = np.bincount(ratings.items, minlength=ratings.n_items)
+    kinds = np.searchsorted(list(COUNTS.values()), counts, side="right") - 1
+    leaky = item_mean(ratings, slice(None)).astype(np.float64)
+    found = []
+    for seed in range(n_splits):
+        split = split_ratings(ratings, test_share, seed)
+        test, actual, kind = split.test, ratings.values[split.test].astype(np.float64), kinds[ratings.items[split.test]]
+        unseen, means = fallback(ratings, split.train, ratings.users[test], ratings.items[test])
+        predicted = {"leaky": leaky[test], "holdout": np.where(unseen, means, item_mean(ratings, split.train)[test])}
+        for place in np.unique(kind):
+            own = kind == place
+            rmse = {name: errors(actual[own], values[own])[0] for name, values in predicted.items()}
+            found.append({"place": place, "n": int(own.sum())} | rmse)
+    for place, own in pd.DataFrame(found).groupby("place"):
+        row = {"rated": list(COUNTS)[int(str(place))], "n": own["n"].sum() / n_splits, "splits": len(own)}
+        for name in ("leaky", "holdout"):
+            row |= labelled(name, split_interval(own[name], test_share), f"{name}_")
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def step_changes(records: pd.DataFrame) -> pd.DataFrame:
@@ -51,14 +137,14 @@ def step_changes(records: pd.DataFrame) -> pd.DataFrame:
         - protocol: the name of the protocol after the step
         - n: splits where every protocol of the way ended well, which alone count
         - start, rmse: mean RMSE before and after, in stars
-        - change, low, high: their paired difference with its 95 % t-interval, in stars
+        - change, low, high: paired difference with its 95 % t-interval, corrected for the splits' overlap, in stars
     """
     names, rows = ladder(), []
-    for setting, wide in _paired_splits(records, names.values()):
+    for setting, test_share, wide in _paired_splits(records, names.values()):
         for (_, before), (step, after) in pairwise(names.items()):
             row = {"set": setting, "step": step, "protocol": after, "n": len(wide)}
             row |= {"start": wide[before].mean(), "rmse": wide[after].mean()}
-            rows.append(row | labelled("change", mean_interval(wide[after] - wide[before])))
+            rows.append(row | labelled("change", split_interval(wide[after] - wide[before], test_share)))
     return pd.DataFrame(rows, columns=["set", "step", "protocol", "n", "start", "rmse", "change", "low", "high"])
 
 
@@ -79,18 +165,18 @@ def leaks_apart(records: pd.DataFrame) -> pd.DataFrame:
         - leaks: a key of `flexstudy.plans.ALONE`
         - n: splits where all of these ended well
         - rmse: mean, in stars
-        - change, low, high: paired difference to neither leak with its 95 % t-interval, in stars
+        - change, low, high: paired difference to neither leak with its interval, as in `step_changes`, in stars
     """
     rows = []
-    for setting, wide in _paired_splits(records, ALONE.values()):
+    for setting, test_share, wide in _paired_splits(records, ALONE.values()):
         for leaks, protocol in ALONE.items():
             row = {"set": setting, "leaks": leaks, "n": len(wide), "rmse": wide[protocol].mean()}
-            rows.append(row | labelled("change", mean_interval(wide[protocol] - wide[CLOSED])))
+            rows.append(row | labelled("change", split_interval(wide[protocol] - wide[CLOSED], test_share)))
     return pd.DataFrame(rows, columns=["set", "leaks", "n", "rmse", "change", "low", "high"])
 
 
-def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[tuple[Hashable, pd.DataFrame]]:
-    """Give each setting's RMSE by split and protocol, of the splits where all of these ended well.
+def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[tuple[Hashable, float, pd.DataFrame]]:
+    """Give each setting's test share, and its RMSE by split and protocol where all of these ended well.
 
     A setting with fewer than two is left out, unless there is but one split of all.
     """
@@ -98,7 +184,7 @@ def _paired_splits(records: pd.DataFrame, protocols: Iterable[str]) -> Iterator[
     for setting, own in records.groupby("setting", sort=False):
         wide = own.pivot(index="seed", columns="protocol", values="rmse")[list(protocols)].dropna()
         if len(wide) >= enough:
-            yield setting, wide
+            yield setting, float(own["test_split_rate"].iloc[0]), wide
 
 
 def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_SET) -> pd.DataFrame:
@@ -121,13 +207,14 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         - predictor: "FlexEncoder", or a key of `flexstudy.references.BASELINES`
         - fitted_on: "all ratings" (of the network: `released`) or "training ratings" (`holdout`)
         - n: splits that ended well
-        - mean, low, high: RMSE with its 95 % t-interval, in stars
-        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, in stars
+        - mean, low, high: RMSE with its interval, as in `step_changes`, in stars
+        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, likewise
     """
+    test_share = FlexConfig.preset(shown).test_split_rate
     own = records[records["setting"] == shown]
     wide = own.pivot(index="seed", columns="protocol", values="rmse")
     network = {"all ratings": wide["released"], "training ratings": wide["holdout"]}
-    scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(shown).test_split_rate, wide.index))
+    scores = pd.DataFrame(score_baselines(ratings, test_share, wide.index))
     parts = [
         pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": fitted_on, "seed": rmse.index, "rmse": rmse.to_numpy()})
         for fitted_on, rmse in network.items()
@@ -137,8 +224,8 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         rmse = part.set_index("seed")["rmse"]
         gap = (rmse - network[str(fitted_on)]).dropna()
         row = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
-        row |= labelled("mean", mean_interval(rmse.dropna()))
-        rows.append(row | labelled("gap", mean_interval(gap), "gap_"))
+        row |= labelled("mean", split_interval(rmse.dropna(), test_share))
+        rows.append(row | labelled("gap", split_interval(gap, test_share), "gap_"))
     return pd.DataFrame(rows)
 
 
@@ -170,7 +257,7 @@ def visible_and_hidden(
         - preset, protocol: names
         - n: splits that did not diverge
         - visible, hidden: mean RMSE over either part, in stars
-        - gap, gap_low, gap_high: visible minus hidden, paired, with its 95 % t-interval, in stars
+        - gap, gap_low, gap_high: visible minus hidden, paired, with its interval, as in `step_changes`, in stars
     """
     runs = []
     for preset, protocol, seed in tqdm([(c, p, s) for c in presets for p in protocols for s in range(n_seeds)]):
@@ -183,10 +270,38 @@ def visible_and_hidden(
     rows = []
     scored = pd.DataFrame(runs, columns=["preset", "protocol", "visible", "hidden"])
     for key, own in scored.groupby(["preset", "protocol"], sort=False):
+        test_share = FlexConfig.preset(str(key[0])).test_split_rate
         row = dict(zip(("preset", "protocol"), key, strict=True)) | {"n": len(own)}
         row |= {"visible": own["visible"].mean(), "hidden": own["hidden"].mean()}
-        rows.append(row | labelled("gap", mean_interval(own["visible"] - own["hidden"]), "gap_"))
+        rows.append(row | labelled("gap", split_interval(own["visible"] - own["hidden"], test_share), "gap_"))
     return pd.DataFrame(rows, columns=["preset", "protocol", "n", "visible", "hidden", "gap", "gap_low", "gap_high"])
+
+
+def sizes_that_fit(sizes: Sequence[int], users: int, items: int) -> list[int]:
+    """Leave out the sizes that synthetic data cannot have.
+
+    Parameters
+    ----------
+    sizes
+        How many ratings each data set is to have.
+    users, items
+        How many of each it has.
+
+    Returns
+    -------
+    list
+        The others, in the same order.
+
+    Raises
+    ------
+    FlexError
+        Where none is left.
+    """
+    found = [size for size in sizes if max(users, items) <= size <= users * items // 2]
+    if not found:
+        limits = f"{max(users, items):,} to {users * items // 2:,}"
+        raise FlexError(f"thin_ratings: {users:,} users and {items:,} items can have {limits} ratings")
+    return found
 
 
 def thinned_data_scores(
@@ -217,7 +332,7 @@ def thinned_data_scores(
         - predictor: a key of `THINNED_PROTOCOLS` (the network), "oracle" (who knows the distribution of every rating),
           `AGAINST_ORACLE`, "item mean, all ratings" or "item mean, training ratings"
         - n: splits that ended well
-        - mean, low, high: RMSE, or the difference, with its 95 % t-interval, in stars
+        - mean, low, high: RMSE, or the difference, with its interval, as in `step_changes`, in stars
     """
     rows, config = [], FlexConfig.preset(preset)
     for size in tqdm(sizes, desc="synthetic data"):
@@ -225,7 +340,7 @@ def thinned_data_scores(
         for predictor, rmse in _thinned_runs(ratings, config, n_seeds, device).items():
             row: dict[str, Any] = {"ratings": size, "floor": ratings.noise_floor, "predictor": predictor}
             row |= {"n": int(np.isfinite(rmse).sum())}
-            rows.append(row | labelled("mean", mean_interval(pd.Series(rmse).dropna())))
+            rows.append(row | labelled("mean", split_interval(pd.Series(rmse).dropna(), config.test_split_rate)))
     return pd.DataFrame(rows)
 
 
@@ -245,6 +360,50 @@ def _thinned_runs(ratings: Ratings, config: FlexConfig, n_seeds: int, device: st
         if row["predictor"] == "item mean":
             found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
     return found
+
+
+def leak_numbers(alone: pd.DataFrame, counts: pd.DataFrame, published: float | None = None) -> dict[str, Any]:
+    """Name the numbers and sentences of the chapter's first section.
+
+    Parameters
+    ----------
+    alone, counts
+        Of `biases_alone` and `leak_by_count`.
+    published
+        RMSE that the paper prints for its best setting on these data; None where it prints none.
+
+    Returns
+    -------
+    dict
+        - biases_unshrunk_leaky, biases_unshrunk_holdout, with _low and _high: RMSE fitted on all ratings and on
+          training ratings, in stars
+        - leak_splits: how many splits there are
+        - rated_once_NAME, rated_often_NAME: RMSE of `leaky` and `holdout` item means, in stars, for items with one
+          rating and with more than 50; NaN where there are none
+        - published_words, rated_words: sentences
+    """
+    numbers: dict[str, Any] = {"leak_splits": int(alone["n"].max())}
+    for row in alone.to_dict("records"):
+        name = f"biases_unshrunk_{'leaky' if row['fitted_on'] == 'all ratings' else 'holdout'}"
+        numbers |= _spanned(name, row, "mean")
+    for word, rated in (("once", ONCE), ("often", OFTEN)):
+        own = counts[counts["rated"] == rated]  # one row or none
+        numbers |= {f"rated_{word}_{name}": float(own[name].mean()) for name in ("leaky", "holdout")}
+    told = {
+        "once": """A film's only rating is its own mean, so over all ratings the RMSE is {rated_once_leaky:.2f} there;
+            over training ratings it is {rated_once_holdout:.2f}.""",
+        "often": """For films with more than 50 ratings the two are {rated_often_leaky:.3f} and
+            {rated_often_holdout:.3f}.""",
+    }
+    words = [text.format(**numbers) for word, text in told.items() if np.isfinite(numbers[f"rated_{word}_leaky"])]
+    numbers["rated_words"] = " ".join(" ".join(words).split()) or "These data have neither rare nor frequent films."
+    numbers["published_words"] = ""
+    if published is not None:
+        side = "below" if numbers["biases_unshrunk_leaky_high"] < published else "not clearly below"
+        numbers["published_words"] = (
+            f"The leaky biases are {side} the {published:.3f} that the paper prints for its network."
+        )
+    return numbers
 
 
 def accuracy_numbers(
@@ -269,16 +428,22 @@ def accuracy_numbers(
     dict
         In stars but for counts; what has an interval has _low and _high too:
 
-        - from, to, n_seeds: of the set shown, where it is among the steps: RMSE before all and after, and splits
-        - step_STEP: what each changes; others: the most that any but the means does
+        - from, to, n_seeds: of the set shown, RMSE before all and after, and splits; NaN where it has no steps
+        - step_STEP: what each changes; others: the most that any but the means does; likewise
         - means_with_fallback: what the means change together with the fallback for rows without any
         - sets, means_least, means_most: how many sets there are, and the others' span of what the means change
         - LEAKS: what `leaks_apart` has of the set shown, "means_alone" for one
         - PREDICTOR_all, PREDICTOR_training, and each with _gap: of `beside_baselines`
         - seen_PRESET_PROTOCOL: the gap of `visible_and_hidden`
         - thin_PREDICTOR, full_PREDICTOR, with _ratings and _floor: of the smallest and the largest synthetic data
+        - steps_words: why there is no step to show; "" where there are some
     """
-    numbers: dict[str, Any] = {}
+    ends = ("", "_low", "_high")
+    names = ["from", "to", "n_seeds", "others", "means_with_fallback"]
+    names += [f"step_{step}{end}" for step, end in product(STEPS, ends)]
+    names += [f"{leaks.replace(' ', '_')}{end}" for leaks, end in product(ALONE, ends)]
+    numbers: dict[str, Any] = dict.fromkeys(names, float("nan"))
+    numbers["steps_words"] = "" if len(steps) else NO_STEPS
     own = steps[steps["set"] == shown]
     if len(own):
         changes = own.set_index("step")["change"]
@@ -315,6 +480,44 @@ def _spanned(name: str, row: Mapping[Any, Any], value: str, prefix: str = "") ->
     """Name a value of a row and the ends of its interval; the names of glued numbers have no space, colon or dash."""
     name = re.sub("[ :-]", "_", name)
     return labelled(name, (row[value], row[f"{prefix}low"], row[f"{prefix}high"]), f"{name}_")
+
+
+def plot_counts(table: pd.DataFrame, dataset: str) -> Figure:
+    """Draw the RMSE of item means by how many ratings the item has, over all ratings and over training ratings.
+
+    Parameters
+    ----------
+    table
+        Of `leak_by_count`.
+    dataset
+        For the title.
+    """
+    figure, ax = plt.subplots(figsize=(6.5, 4.6))
+    kinds = (
+        ("leaky", "released", "o-", "mean over all ratings (leaky)"),
+        ("holdout", "holdout", "s-", "mean over training ratings (leak-free)"),
+    )
+    for name, protocol, line, word in kinds:
+        ends = table[[name, f"{name}_low", f"{name}_high"]].set_axis(["mean", "low", "high"], axis=1)
+        ax.errorbar(
+            range(len(table)),
+            ends["mean"],
+            yerr=bar_lengths(ends),
+            fmt=line,
+            color=COLOURS[protocol],
+            capsize=4,
+            label=word,
+        )
+    labels = [f"{fill(rated, 6)}\n{n:,.0f}" for rated, n in zip(table["rated"], table["n"], strict=True)]
+    ax.set_xticks(range(len(table)), labels, fontsize="x-small")
+    ax.set(
+        title=f"The rarer the film, the more the leak gives away\n{dataset}, {table['splits'].max()} splits",
+        xlabel="ratings of the film (below: test ratings in a split)",
+        ylabel="RMSE (stars)",
+        ylim=(-0.05, None),
+    )
+    legend_below(ax, down=0.3)
+    return figure
 
 
 def plot_steps(steps: pd.DataFrame, sets: Sequence[str], words: Mapping[str, str], dataset: str) -> Figure:

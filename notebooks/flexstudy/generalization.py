@@ -1,6 +1,6 @@
 """The chapter on generalization: Table 2's sets on a larger data set, and whether ranks carry over to it.
 
-It reads the experiment "table2" on the larger set, and the sweeps of both sets, which have the same settings.
+It reads the experiment "table2" on both sets, and the sweeps of both sets, which have the same settings.
 
 References
 ----------
@@ -14,21 +14,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy import stats
 
 from flexlib.config import TABLE2_RMSE, FlexConfig
 from flexlib.data import Ratings
 from flexstudy.paper import FIGURE_5
-from flexstudy.plans import TABLE_2, THREE_PROTOCOLS
+from flexstudy.plans import LEAKY_AND_LEAK_FREE, TABLE_2, THREE_PROTOCOLS
 from flexstudy.references import score_baselines
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import (
+    SIGNIFICANT,
     Interval,
     bootstrap,
     correlation_interval,
     labelled,
-    mean_interval,
     spearman,
     spelled,
+    split_interval,
 )
 from flexstudy.style import COLOURS, FILLS, MARKERS, legend_below, words_of
 
@@ -179,7 +181,7 @@ def best_carried_over(matched: pd.DataFrame, lows: pd.DataFrame, n: int = 10) ->
         "matched": len(matched),
         "chosen": len(chosen),
         "rmse_first": first,
-        "rank_first": int((matched["big"] < first).sum()) + 1,
+        "rank_first": int((matched["big"] < first).sum()) + 1 if len(chosen) else float("nan"),
         "mean_n": float(chosen["big"].mean()),
         "best_big": float(matched["big"].min()),
         "median_big": float(matched["big"].median()),
@@ -258,26 +260,89 @@ def sets_on(records: pd.DataFrame, ratings: Ratings) -> pd.DataFrame:
         - n: splits on which it ended well
         - published: what Figure 5 prints, in stars; NaN where it has none
         - diverged: splits
-        - mean, low, high: RMSE with its 95 % t-interval over splits, in stars
+        - mean, low, high: RMSE with its 95 % t-interval over splits, corrected for their overlap, in stars
         - gap, gap_low, gap_high: its difference to the item mean, in stars, below 0 where the network is better. The
           item mean is over training ratings under `holdout`, else over all ratings, as the protocol's row means are.
         - item_mean: RMSE of that item mean over all splits, in stars
     """
     rows, published = [], printed_rmse(ratings.name)
     for setting in records["setting"].unique():
-        own = records[records["setting"] == setting]
-        seeds = sorted(own["seed"].unique())
-        scores = pd.DataFrame(score_baselines(ratings, FlexConfig.preset(setting).test_split_rate, seeds))
+        own, test_share = records[records["setting"] == setting], FlexConfig.preset(setting).test_split_rate
+        scores = pd.DataFrame(score_baselines(ratings, test_share, sorted(own["seed"].unique())))
         item = scores[scores["predictor"] == "item mean"].pivot(index="seed", columns="fitted_on", values="rmse")
         for protocol, runs in own.groupby("protocol", sort=False):
             rmse = runs.set_index("seed")["rmse"].dropna()
             reference = item["training ratings" if protocol == "holdout" else "all ratings"]
             row = {"setting": setting, "protocol": protocol, "n": len(rmse)}
             row |= {"published": published.get(setting, np.nan), "diverged": int((runs["status"] == "diverged").sum())}
-            row |= labelled("mean", mean_interval(rmse))
-            row |= labelled("gap", mean_interval(rmse - reference.loc[rmse.index]), "gap_")
+            row |= labelled("mean", split_interval(rmse, test_share))
+            row |= labelled("gap", split_interval(rmse - reference.loc[rmse.index], test_share), "gap_")
             rows.append(row | {"item_mean": float(reference.mean())})
     return pd.DataFrame(rows)
+
+
+def compare_sizes(small: pd.DataFrame, big: pd.DataFrame) -> pd.DataFrame:
+    """Count the sets of Table 2 whose RMSE is higher on the larger data set.
+
+    Parameters
+    ----------
+    small, big
+        Records of the experiment "table2" on the two data sets.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row a protocol of both:
+
+        - protocol
+        - n: sets that ended well on some split of both data sets and do not have the same mean RMSE there
+        - higher: those with the higher mean on the larger set
+        - p: two-sided, by the sign test; NaN where n is 0
+        - median, least, most: RMSE on the larger set minus that on the smaller one, over these sets, in stars
+    """
+    rows = []
+    for protocol in [name for name in THREE_PROTOCOLS if name in set(small["protocol"]) & set(big["protocol"])]:
+        one, other = (table[table["protocol"] == protocol].groupby("setting")["rmse"].mean() for table in (small, big))
+        gap = (other - one).dropna()
+        gap = gap[gap != 0]
+        n, higher = len(gap), int((gap > 0).sum())
+        row = {"protocol": protocol, "n": n, "higher": higher}
+        row["p"] = float(stats.binomtest(higher, n).pvalue) if n else float("nan")
+        rows.append(row | {"median": gap.median(), "least": gap.min(), "most": gap.max()})
+    return pd.DataFrame(rows, columns=["protocol", "n", "higher", "p", "median", "least", "most"])
+
+
+def size_numbers(table: pd.DataFrame) -> dict[str, Any]:
+    """Name the numbers of `compare_sizes`, and what follows from them.
+
+    Parameters
+    ----------
+    table
+        Of `compare_sizes`.
+
+    Returns
+    -------
+    dict
+        - higher_on_large_PROTOCOL, with _n and _p before the protocol: the columns higher, n and p, for `released`
+          and `holdout`
+        - sizes_words: a sentence on the two
+    """
+    numbers: dict[str, Any] = {}
+    worse = {}
+    for protocol in LEAKY_AND_LEAK_FREE:
+        own = table[table["protocol"] == protocol]  # one row or none
+        higher, n, p = int(own["higher"].sum()), int(own["n"].sum()), float(own["p"].mean())
+        numbers |= {f"higher_on_large_{protocol}": higher, f"higher_on_large_n_{protocol}": n}
+        numbers[f"higher_on_large_p_{protocol}"] = p
+        worse[protocol] = p < SIGNIFICANT and 2 * higher > n
+    if not worse["released"]:
+        words = "So there is no evidence that the larger set looks worse with the leak."
+    elif worse["holdout"]:
+        words = "So the larger set looks worse under both protocols."
+    else:
+        words = "So the larger set looks worse with the leak; without it, there is no evidence that it is."
+    numbers["sizes_words"] = words
+    return numbers
 
 
 def mean_lines(summary: pd.DataFrame) -> dict[str, tuple[float, str]]:
@@ -346,7 +411,8 @@ def generalization_numbers(
     Returns
     -------
     dict
-        Name to number.
+        Name to number, among them worst_PROTOCOL, the highest of the sets' means, and item_mean_large_PROTOCOL: RMSE of
+        the item mean on the splits on which sets ended well, averaged as their mean is, in stars.
     """
     lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
     numbers = _printed_numbers() | {
@@ -359,10 +425,12 @@ def generalization_numbers(
         made, first = own[own["n"] > 0], own[own["setting"] == FIRST_SET].iloc[0]
         numbers |= {
             f"mean_{protocol}": float(made["mean"].mean()),
+            f"item_mean_large_{protocol}": float((made["mean"] - made["gap"]).mean()),
+            f"worst_{protocol}": float(made["mean"].max()),
             f"compared_{protocol}": len(made),
             f"beaten_{protocol}": int((made["gap_high"] < 0).sum()),
             f"below_{protocol}": int((made["mean"] < FIGURE_5["all_below"]).sum()),
-            f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1,
+            f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1 if first["n"] else float("nan"),
         }
         span = tuple(map(float, first[["mean", "low", "high"]]))
         numbers |= labelled(f"set_1_{protocol}", span, f"set_1_{protocol}_")

@@ -16,7 +16,7 @@ from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Ratings
 from flexlib.evaluate import evaluate
 from flexlib.train import fit
-from flexstudy.statistics import labelled, mean_interval
+from flexstudy.statistics import labelled, split_interval
 from flexstudy.style import COLOURS, PROTOCOL_NAMES, words_of
 
 
@@ -76,6 +76,7 @@ def compare_protocols(
         One row a seed and protocol:
 
         - protocol, seed: what was run
+        - test_split_rate: share of the ratings that the split holds out
         - rmse, mae: in stars; NaN where the run diverged
         - n_scored, n_unseen, n_nonfinite: as in `flexlib.evaluate.Evaluation`
         - status: "ok" or "diverged"
@@ -88,7 +89,8 @@ def compare_protocols(
         model = fit(ratings, config, protocols[protocol], seed, device=device)
         scores = evaluate(model).scores()
         run = {"status": model.status, "steps": model.steps, "seconds": model.seconds}
-        records.append({"protocol": protocol, "seed": seed} | scores | run)
+        known = {"protocol": protocol, "seed": seed, "test_split_rate": config.test_split_rate}
+        records.append(known | scores | run)
     table = pd.DataFrame(records).astype({"rmse": float, "mae": float})
     table.loc[table["status"] != "ok", ["rmse", "mae"]] = np.nan  # rounding can make stars of a diverged model's NaN
     return table
@@ -111,9 +113,10 @@ def summarise_protocols(scores: pd.DataFrame, baseline: str = "holdout") -> pd.D
 
         - n: runs that ended well, which alone count
         - diverged: runs
-        - rmse, low, high: mean with its 95 % t-interval, in stars
-        - gap, gap_low, gap_high: its paired difference to the baseline on the same splits, in stars; NaN without
+        - rmse, low, high: mean with its 95 % t-interval, corrected for the splits' overlap, in stars
+        - gap, gap_low, gap_high: its paired difference to the baseline on the same splits, likewise; NaN without
     """
+    test_share = scores["test_split_rate"].iloc[0]
     wide = scores.pivot(index="seed", columns="protocol", values="rmse")
     diverged = (scores["status"] == "diverged").groupby(scores["protocol"]).sum()
     rows = []
@@ -121,8 +124,8 @@ def summarise_protocols(scores: pd.DataFrame, baseline: str = "holdout") -> pd.D
         rmse = wide[protocol].dropna()
         gap = (wide[protocol] - wide[baseline]).dropna() if baseline in wide else pd.Series(dtype=float)
         row = {"protocol": protocol, "n": len(rmse), "diverged": int(diverged[protocol])}
-        row |= labelled("rmse", mean_interval(rmse)) | labelled("gap", mean_interval(gap), "gap_")
-        rows.append(row)
+        row |= labelled("rmse", split_interval(rmse, test_share))
+        rows.append(row | labelled("gap", split_interval(gap, test_share), "gap_"))
     return pd.DataFrame(rows).set_index("protocol")
 
 
@@ -162,6 +165,24 @@ def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> di
     inside = numbers["lowest_released"] <= published <= numbers["highest_released"]
     off = f"{numbers['rmse_released'] - published:+.3f}"
     return numbers | {"off": off, "verdict": "inside" if inside else "outside"}
+
+
+def data_numbers(ratings: Ratings) -> dict[str, float]:
+    """Name the numbers of the data set.
+
+    Parameters
+    ----------
+    ratings
+        Of the chapter.
+
+    Returns
+    -------
+    dict
+        - data_ratings, data_users, data_items: how many there are
+        - data_lowest, data_highest: rating that occurs, in stars
+    """
+    counts = {"data_ratings": len(ratings), "data_users": ratings.n_users, "data_items": ratings.n_items}
+    return counts | {"data_lowest": float(ratings.values.min()), "data_highest": float(ratings.values.max())}
 
 
 def plot_learning_curves(curves: Mapping[str, pd.DataFrame], dataset: str) -> Figure:

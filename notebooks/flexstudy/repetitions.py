@@ -12,7 +12,7 @@ from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import load_records
 from flexlib.runs.run import run_plan
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS, LEAKY_AND_LEAK_FREE, experiment
-from flexstudy.statistics import labelled, mean_interval
+from flexstudy.statistics import labelled, split_interval
 
 PIVOT_TEXTS = {"user-based": "[0, 1]", "item-based": "[1, 0]"}  # what records have as `pivot_indexes` (PI)
 ORIGIN = ("dataset", "checksum", "device", "flexlib", "python", "torch", "numpy", "platform", "commit")
@@ -113,15 +113,18 @@ def find_report(dataset: str, folder: Path | str = "", seed: int = 0) -> dict[st
     Raises
     ------
     FlexError
-        Naming the file, where it is not JSON.
+        Naming the file, where it is not JSON or was made by an earlier version.
     """
     path = Path(folder) / f"{replay_name(dataset, seed)}.json"
     if not folder or not path.exists():
         return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        report = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise FlexError(f"{path}: cannot be read ({error})") from None
+    if "random_counts" not in report.get("authors", {}):
+        raise FlexError(f"{path}: lacks the counts of the log's random rows; make it anew with `flexstudy replay`")
+    return report
 
 
 def describe_origin(records: pd.DataFrame) -> pd.Series:
@@ -157,17 +160,18 @@ def summarise_settings(records: pd.DataFrame) -> pd.DataFrame:
         - setting, protocol: names
         - n: runs that ended well, which alone count
         - diverged, skipped: runs
-        - mean, low, high: RMSE with its 95 % t-interval, in stars
-        - gap, gap_low, gap_high: its paired difference to `holdout` on the same splits, in stars; NaN without
+        - mean, low, high: RMSE with its 95 % t-interval, corrected for the splits' overlap, in stars
+        - gap, gap_low, gap_high: its paired difference to `holdout` on the same splits, likewise; NaN without
     """
     rows = []
     for setting, own in records.groupby("setting", sort=False):
+        test_share = own["test_split_rate"].iloc[0]
         wide = own.pivot(index="seed", columns="protocol", values="rmse")
         for protocol, runs in own.groupby("protocol", sort=False):
             gap = (wide[protocol] - wide["holdout"]).dropna() if "holdout" in wide else pd.Series(dtype=float)
             counts = runs["status"].value_counts()
             row = {"setting": setting, "protocol": protocol, "n": int(runs["rmse"].count())}
             row |= {word: int(counts.get(word, 0)) for word in ("diverged", "skipped")}
-            row |= labelled("mean", mean_interval(runs["rmse"].dropna()))
-            rows.append(row | labelled("gap", mean_interval(gap), "gap_"))
+            row |= labelled("mean", split_interval(runs["rmse"].dropna(), test_share))
+            rows.append(row | labelled("gap", split_interval(gap, test_share), "gap_"))
     return pd.DataFrame(rows)

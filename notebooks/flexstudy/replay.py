@@ -48,6 +48,7 @@ LOG_COLUMNS = {
     "output_activation": "mp_last_layer_activations",
     "loss_size_average": "mp_loss_size_average",
 }
+BEYOND_TABLE_1 = ("output_activation", "loss_size_average")  # the two switches
 LOG_RMSE, LOG_SECONDS, LOG_RMSE_1M = "_RMSE", "_learn_time", "1m"  # its other columns; the last may be empty
 
 CLOSEST = "released-padded, else released"
@@ -56,6 +57,7 @@ CONSTANT_STARS = 2.5  # which the released rounding (PrR) makes of NaN
 CLOSE_TO_CONSTANT = 0.05  # stars: how far apart the RMSE of that constant may be on two splits
 LOW_STARS = 0.91  # of user-based runs, and what the paper's Section 4.4 says that most of them have in common:
 LOW_TRAITS = {"optimizer": "adam", "activation": "selu", "dense_refeeding": 1, "mean_normalization": True}
+USER_BAND = (0.895, 0.915)  # stars, the second left out: what rounds to the 0.90 and 0.91 of that section
 QUANTILES = 201  # of the log's RMSE
 RESAMPLES = 400  # of a bootstrap interval
 RERUN = 10  # of the rows that disagree most
@@ -161,9 +163,13 @@ def summarise_authors(configs: Sequence[FlexConfig], authors: pd.DataFrame) -> d
         - one_at_a_time: those that differ from `FlexConfig`'s defaults in one parameter or none
         - distinct_settings: different settings
         - low_users: of each different user-based row of `LOW_STARS` or less, whether it has all `LOW_TRAITS`
+        - user_band: of the different user-based rows in `USER_BAND`, "n" and by parameter of `LOW_TRAITS` the counts
         - hours: of training, in all
         - counts: parameter to its values (as JSON) and their numbers of rows
-        - pivots: "user" and "item" to n and to rmse_quantiles, `QUANTILES` in even steps
+        - random_counts: the same of the rows that are not `one_at_a_time`
+        - lowest, highest: RMSE, in stars
+        - pivots: "user" and "item" to n, to different (rows that repeat no other), to below_1 (rows with less than 1
+          star) and to rmse_quantiles, `QUANTILES` in even steps
         - correlations: "pearson" and "spearman" to those of numbers and switches, RMSE among them
     """
     table = pd.DataFrame([config.to_dict() for config in configs])[list(LOG_COLUMNS)]
@@ -171,18 +177,30 @@ def summarise_authors(configs: Sequence[FlexConfig], authors: pd.DataFrame) -> d
     texts = table.map(json.dumps)
     default = pd.Series(FlexConfig().to_dict())[list(LOG_COLUMNS)].map(json.dumps)
     numeric = table.select_dtypes(["number", "bool"]).astype(float).assign(rmse=authors["published"])
-    repeated = texts.assign(rmse=authors["published"]).duplicated()
-    low = table[~item_based & (authors["published"] <= LOW_STARS) & ~repeated]
+    rmse = authors["published"]
+    repeated = texts.assign(rmse=rmse).duplicated()
+    designed = (texts != default).sum(axis=1) <= 1
+    low = table[~item_based & (rmse <= LOW_STARS) & ~repeated]
+    band = texts[~item_based & rmse.between(*USER_BAND, inclusive="left") & ~repeated]
     return {
         "rows": len(table),
         "repeated_rows": int(repeated.sum()),
-        "one_at_a_time": int(((texts != default).sum(axis=1) <= 1).sum()),
+        "one_at_a_time": int(designed.sum()),
         "distinct_settings": len(texts.drop_duplicates()),
         "low_users": (low[list(LOW_TRAITS)] == pd.Series(LOW_TRAITS)).all(axis=1).tolist(),
+        "user_band": {"n": len(band)} | _count_values(band[list(LOW_TRAITS)]),
         "hours": float(authors["seconds"].sum() / 3600),
-        "counts": {name: texts[name].value_counts().to_dict() for name in texts},
+        "counts": _count_values(texts),
+        "random_counts": _count_values(texts[~designed]),
+        "lowest": float(rmse.min()),
+        "highest": float(rmse.max()),
         "pivots": {
-            name: {"n": int(rows.sum()), "rmse_quantiles": _quantiles(authors.loc[rows, "published"])}
+            name: {
+                "n": int(rows.sum()),
+                "different": int((rows & ~repeated).sum()),
+                "below_1": int((rmse[rows] < 1).sum()),
+                "rmse_quantiles": _quantiles(rmse[rows]),
+            }
             for name, rows in (("user", ~item_based), ("item", item_based))
         },
         "correlations": {
@@ -190,6 +208,11 @@ def summarise_authors(configs: Sequence[FlexConfig], authors: pd.DataFrame) -> d
             for method in ("pearson", "spearman")
         },
     }
+
+
+def _count_values(texts: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count by column how many rows have each value."""
+    return {str(name): {str(text): int(n) for text, n in texts[name].value_counts().items()} for name in texts}
 
 
 def _quantiles(values: pd.Series) -> list[float]:

@@ -4,6 +4,7 @@ It reads the records of a sweep, and where there are any those of a replay of th
 them.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from flexlib.runs.plan import replay_name
 from flexlib.runs.records import load_records
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS, find_report, find_sweep
-from flexstudy.replay import CLOSE_TO_CONSTANT, CLOSEST, LOW_STARS
+from flexstudy.replay import BEYOND_TABLE_1, CLOSE_TO_CONSTANT, CLOSEST, LOW_STARS, LOW_TRAITS
 from flexstudy.statistics import median_interval, spearman
 from flexstudy.style import COLOURS, FILLS, MARKERS, words_of
 
@@ -68,10 +69,7 @@ class Evidence:
         ]
 
     def logged(self) -> dict[str, dict[str, Any]]:
-        """Give what is kept of the authors' log, by pivot: `n` runs and `rmse_quantiles` in stars.
-
-        Empty without a report.
-        """
+        """Give what `flexstudy.replay.summarise_authors` keeps of the log's pivots; empty without a report."""
         if not self.report:
             return {}
         return {pivot: self.report["authors"]["pivots"][_side(pivot)] for pivot in PIVOT_TEXTS}
@@ -184,7 +182,7 @@ def count_runs(evidence: Evidence) -> pd.DataFrame:
             | dict.fromkeys(COUNTED, 0)
             | {"ok": log["n"]}
             | {"lowest": quantiles[0], "median": np.median(quantiles), "highest": quantiles[-1]}
-            | {"below_1": float(np.mean(quantiles < 1))}
+            | {"below_1": log["below_1"] / max(log["n"], 1)}
         )
     for source, protocol, pivot, own in evidence.groups():
         counts, rmse = own["status"].value_counts(), own["rmse"]
@@ -321,11 +319,12 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
         - runs_PROTOCOL, made_PROTOCOL, skipped_PROTOCOL, diverged_PROTOCOL: counts of the fresh sample
         - diverged_share_PROTOCOL: of the runs made, in per cent
         - lowest_PROTOCOL: RMSE in stars
+        - middle_half_PROTOCOL: how far apart the quartiles of the RMSE are, over the runs that ended well, in stars
         - gap_user_on, gap_user_off, gap_item_on, gap_item_off, with _low, _high and _unrounded: columns of `gap_table`
         - hours_fresh: of training, for the whole sample
         - cheapest_skipped: lowest estimate of a skipped run, in seconds
         - cost_NAME: of `cost_check`
-        - log_rows, log_repeated, log_different, log_hours: of the authors' log, where there is a replay
+        - log_NAME and user_band_NAME: of `log_numbers`
         - replay_NAME: sentences on the replay, or that there is none
     """
     fresh = evidence.fresh
@@ -341,6 +340,7 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
             f"diverged_{protocol}": n_diverged,
             f"diverged_share_{protocol}": 100 * n_diverged / max(len(made), 1),
             f"lowest_{protocol}": float(own["rmse"].min()),
+            f"middle_half_{protocol}": float(own["rmse"].quantile(0.75) - own["rmse"].quantile(0.25)),
         }
     gaps = {(row["pivot"], row["mean normalization"]): row for row in gap_table(fresh).to_dict("records")}
     columns = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
@@ -350,10 +350,56 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
     numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
     numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
     numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
-    return numbers | _replay_numbers(evidence)
+    return numbers | log_numbers(evidence.report) | _replay_sentences(evidence)
 
 
-# What the chapter says of the replay, filled in by `_replay_numbers`.
+def log_numbers(report: Mapping[str, Any] | None) -> dict[str, float]:
+    """Name the numbers of the authors' log.
+
+    Parameters
+    ----------
+    report
+        Of `flexstudy.replay.replay_report`; None where there is none.
+
+    Returns
+    -------
+    dict
+        NaN without a report:
+
+        - log_rows, log_user, log_item: rows, and those of each pivot
+        - log_repeated: rows that repeat another, result included
+        - log_different, log_user_different, log_item_different: the others
+        - log_designed_rows, log_random_rows: rows that differ from one default setting in one parameter or none, and
+          the others
+        - log_hours: of training
+        - log_lowest, log_highest: RMSE, in stars
+        - log_combinations_log10: of the product, over the 17 parameters, of how many values the log has
+        - user_band_n: different user-based rows whose RMSE rounds to 0.90 or 0.91
+        - user_band_adam, user_band_selu, user_band_refeeding, user_band_men: those of them with each of `LOW_TRAITS`
+        - user_band_modes: how many of these four values no other value of the parameter outnumbers there; NaN where
+          there is no such row
+    """
+    traits = dict(zip(LOW_TRAITS, ("adam", "selu", "refeeding", "men"), strict=True))
+    names = ["rows", "user", "item", "repeated", "different", "user_different", "item_different", "designed_rows"]
+    names += ["random_rows", "hours", "lowest", "highest", "combinations_log10"]
+    band_names = ["n", *traits.values(), "modes"]
+    if report is None:
+        return dict.fromkeys([f"log_{name}" for name in names] + [f"user_band_{name}" for name in band_names], math.nan)
+    log, band = report["authors"], report["authors"]["user_band"]
+    user, item = log["pivots"]["user"], log["pivots"]["item"]
+    values = [len(counts) for name, counts in log["counts"].items() if name not in BEYOND_TABLE_1]
+    known = [log["rows"], user["n"], item["n"], log["repeated_rows"], log["rows"] - log["repeated_rows"]]
+    known += [user["different"], item["different"], log["one_at_a_time"], log["rows"] - log["one_at_a_time"]]
+    known += [log["hours"], log["lowest"], log["highest"], float(np.log10(values).sum())]
+    having = {name: band[name].get(json.dumps(value), 0) for name, value in LOW_TRAITS.items()}
+    modes = sum(having[name] == max(band[name].values(), default=0) for name in traits)
+    counted = [band["n"], *having.values(), modes if band["n"] else math.nan]
+    return {f"log_{name}": value for name, value in zip(names, known, strict=True)} | {
+        f"user_band_{name}": value for name, value in zip(band_names, counted, strict=True)
+    }
+
+
+# What the chapter says of the replay, filled in by `_replay_sentences`.
 _SENTENCES = {
     "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
         settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
@@ -367,8 +413,11 @@ _SENTENCES = {
     "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
         {authors[repeated_rows]} rows repeat another row, result included (here they count like any other), and
         there are {authors[distinct_settings]} distinct settings. Of the rows, {authors[one_at_a_time]} differ from one
-        default setting in a single parameter or in none. The lowest RMSE is {lowest:.4f}; the paper prints three digits
-        and cuts off the rest.""",
+        default setting in a single parameter or in none; the other {random} vary several at once, as random draws do.
+        The lowest RMSE is {lowest:.4f}; the paper prints three digits and cuts off the rest.""",
+    "replay_band": """Of its different user-based rows, {log[user_band_n]} have an RMSE that rounds to 0.90 or 0.91,
+        the range that the paper speaks of. ADAM is in {log[user_band_adam]} of these and SELU in {log[user_band_selu]};
+        {log[user_band_refeeding]} have one re-feeding and {log[user_band_men]} mean normalization.""",
     "replay_published": """Its log of {authors[rows]:,} rows, {different} of them different, has every parameter.""",
     "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
     "replay_wide": """As released throughout, which does not re-feed the zero rows, {wide[n]:.0f} runs ended well; their
@@ -394,22 +443,17 @@ _SENTENCES = {
     "replay_low": """In the authors' log, {named} of the {low} different user-based runs of {limit} or less have all
         four.""",
 }
-_UNSAID = ("replay_low", "replay_published")  # sentences that are left out without a replay
+_UNSAID = ("replay_low", "replay_published", "replay_band")  # sentences that are left out without a replay
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
 
-def _replay_numbers(evidence: Evidence) -> dict[str, Any]:
-    """Count the authors' log and say what the chapter says of the replay; NaN and a word where there is none."""
-    report = evidence.report
-    if report is None or evidence.replay is None:
+def _replay_sentences(evidence: Evidence) -> dict[str, str]:
+    """Say what the chapter says of the replay; a word where there is none."""
+    if evidence.report is None or evidence.replay is None:
         absent = dict.fromkeys(_SENTENCES, _NO_REPLAY) | dict.fromkeys(_UNSAID, "")
-        unknown = dict.fromkeys(("log_rows", "log_repeated", "log_different", "log_hours"), math.nan)
-        return absent | unknown | {"replay_short": "none made again here"}
-    log = report["authors"]
-    facts = _replay_facts(report, evidence.replay)
-    counts = {"log_rows": log["rows"], "log_repeated": log["repeated_rows"], "log_hours": log["hours"]}
-    counts["log_different"] = facts["different"]
-    return counts | {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
+        return absent | {"replay_short": "none made again here"}
+    facts = _replay_facts(evidence.report, evidence.replay)
+    return {name: " ".join(text.format(**facts).split()) for name, text in _SENTENCES.items()}
 
 
 def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, Any]:
@@ -420,12 +464,14 @@ def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, 
     facts = {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}
     return facts | {
         "authors": log,
+        "log": log_numbers(report),
         "different": log["rows"] - log["repeated_rows"],
         "repeats": report["authors_repeats"],
+        "random": log["rows"] - log["one_at_a_time"],
         "named": sum(log["low_users"]),
         "low": len(log["low_users"]),
         "limit": LOW_STARS,
-        "lowest": min(pivot["rmse_quantiles"][0] for pivot in log["pivots"].values()),
+        "lowest": log["lowest"],
         "every": groups["all"],
         "again": groups["settings that the authors ran again"],
         "calm": groups["with mean normalization, without re-feeding"],

@@ -1,7 +1,7 @@
 """Chapter 3: Table 2's settings under three protocols, our own ten best, and what the best have in common.
 
-It reads the records of the experiments `table2` and `best`, those of the sweep that `best` chooses from, and where
-there is one the report of the replay of the authors' log.
+It reads the records of the experiments `table2`, `best` and `one-rate`, those of the sweep that the last two choose
+from, and where there is one the report of the replay of the authors' log.
 """
 
 import json
@@ -18,9 +18,9 @@ from scipy import stats
 
 from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig
 from flexstudy.paper import PRINTED_TOLERANCE
-from flexstudy.plans import LEAKY_AND_LEAK_FREE, TABLE_2, THREE_PROTOCOLS, choose_best
+from flexstudy.plans import BEST, LEAKY_AND_LEAK_FREE, RATE, TABLE_2, THREE_PROTOCOLS, choose_best
 from flexstudy.repetitions import PIVOT_TEXTS
-from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman
+from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman, split_interval
 from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
 
 SHOWN = (
@@ -101,7 +101,7 @@ def own_ten(fresh: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
         - run: of the sample
         - chosen_by, other_half: RMSE on the half of the scored ratings that chose it, and on the other, in stars
         - n: new splits that ended well
-        - mean, low, high: RMSE on them with its 95 % t-interval, in stars
+        - mean, low, high: RMSE on them with its 95 % t-interval, corrected for the splits' overlap, in stars
         - the parameters `SHOWN`
     """
     rows = []
@@ -111,7 +111,38 @@ def own_ten(fresh: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
             own = repeated.loc[repeated["setting"] == f"best {place}", "rmse"].dropna()
             known = {"chosen_under": protocol, "place": place, "run": row["run"]}
             known |= {"chosen_by": row["rmse_first_half"], "other_half": row["rmse_second_half"], "n": len(own)}
-            rows.append(known | labelled("mean", mean_interval(own)) | {name: row[name] for name in SHOWN})
+            known |= labelled("mean", split_interval(own, row["test_split_rate"]))
+            rows.append(known | {name: row[name] for name in SHOWN})
+    return pd.DataFrame(rows)
+
+
+def chosen_both_ways(fresh: pd.DataFrame) -> pd.DataFrame:
+    """Ask whether being chosen flatters: the ten best by either half of their scored ratings, on the other half.
+
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a protocol and half:
+
+        - protocol: under which settings are chosen and scored
+        - chosen_by: "first half" or "second half"
+        - n: settings, at most ten
+        - worse, low, high: RMSE on the other half minus that on the half that chose, with its 95 % t-interval over
+          the settings, each of which has a split of its own, in stars
+    """
+    halves, rows = {"first half": "rmse_first_half", "second half": "rmse_second_half"}, []
+    for protocol in LEAKY_AND_LEAK_FREE:
+        own = fresh[(fresh["protocol"] == protocol) & (fresh["status"] == "ok")]
+        for half, column in halves.items():
+            ten = own.nsmallest(BEST, column)
+            (other,) = set(halves.values()) - {column}
+            row = {"protocol": protocol, "chosen_by": half, "n": len(ten)}
+            rows.append(row | labelled("worse", mean_interval(ten[other] - ten[column])))
     return pd.DataFrame(rows)
 
 
@@ -121,26 +152,47 @@ def is_monotone(hidden_layers: str | Sequence[int]) -> bool:
     return sizes in (sorted(sizes), sorted(sizes, reverse=True))
 
 
-ITEM_TRAIT = "item-based (PI)"
+ITEM_TRAIT, MONOTONE_TRAIT = "item-based (PI)", "layers in monotone order (HLs)"
 # A trait's name, the parameter that it is of, and which of the parameter's values in records have it.
 TRAITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ITEM_TRAIT: ("pivot_indexes", lambda value: value == PIVOT_TEXTS["item-based"]),
     "mean normalization (MeN)": ("mean_normalization", bool),
-    "layers in monotone order (HLs)": ("hidden_layers", is_monotone),
+    MONOTONE_TRAIT: ("hidden_layers", is_monotone),
     "one hidden layer (HLs)": ("hidden_layers", lambda value: len(json.loads(value)) == 1),
     "no prediction rounding (PrR)": ("prediction_rounding", lambda value: not value),
     "dropout above 0 (DrP)": ("drop_probability", lambda value: value > 0),
     "noise above 0 (NoP)": ("noise_probability", lambda value: value > 0),
     "no re-feeding (DeF)": ("dense_refeeding", lambda value: value == 0),
-    "a tenth held out (TSR)": ("test_split_rate", lambda value: value == 0.1),
 }
 
 
-def compare_traits(fresh: pd.DataFrame, report: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def at_one_rate(fresh: pd.DataFrame, rerun: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Gather a sample's runs that hold out `RATE` of the ratings: settings are then trained and scored on as many.
+
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+    rerun
+        Of the experiment `one-rate`, which runs the best settings of other rates again with this one; None for none.
+
+    Returns
+    -------
+    pd.DataFrame
+        The records of both.
+    """
+    own = fresh[fresh["test_split_rate"] == RATE]
+    return own if rerun is None else pd.concat([own, rerun[own.columns.intersection(rerun.columns)]], ignore_index=True)
+
+
+def compare_traits(
+    fresh: pd.DataFrame, report: Mapping[str, Any] | None = None, rerun: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Ask what ten best have in common, against the runs that they are the best of.
 
-    Ours are compared with the runs of the sample that ended well under their protocol; the paper's ten with the
-    authors' log, and where there is none with our sample as released.
+    Ours are the ten best of `at_one_rate`, compared with all settings of the sample that ended well under their
+    protocol. The paper's ten are compared with the random rows of the authors' log, those that do not vary one
+    parameter at a time; where there is no log, with our sample as released.
 
     Parameters
     ----------
@@ -148,6 +200,8 @@ def compare_traits(fresh: pd.DataFrame, report: Mapping[str, Any] | None = None)
         Records of the sample.
     report
         Of `flexstudy.replay.replay_report`, which counts the log's values.
+    rerun
+        As in `at_one_rate`.
 
     Returns
     -------
@@ -158,7 +212,8 @@ def compare_traits(fresh: pd.DataFrame, report: Mapping[str, Any] | None = None)
         - group: `PAPERS_TEN`, then `OUR_TENS`
         - count, n: settings of the ten that have the trait, and how many the ten are
         - base: share of the runs compared with that have it
-        - p: of so large a difference to them (two-sided, Fisher's exact test; Holm's correction over a group's traits)
+        - alone: p of so large a difference to them (two-sided, Fisher's exact test)
+        - p: the same with Holm's correction over a group's traits
     """
     paper = pd.DataFrame([_as_record(FlexConfig.preset(name)) for name in TABLE_2])
     tables = []
@@ -167,7 +222,7 @@ def compare_traits(fresh: pd.DataFrame, report: Mapping[str, Any] | None = None)
     else:
         tables.append(_compare_group(PAPERS_TEN, paper, _logged_counts(report), among=True))
     for protocol, group in OUR_TENS.items():
-        ten, counts = choose_best(fresh, protocol), _value_counts(fresh, protocol)
+        ten, counts = choose_best(at_one_rate(fresh, rerun), protocol), _value_counts(fresh, protocol)
         tables.append(_compare_group(group, ten, counts, among=True))
     return pd.concat(tables, ignore_index=True)
 
@@ -181,9 +236,9 @@ def _compare_group(group: str, ten: pd.DataFrame, counts: Mapping[str, pd.Series
         others = [base - count, size - base - (len(ten) - count)] if among else [base, size - base]
         p = stats.fisher_exact([[count, len(ten) - count], np.maximum(others, 0)]).pvalue
         row = {"trait": trait, "group": group, "count": count, "n": len(ten)}
-        rows.append(row | {"base": base / max(size, 1), "p": p})
+        rows.append(row | {"base": base / max(size, 1), "alone": p})
     table = pd.DataFrame(rows)
-    return table.assign(p=holm(table["p"]))
+    return table.assign(p=holm(table["alone"]))
 
 
 def _value_counts(fresh: pd.DataFrame, protocol: str) -> dict[str, pd.Series]:
@@ -193,10 +248,10 @@ def _value_counts(fresh: pd.DataFrame, protocol: str) -> dict[str, pd.Series]:
 
 
 def _logged_counts(report: Mapping[str, Any]) -> dict[str, pd.Series]:
-    """Read the same off the report, which has values as JSON; lists stay JSON, as in records."""
+    """Read the same of the log's random rows off the report, which has JSON; lists stay JSON, as in records."""
     found = {}
     for parameter, _ in TRAITS.values():
-        counts = report["authors"]["counts"][parameter]
+        counts = report["authors"]["random_counts"][parameter]
         values = [text if text.startswith("[") else json.loads(text) for text in counts]
         found[parameter] = pd.Series(list(counts.values()), index=values)
     return found
@@ -204,6 +259,68 @@ def _logged_counts(report: Mapping[str, Any]) -> dict[str, pd.Series]:
 
 def _as_record(config: FlexConfig) -> dict[str, Any]:
     return {name: json.dumps(v) if isinstance(v, list) else v for name, v in config.to_dict().items()}
+
+
+def monotone_paper_p(traits: pd.DataFrame, report: Mapping[str, Any] | None) -> float:
+    """Test whether the paper's ten are monotone more often than the log's random rows with as many layers.
+
+    One layer is always monotone, and two are, so only rows of one depth are compared: given how many rows of each depth
+    are monotone, the number of monotone sets among the ten is a sum of hypergeometric ones.
+
+    Parameters
+    ----------
+    traits
+        Of `compare_traits` with the report.
+    report
+        Of `flexstudy.replay.replay_report`; None where there is none.
+
+    Returns
+    -------
+    float
+        One-sided p, with Holm's correction over the traits of the paper's ten, in place of that of `compare_traits`;
+        NaN without a report.
+    """
+    if report is None:
+        return float("nan")
+    ten = [list(FlexConfig.preset(name).hidden_layers) for name in TABLE_2]
+    logged = _logged_counts(report)["hidden_layers"]
+    depths, monotone = logged.index.map(lambda text: len(json.loads(text))), logged.index.map(is_monotone)
+    chances = np.ones(1)  # of so many monotone ones, from 0
+    for depth in sorted({len(layers) for layers in ten}):
+        drawn, rows = sum(len(layers) == depth for layers in ten), logged[depths == depth]
+        of_depth = stats.hypergeom(rows.sum(), rows[monotone[depths == depth]].sum(), drawn)
+        chances = np.convolve(chances, of_depth.pmf(np.arange(drawn + 1)))
+    own = traits[traits["group"] == PAPERS_TEN].set_index("trait")["alone"].copy()
+    own[MONOTONE_TRAIT] = min(1.0, float(chances[sum(map(is_monotone, ten)) :].sum()))
+    return float(holm(own)[own.index.get_loc(MONOTONE_TRAIT)])
+
+
+def item_based_by_rate(fresh: pd.DataFrame) -> pd.DataFrame:
+    """Count the item-based among the ten best of the sample's own runs within each test split rate.
+
+    Parameters
+    ----------
+    fresh
+        Records of the sample.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a protocol and rate:
+
+        - protocol, test_split_rate
+        - runs: how many ended well
+        - n: the best of them, at most ten
+        - item_based: how many of these are
+    """
+    rows = []
+    for protocol in LEAKY_AND_LEAK_FREE:
+        ended = fresh[(fresh["protocol"] == protocol) & (fresh["status"] == "ok")]
+        for rate, own in ended.groupby("test_split_rate"):
+            ten = choose_best(own, protocol)
+            row = {"protocol": protocol, "test_split_rate": rate, "runs": len(own), "n": len(ten)}
+            rows.append(row | {"item_based": int((ten["pivot_indexes"] == PIVOT_TEXTS["item-based"]).sum())})
+    return pd.DataFrame(rows, columns=["protocol", "test_split_rate", "runs", "n", "item_based"])
 
 
 def item_based_where(fresh: pd.DataFrame, least_rate: float = MUCH_HELD_OUT) -> dict[str, int]:
@@ -247,6 +364,39 @@ def item_contrast(traits: pd.DataFrame) -> float:
     return float(stats.fisher_exact(np.column_stack([own["count"], own["n"] - own["count"]])).pvalue)
 
 
+def sample_numbers(fresh: pd.DataFrame, rerun: pd.DataFrame | None = None) -> dict[str, float]:
+    """Name the numbers of the chapter's prose that are of the sample alone.
+
+    Parameters
+    ----------
+    fresh, rerun
+        As in `at_one_rate`.
+
+    Returns
+    -------
+    dict
+        - item_based_where_PROTOCOL: of `item_based_where`
+        - item_based_least_PROTOCOL, item_based_most_PROTOCOL: over the rates of `item_based_by_rate`
+        - flattered: in how many of the four rows of `chosen_both_ways` the interval lies above 0
+        - one_rate, rerun: the rate of `at_one_rate`, and settings that were run again with it
+        - worse_PROTOCOL, worse_second_PROTOCOL, with _low and _high: of `chosen_both_ways`, where the first and where
+          the second half chooses
+    """
+    numbers: dict[str, float] = dict(item_based_where(fresh))
+    by_rate = item_based_by_rate(fresh)
+    for protocol in LEAKY_AND_LEAK_FREE:
+        own = by_rate.loc[by_rate["protocol"] == protocol, "item_based"]
+        ends = (int(own.min()), int(own.max())) if len(own) else (float("nan"), float("nan"))
+        numbers |= dict(zip((f"item_based_least_{protocol}", f"item_based_most_{protocol}"), ends, strict=True))
+    numbers |= {"one_rate": RATE, "rerun": 0 if rerun is None else rerun["setting"].nunique()}
+    both = chosen_both_ways(fresh)
+    numbers["flattered"] = int((both["low"] > 0).sum())
+    for row in both.to_dict("records"):
+        name = f"worse_{row['protocol']}" if row["chosen_by"] == "first half" else f"worse_second_{row['protocol']}"
+        numbers |= labelled(name, (row["worse"], row["low"], row["high"]), f"{name}_")
+    return numbers
+
+
 def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> dict[str, Any]:
     """Name the numbers of the chapter's prose.
 
@@ -274,7 +424,6 @@ def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame
         - lowest_released, lowest_holdout, highest_holdout: of the sets' means, in stars
         - same_order, with _low and _high, same_order_n: rank correlation of the sets' means under both protocols
         - own_NAME_PROTOCOL: of our best, columns of `own_ten`
-        - worse_PROTOCOL, with _low and _high: RMSE of our ten on the other half minus that on the half that chose them
         - TRAIT_GROUP, with _base (in per cent) and _p: of `compare_traits`
         - item_contrast_p: of `item_contrast`
     """
@@ -315,8 +464,6 @@ def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame
         first = own.iloc[0] if len(own) else pd.Series(np.nan, own.columns)
         for name in ("chosen_by", "other_half", "mean", "low", "high"):
             numbers[f"own_{name}_{protocol}"] = float(first[name])
-        worse = mean_interval(own["other_half"] - own["chosen_by"])
-        numbers |= labelled(f"worse_{protocol}", worse, f"worse_{protocol}_")
     for row in traits.to_dict("records"):
         key = "_".join(re.findall(r"[a-z]+", f"{row['trait'].partition(' (')[0]} {row['group']}"))
         numbers |= {key: row["count"], f"{key}_base": 100 * row["base"], f"{key}_p": row["p"]}
