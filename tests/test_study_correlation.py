@@ -26,10 +26,11 @@ from flexstudy.paper import FIGURE_4
 from flexstudy.parameter_claims import (
     check_claims,
     compare_choices,
+    count_learned,
     parameter_claim_numbers,
 )
 from flexstudy.replay import summarise_authors
-from planted import CONFIGS, RECORDS, as_scored, ended_well, importances
+from planted import CONFIGS, RATINGS, RECORDS, as_scored, ended_well, importances
 from scipy import stats
 
 from flexlib.config import FlexConfig
@@ -267,6 +268,7 @@ def test_the_sentences_about_the_log(evidence):
 def test_every_number_of_the_chapters_text_is_there_with_and_without_the_log(evidence):
     claims = {name: check_claims(RECORDS, name, resamples=10) for name in importances()}
     told = parameter_claim_numbers(RECORDS, claims, compare_choices(RECORDS, resamples=10))
+    told |= count_learned(RECORDS, RATINGS)
     for report in (None, report_of()):
         numbers = correlation_numbers(*evidence(report)) | told
         assert not_told("05_correlation", numbers) == set()
