@@ -475,6 +475,13 @@ def test_sentences_say_what_is_known_and_no_more():
         " over all rates of noise. From a rate of 0.2 to 0.8, noise changes the RMSE by +0.000 stars leaky and by"
         " -0.030 leak-free, averaged over all rates of dropout."
     )
+    # Of 0.6 and 0.8: with dropout 0.6 and noise 0.8 as set 1 has them
+    assert said["taken_found"] == (
+        "Taking out dropout changes the RMSE by +0.060 stars leaky and by +0.030 leak-free. Taking out noise changes"
+        " the RMSE by -0.060 stars leaky and by +0.010 leak-free. Taking out both changes the RMSE by +0.060 stars"
+        " leaky and by +0.070 leak-free."
+    )
+    assert said["range_dropout"] == "Leak-free, the means of the cells go from 0.920 to 1.000 stars."
     told |= {"span_hidden_layers_released": 0.4, "span_hidden_layers_holdout": 0.02}
     told |= {"span_dropout_released": 0.1, "span_dropout_holdout": 0.09}
     told |= {"span_learning_rate_released": NAN}
@@ -485,7 +492,9 @@ def test_sentences_say_what_is_known_and_no_more():
     none = recorded.explorer_numbers(records_of(plan, lambda *_: "skipped"))
     assert none.keys() == told.keys()
     assert none["span_dropout_cells"] == 0
-    assert set(recorded.explorer_sentences(none).values()) == {"Too few cells of this grid were run to tell."}
+    said = recorded.explorer_sentences(none)
+    assert set(said.values()) == {"Too few cells of this grid were run to tell."}
+    assert said.keys() == recorded.explorer_sentences(told).keys()
 
 
 @pytest.mark.parametrize(

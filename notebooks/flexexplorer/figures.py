@@ -114,7 +114,7 @@ def plot_tuning(tables: Mapping[str, pd.DataFrame], title: str, shown: float = S
         for words, table in tables.items()
     }
     low = np.nan_to_num(pd.concat(means.values()).min().min())
-    figure, axes = plt.subplots(1, len(means), figsize=(6.5, 4.1), sharex=True, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(means), figsize=(6.5, 3.6), sharex=True, sharey=True, squeeze=False)
     top = low + 0.05
     for ax, (words, own) in zip(axes[0], means.items(), strict=True):
         inside = own[own.max(axis=1) <= low + shown]
@@ -126,7 +126,8 @@ def plot_tuning(tables: Mapping[str, pd.DataFrame], title: str, shown: float = S
     for ax in axes[0]:
         ax.plot([low, top], [low, top], color="black", linewidth=0.8)
         ax.set(xlim=(low - 0.02, top + 0.02), ylim=(low - 0.02, top + 0.02), aspect="equal")
-        ax.set_xlabel("leaky RMSE (stars)")
+        ax.locator_params(nbins=4)
+    figure.supxlabel("leaky RMSE (stars)", fontsize="medium")
     axes[0, 0].set_ylabel("leak-free RMSE (stars)")
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()

@@ -363,10 +363,23 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
     Returns
     -------
     dict
+        - range_GRID: of the leak-free means of each grid
+        - taken_found: of what taking out dropout, noise or both changes
         - rates_found: of the rates of dropout and noise
         - tuning_found: of the spans with and without the leak
     """
-    rates, spans, leaks = [], [], []
+    ranges, taken, rates, spans, leaks = {}, [], [], [], []
+    missing = "Too few cells of this grid were run to tell."
+    for grid in GRIDS:
+        low, high = numbers[f"{grid}_low"], numbers[f"{grid}_high"]
+        known = f"Leak-free, the means of the cells go from {low:.3f} to {high:.3f} stars."
+        ranges[f"range_{grid}"] = missing if np.isnan(low) else known
+    for name, words in (("no_dropout", "dropout"), ("no_noise", "noise"), ("neither", "both")):
+        leaky, free = (numbers[f"{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
+        if not np.isnan(leaky + free):
+            taken.append(
+                f"Taking out {words} changes the RMSE by {leaky:+.3f} stars leaky and by {free:+.3f} leak-free."
+            )
     for name, other in zip(RATES, reversed(RATES), strict=True):
         leaky, free = (numbers[f"high_{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
         if not np.isnan(leaky + free):
@@ -379,5 +392,5 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
             leaks += [words] if free < leaky / 2 else []
     if leaks:
         spans.append(f"Most of what tuning gains here is the leak, for {' and for '.join(leaks)}.")
-    missing = "Too few cells of this grid were run to tell."
-    return {"rates_found": " ".join(rates) or missing, "tuning_found": " ".join(spans) or missing}
+    told = {"taken_found": taken, "rates_found": rates, "tuning_found": spans}
+    return ranges | {name: " ".join(sentences) or missing for name, sentences in told.items()}
