@@ -109,7 +109,9 @@ def test_a_grids_table_by_hand():
         assert row["mean"] == pytest.approx(np.mean(values) if values else NAN, nan_ok=True)
         low, high = (NAN, NAN)
         if len(values) > 1:
-            low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+            low, high = stats.t.interval(
+                0.95, len(values) - 1, np.mean(values), stats.sem(values) * (1 + len(values) * 0.3 / 0.7) ** 0.5
+            )
         assert [row["low"], row["high"]] == pytest.approx([low, high], nan_ok=True)
     notes = dict(zip(zip(table["cell"], table["protocol"], strict=True), table["notes"], strict=True))
     assert notes[CELLS[4], "released"] == "1 of 3 runs diverged"
@@ -168,8 +170,8 @@ def test_a_cells_picture_shows_its_runs_and_tells_its_numbers(place):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ((0.9, 0.901, 0.905), "0.902 (0.895 to 0.909), n = 3"),
-        ((0.9, 3.0, 1.2), "1.700 (lowest 0.900, highest 3.000), n = 3"),  # 1.7 ± 2.82
+        ((0.9, 0.901, 0.905), "0.902 (0.892 to 0.912), n = 3"),
+        ((0.9, 3.0, 1.2), "1.700 (lowest 0.900, highest 3.000), n = 3"),  # 1.7 ± 4.3
         ((0.8, 2.0), "1.400 (lowest 0.800, highest 2.000), n = 2"),
         ((0.9,), "0.900, n = 1"),
     ],
@@ -392,7 +394,7 @@ def test_what_the_text_shows_is_told():
     path = Path(__file__).parents[1] / "notebooks" / "explore.ipynb"
     shown = set(re.findall(r"\{glue:text\}`([^`:]+)", path.read_text(encoding="utf-8")))
     assert len(shown) > 5
-    assert shown <= {*told, "dataset"}
+    assert shown <= {*told, *recorded.explorer_sentences(told), "dataset"}
 
 
 def test_what_taking_out_changes_by_hand():
@@ -413,10 +415,86 @@ def test_what_taking_out_changes_by_hand():
     for protocol in LEAKY_AND_LEAK_FREE:
         mean, high = told[f"no_dropout_{protocol}"], told[f"no_dropout_{protocol}_high"]
         assert mean == pytest.approx(0.1 + 0.01)  # the mean of 0, 0.01 and 0.02 beside it
-        assert high - mean == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)  # Student's t
+        # Student's t; the variance of the mean is s^2 (1 / 3 + 0.3 / 0.7), as splits of a rate of 0.3 overlap.
+        assert high - mean == pytest.approx(4.303 * 0.01 * (1 / 3 + 3 / 7) ** 0.5, rel=1e-3)
     assert (told["neither_released"], told["neither_holdout"]) == pytest.approx((0.11, 0.31))
     assert (told["no_noise_holdout"], told["no_noise_holdout_low"]) == pytest.approx((0.2, 0.2))  # two of three pairs
     assert told["no_noise_released"] == pytest.approx(0)
+
+
+def rated(k, protocol, plan):
+    """Dropout lowers the RMSE by 0.1 a unit where there is no noise, by half of that with noise, and leaky by more on
+    each further split; noise lowers it by 0.05 a unit, leak-free alone."""
+    config, seed = plan.configs[k], plan.seeds[k]
+    drop, noise, leaky = config.drop_probability, config.noise_probability, protocol == "released"
+    return 1 - drop * 0.1 * (0.5 if noise else 1) * (1 + seed * leaky) - 0.05 * noise * (not leaky)
+
+
+def test_what_high_rates_change_by_hand():
+    plan = explore(SMALL, 3)
+    told = recorded.explorer_numbers(records_of(plan, lambda k, protocol: rated(k, protocol, plan)))
+    # 0.6 of a rate: without noise once, and half of it at four rates of noise, over five.
+    by_split = [-0.06 * (1 + 4 / 2) / 5 * (1 + seed) for seed in range(3)]
+    half = 4.303 * np.std(by_split, ddof=1) * (1 / 3 + 3 / 7) ** 0.5
+    expected = np.mean(by_split) + np.array([0, -half, half])
+    found = [told[f"high_dropout_released{end}"] for end in ("", "_low", "_high")]
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert told["high_dropout_holdout"] == told["high_dropout_holdout_low"] == pytest.approx(-0.06 * 3 / 5)
+    assert (told["high_dropout_alone_released"], told["high_dropout_alone_holdout"]) == pytest.approx((-0.12, -0.06))
+    assert told["high_noise_holdout"] == pytest.approx(-0.03)
+    assert told["high_noise_alone_released"] == pytest.approx(0)
+
+
+def test_spans_are_of_the_cells_that_end_well_on_every_split_by_hand():
+    plan = explore(SMALL, 3)
+    layers = [cell[0] for cell in grid_cells("hidden_layers")]
+
+    def outcome(k, protocol):
+        config, seed = plan.configs[k], plan.seeds[k]
+        place = layers.index(tuple(config.hidden_layers)) if tuple(config.hidden_layers) in layers else 0
+        if place == 11 and protocol == "holdout" and seed == 2:
+            return "diverged"
+        return 0.9 + 0.01 * place * (1 + seed) * (3 if protocol == "released" else 1)
+
+    told = recorded.explorer_numbers(records_of(plan, outcome))
+    assert told["span_hidden_layers_cells"] == 11
+    # The last one that ended well everywhere is 10 steps above the first.
+    assert told["span_hidden_layers_holdout"] == pytest.approx(0.1 * 2)
+    assert told["span_hidden_layers_released"] == pytest.approx(0.3 * 2)
+    half = 4.303 * 0.1 * (1 / 3 + 3 / 7) ** 0.5
+    ends = told["span_hidden_layers_holdout_low"], told["span_hidden_layers_holdout_high"]
+    assert ends == pytest.approx((0.2 - half, 0.2 + half), rel=1e-3)
+
+
+def test_sentences_say_what_is_known_and_no_more():
+    plan = explore(SMALL, 3)
+    told = recorded.explorer_numbers(records_of(plan, lambda k, protocol: rated(k, protocol, plan)))
+    said = recorded.explorer_sentences(told)
+    assert said["rates_found"] == (
+        "From a rate of 0.2 to 0.8, dropout changes the RMSE by -0.072 stars leaky and by -0.036 leak-free, averaged"
+        " over all rates of noise. From a rate of 0.2 to 0.8, noise changes the RMSE by +0.000 stars leaky and by"
+        " -0.030 leak-free, averaged over all rates of dropout."
+    )
+    # Of 0.6 and 0.8: with dropout 0.6 and noise 0.8 as set 1 has them
+    assert said["taken_found"] == (
+        "Taking out dropout changes the RMSE by +0.060 stars leaky and by +0.030 leak-free. Taking out noise changes"
+        " the RMSE by -0.060 stars leaky and by +0.010 leak-free. Taking out both changes the RMSE by +0.060 stars"
+        " leaky and by +0.070 leak-free."
+    )
+    assert said["range_dropout"] == "Leak-free, the means of the cells go from 0.920 to 1.000 stars."
+    told |= {"span_hidden_layers_released": 0.4, "span_hidden_layers_holdout": 0.02}
+    told |= {"span_dropout_released": 0.1, "span_dropout_holdout": 0.09}
+    told |= {"span_learning_rate_released": NAN}
+    assert recorded.explorer_sentences(told)["tuning_found"] == (
+        "Over hidden layers the RMSE spans 0.400 stars leaky and 0.020 leak-free. Over dropout and noise the RMSE spans"
+        " 0.100 stars leaky and 0.090 leak-free. Most of what tuning gains here is the leak, for hidden layers."
+    )
+    none = recorded.explorer_numbers(records_of(plan, lambda *_: "skipped"))
+    assert none.keys() == told.keys()
+    assert none["span_dropout_cells"] == 0
+    said = recorded.explorer_sentences(none)
+    assert set(said.values()) == {"Too few cells of this grid were run to tell."}
+    assert said.keys() == recorded.explorer_sentences(told).keys()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 from drawings import HOLDOUT, NAN, RELEASED, legend, marks, ticks
-from flexstudy.parameter_claims import plot_claims
+from flexstudy.parameter_claims import plot_choices, plot_claims
 from flexstudy.style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -47,3 +47,23 @@ def test_claims_are_filled_where_they_differ_from_a_half():
     assert "Holm" in ax.get_legend().get_title().get_text()
     assert ax.get_xlim() == (0, 1)
     assert "probability" in ax.get_xlabel()
+
+
+def test_choices_are_drawn_with_their_intervals_and_how_many_learned():
+    rows = [
+        ("activation", "tanh", 0.9, 0.88, 0.92, 1.0),
+        ("activation", "relu", NAN, NAN, NAN, 0.0),
+        ("activation", "elu", 0.93, NAN, NAN, 0.25),
+        ("optimizer", "adam", 0.91, 0.9, 0.92, 0.5),
+    ]
+    table = pd.DataFrame(rows, columns=["parameter", "choice", "mean", "low", "high", "learned"])
+    figure = plot_choices(table, "here")
+    upper, lower = figure.axes
+    assert (ticks(upper.yaxis), ticks(lower.yaxis)) == (["tanh (100 %)", "elu (25 %)"], ["adam (50 %)"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["activation", "optimizer"]
+    (points,) = (line.get_xdata().tolist() for line in lower.get_lines() if line.get_marker() == "s")
+    assert points == [0.91]
+    ends = [[end[0] for end in span] for _, _, spans, _ in marks(lower).values() for span in spans]
+    assert any(pair == pytest.approx([0.9, 0.92]) for pair in ends)
+    assert "stars" in lower.get_xlabel()
+    assert "here" in figure.get_suptitle()

@@ -16,6 +16,7 @@ from flexstudy.replay import (
     agreement_map,
     authors_repeats,
     closest_runs,
+    clustered_interval,
     compare_replay,
     disagreements,
     diverged_last,
@@ -195,6 +196,29 @@ def test_agreement_by_hand(compared):
         "with mean normalization, without re-feeding": 2,
         "settings that the authors ran again": 3,
     }
+
+
+def test_runs_of_one_setting_are_drawn_together_by_hand():
+    """One setting has 90 % of the runs, all alike: drawn run by run, the mean would hardly move."""
+    clusters = ["many"] * 18 + ["one", "two"]
+    values = [1.0] * 18 + [2.0, 6.0]
+    mean, low, high = clustered_interval(np.mean, clusters, values, resamples=4000)
+    assert mean == pytest.approx(26 / 20)
+    # Of the 27 equal draws of three clusters, one is of the many alone and one of the second alone: 3.7 % each.
+    assert (low, high) == (1.0, 6.0)
+    assert clustered_interval(np.mean, [1, 1, 2], [1.0, 2.0, 3.0])[0] == 2
+    assert np.isnan(clustered_interval(np.mean, [1, 1, 2], [1.0, 2.0, 3.0])[1:]).all()
+    assert np.isnan(clustered_interval(np.mean, [], [])).all()
+
+
+def test_agreement_of_settings_is_that_of_their_medians(compared):
+    table = compared[2].assign(epochs=[1, 1, 1, 2, 3], dense_refeeding=0, mean_normalization=True)
+    result = agreement(table).loc["all"]
+    assert (result["n"], result["settings"]) == (5, 3)
+    # Medians 1.18, 2.6 and 2.0 against 1.2, 2.0 and 3.0: two of three change places
+    assert result["by_setting"] == pytest.approx(0.5)
+    assert result["spearman"] == pytest.approx(0.9)
+    assert result["by_setting_low"] <= 0.5 <= result["by_setting_high"]
 
 
 def test_the_authors_own_repeats_by_hand():

@@ -169,6 +169,13 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
     assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
     assert "median difference is 0.010 stars (0.008 to 0.020)" in numbers["replay_answer"]
+    assert "(0.008 to 0.020). 1 rows were too" in numbers["replay_answer"]  # an older report has nothing by setting
+    by_setting = {"settings": 2, "by_setting": 0.976, "by_setting_low": 0.966, "by_setting_high": 0.984}
+    for known, told in ((by_setting, "0.976 (0.966 to 0.984)."), (by_setting | {"by_setting_low": None}, "0.976.")):
+        report = report_of()
+        report["agreement"][CLOSEST]["all"] |= known
+        answer = sweep_numbers(Evidence(evidence.fresh, evidence.replay, report))["replay_answer"]
+        assert f"By the median run of each of 2 settings the correlation is {told} 1 rows" in answer
     wider = {name: known | {"n": 9} for name, known in report_of()["agreement"]["released"].items()}
     assert "compared 0 re-feed the zero rows" in numbers["replay_answer"]
     padded = report_of() | {"agreement": report_of()["agreement"] | {"released": wider, "released-padded": wider}}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from flexstudy.plans import EXPLORED, GRIDS, LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS, grid_cells
-from flexstudy.statistics import labelled, mean_interval
+from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
 from flexstudy.style import COLOURS, words_of
 
 from flexexplorer import pictures
@@ -23,6 +23,7 @@ from flexlib.runs.records import config_of
 AXIS_STARS = 0.5  # that the axis of a grid's pictures covers, from the lowest run
 NO_RUN = "no run was made"
 CURVE_NOTE = pictures.paragraph("Solid: test ratings. Dashed: the training ratings, while training.")
+_TEST_SHARE = FlexConfig.preset(EXPLORED).test_split_rate  # that every split of a grid holds out
 _ENDED = {"skipped": "left out for the cost", "diverged": "diverged", "failed": "failed"}
 
 # What the text says of set 1 of Table 2: what these changes do to its RMSE.
@@ -30,6 +31,15 @@ TAKEN_OUT: dict[str, dict[str, float]] = {
     "neither": {"drop_probability": 0.0, "noise_probability": 0.0},
     "no_dropout": {"drop_probability": 0.0},
     "no_noise": {"noise_probability": 0.0},
+}
+
+LOW_RATE, HIGH_RATE = 0.2, 0.8  # of dropout or noise, whose RMSE is compared
+RATES = {"dropout": "drop_probability", "noise": "noise_probability"}
+# The grids whose span of RMSE the text compares with and without the leak, in words.
+SPANS = {
+    "hidden_layers": "hidden layers",
+    "dropout": "dropout and noise",
+    "learning_rate": "learning rate and optimizer",
 }
 
 Cell = tuple[Any, ...]  # values of a grid's parameters, in their order
@@ -70,7 +80,7 @@ def grid_table(records: pd.DataFrame, grid: str) -> pd.DataFrame:
         - values: list of the RMSE of each run that ended well, in stars
         - n: how many these are
         - notes: in words, what became of other runs, or that there is none
-        - mean, low, high: RMSE with its 95 % t-interval, in stars
+        - mean, low, high: RMSE with its 95 % t-interval, corrected for the overlap of splits, in stars
     """
     found = defaultdict(list)
     for _, record in records.iterrows():
@@ -82,7 +92,7 @@ def grid_table(records: pd.DataFrame, grid: str) -> pd.DataFrame:
             values = [run["rmse"] for run in runs if run["status"] == "ok"]
             row = dict(zip(GRIDS[grid], cell, strict=True)) | {"cell": cell, "protocol": protocol, "values": values}
             row |= {"n": len(values), "notes": _notes([run["status"] for run in runs])}
-            rows.append(row | labelled("mean", mean_interval(values)))
+            rows.append(row | labelled("mean", split_interval(values, config.test_split_rate)))
     return pd.DataFrame(rows)
 
 
@@ -285,25 +295,102 @@ def explorer_numbers(records: pd.DataFrame) -> dict[str, float]:
         - GRID_cells, GRID_low, GRID_high: of each of `flexstudy.plans.GRIDS`, how many cells there are, and the lowest
           and highest mean RMSE of a cell on held-out ratings, in stars
         - NAME_PROTOCOL, with _low and _high: of each of `TAKEN_OUT` under both protocols, how the RMSE changes, paired
-          over the splits, with its 95 % t-interval, in stars
+          over the splits, in stars
+        - high_RATE_PROTOCOL, with _low and _high: of each of `RATES`, how the RMSE changes from `LOW_RATE` to
+          `HIGH_RATE`, averaged over all rates of the other; high_RATE_alone_PROTOCOL: without the other
+        - span_GRID_PROTOCOL, with _low and _high: of each grid, the highest minus the lowest RMSE of the cells that
+          end well on every split under both protocols, mean over splits, in stars; span_GRID_cells: how many they are
+
+        Intervals are 95 % t-intervals over splits, corrected for their overlap; NaN where runs are missing.
     """
     numbers: dict[str, float] = {"n_seeds": int(records["seed"].nunique())}
     for grid in GRIDS:
-        own = grid_table(records, grid).query("protocol == 'holdout'")["mean"]
+        table = grid_table(records, grid)
+        own = table.query("protocol == 'holdout'")["mean"]
         numbers |= {f"{grid}_cells": len(own), f"{grid}_low": float(own.min()), f"{grid}_high": float(own.max())}
+        numbers |= _spans(table, grid, records["seed"].nunique())
+    found = _rmse_of_splits(records)
     for (name, changes), protocol in product(TAKEN_OUT.items(), LEAKY_AND_LEAK_FREE):
-        differences = _paired_differences(records[records["protocol"] == protocol], changes)
-        numbers |= labelled(f"{name}_{protocol}", mean_interval(differences), f"{name}_{protocol}_")
+        change = _change(found[protocol], [({}, changes)])
+        numbers |= labelled(f"{name}_{protocol}", change, f"{name}_{protocol}_")
+    for (name, rate), protocol in product(RATES.items(), LEAKY_AND_LEAK_FREE):
+        (other,) = set(RATES.values()) - {rate}
+        for what, levels in (("", GRIDS["dropout"][other]), ("_alone", (0.0,))):
+            pairs = [({rate: LOW_RATE, other: level}, {rate: HIGH_RATE, other: level}) for level in levels]
+            key = f"high_{name}{what}_{protocol}"
+            numbers |= labelled(key, _change(found[protocol], pairs), f"{key}_")
     return numbers
 
 
-def _paired_differences(records: pd.DataFrame, changes: Mapping[str, float]) -> list[float]:
-    """Give what changes of the explored setting do to its RMSE on each split, in stars."""
-    base = FlexConfig.preset(EXPLORED)
-    rmse: dict[FlexConfig, dict[int, float]] = {base: {}, base.replace(**changes): {}}
+def _spans(table: pd.DataFrame, grid: str, n_seeds: int) -> dict[str, float]:
+    """Give the span of RMSE over a grid's cells, on each split, with its mean and interval."""
+    whole = table.groupby("cell", sort=False)["n"].min() == n_seeds
+    own = table[table["cell"].map(whole)]
+    numbers: dict[str, float] = {f"span_{grid}_cells": own["cell"].nunique()}
+    for protocol in LEAKY_AND_LEAK_FREE:
+        rmse = np.array(own.loc[own["protocol"] == protocol, "values"].tolist())
+        span = UNKNOWN if len(rmse) < 2 else split_interval(np.ptp(rmse, axis=0), _TEST_SHARE)
+        numbers |= labelled(f"span_{grid}_{protocol}", span, f"span_{grid}_{protocol}_")
+    return numbers
+
+
+def _rmse_of_splits(records: pd.DataFrame) -> dict[str, dict[FlexConfig, dict[int, float]]]:
+    """Give the RMSE of the runs that ended well, by protocol, configuration and seed."""
+    found: dict[str, dict[FlexConfig, dict[int, float]]] = {name: defaultdict(dict) for name in LEAKY_AND_LEAK_FREE}
     for _, record in records[records["status"] == "ok"].iterrows():
-        config = config_of(record)
-        if config in rmse:
-            rmse[config][record["seed"]] = record["rmse"]
-    before, after = rmse.values()
-    return [after[seed] - before[seed] for seed in sorted(before.keys() & after.keys())]
+        found[record["protocol"]][config_of(record)][record["seed"]] = record["rmse"]
+    return found
+
+
+def _change(
+    found: Mapping[FlexConfig, Mapping[int, float]], pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]
+) -> Interval:
+    """Average what changes of the explored setting do to its RMSE on each split that all of them ended well on.
+
+    Each pair is of the changes before and after.
+    """
+    base = FlexConfig.preset(EXPLORED)
+    sides = [[found.get(base.replace(**side), {}) for side in pair] for pair in pairs]
+    seeds = sorted(set.intersection(*(set(side) for pair in sides for side in pair)))
+    return split_interval(
+        [np.mean([after[seed] - before[seed] for before, after in sides]) for seed in seeds], _TEST_SHARE
+    )
+
+
+def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Say what the explorer's grids show, by the numbers of `explorer_numbers`; what is not known is left out.
+
+    Returns
+    -------
+    dict
+        - range_GRID: of the leak-free means of each grid
+        - taken_found: of what taking out dropout, noise or both changes
+        - rates_found: of the rates of dropout and noise
+        - tuning_found: of the spans with and without the leak
+    """
+    ranges, taken, rates, spans, leaks = {}, [], [], [], []
+    missing = "Too few cells of this grid were run to tell."
+    for grid in GRIDS:
+        low, high = numbers[f"{grid}_low"], numbers[f"{grid}_high"]
+        known = f"Leak-free, the means of the cells go from {low:.3f} to {high:.3f} stars."
+        ranges[f"range_{grid}"] = missing if np.isnan(low) else known
+    for name, words in (("no_dropout", "dropout"), ("no_noise", "noise"), ("neither", "both")):
+        leaky, free = (numbers[f"{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
+        if not np.isnan(leaky + free):
+            taken.append(
+                f"Taking out {words} changes the RMSE by {leaky:+.3f} stars leaky and by {free:+.3f} leak-free."
+            )
+    for name, other in zip(RATES, reversed(RATES), strict=True):
+        leaky, free = (numbers[f"high_{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
+        if not np.isnan(leaky + free):
+            words = f"From a rate of {LOW_RATE} to {HIGH_RATE}, {name} changes the RMSE by {leaky:+.3f} stars leaky and"
+            rates.append(f"{words} by {free:+.3f} leak-free, averaged over all rates of {other}.")
+    for grid, words in SPANS.items():
+        leaky, free = (numbers[f"span_{grid}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
+        if not np.isnan(leaky + free):
+            spans.append(f"Over {words} the RMSE spans {leaky:.3f} stars leaky and {free:.3f} leak-free.")
+            leaks += [words] if free < leaky / 2 else []
+    if leaks:
+        spans.append(f"Most of what tuning gains here is the leak, for {' and for '.join(leaks)}.")
+    told = {"taken_found": taken, "rates_found": rates, "tuning_found": spans}
+    return ranges | {name: " ".join(sentences) or missing for name, sentences in told.items()}

@@ -25,7 +25,6 @@ from flexlib.seeds import Purpose, numpy_generator
 from flexstudy.effects import score_runs
 from flexstudy.importance import Importance, importance_numbers
 from flexstudy.paper import FIGURE_4
-from flexstudy.parameter_claims import parameter_claim_numbers
 from flexstudy.statistics import bootstrap, labelled, spearman
 from flexstudy.style import legend_below
 
@@ -245,9 +244,6 @@ def correlation_numbers(
     columns: Mapping[str, pd.DataFrame],
     cells: pd.DataFrame,
     importances: Mapping[str, Importance],
-    claims: Mapping[str, pd.DataFrame],
-    choices: pd.DataFrame,
-    centred: pd.DataFrame,
     report: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Name the numbers and sentences of the chapter's prose.
@@ -258,10 +254,8 @@ def correlation_numbers(
         Records of the fresh sample.
     columns, cells
         Of `rmse_columns` and `cells_that_do_not_follow`.
-    importances, claims
-        Protocol to what `measure_importance` and `check_claims` give.
-    choices, centred
-        Of `compare_choices` and `compare_centring`.
+    importances
+        Protocol to what `measure_importance` gives.
     report
         Of the replay; None where there is none.
 
@@ -280,7 +274,7 @@ def correlation_numbers(
             f"diverged_{protocol}": int((own["status"] == "diverged").sum()),
             f"skipped_{protocol}": int((own["status"] == "skipped").sum()),
         }
-    numbers |= importance_numbers(importances) | parameter_claim_numbers(fresh, claims, choices, centred)
+    numbers |= importance_numbers(importances) | _figure_4_off(columns["pearson"])
     if not report:
         short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
         unknown = dict.fromkeys((*_LOG_NUMBERS, *(name for name in _LOG_COLUMN if name not in numbers)), math.nan)
@@ -305,6 +299,14 @@ def _column_numbers(columns: Mapping[str, pd.DataFrame], cells: pd.DataFrame) ->
             numbers |= labelled(f"men_{source}", span, f"men_{source}_")
             numbers[f"men_{source}_pearson"] = pearson[source]
     return numbers
+
+
+def _figure_4_off(pearson: pd.DataFrame) -> dict[str, Any]:
+    """Find the parameter whose printed correlation with RMSE is farthest from the log's; NaN and "" without the log."""
+    off = (pearson["paper"] - pearson.get("log", np.nan)).abs().dropna()
+    if off.empty:
+        return {"figure4_rmse_off": math.nan, "figure4_rmse_off_name": ""}
+    return {"figure4_rmse_off": float(off.max()), "figure4_rmse_off_name": str(off.idxmax())}
 
 
 # What the log gives to the chapter's numbers, which are NaN without it.

@@ -9,7 +9,7 @@ Tran et al. (2018), Sections 4.2 and 4.4. Efron (1979) for the bootstrap.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, split_ratings
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.plan import Plan
+from flexlib.runs.records import config_of
 from flexlib.runs.run import run_one
 from flexstudy.repetitions import PIVOT_TEXTS
-from flexstudy.statistics import bootstrap, spearman
+from flexstudy.statistics import Interval, bootstrap, labelled, spearman
 
 # Columns of the authors' log, by our names of their parameters (Table 1, and two switches beyond it).
 LOG_COLUMNS = {
@@ -259,28 +260,62 @@ def agreement(compared: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a group of runs, by its name; intervals are of 95 %, by bootstrap percentiles:
+        One row a group of runs, by its name; intervals are of 95 %, by bootstrap percentiles. Settings are drawn, each
+        with all of its runs: copies of one are not independent:
 
-        - n: runs
+        - n, settings: runs, and their different settings
         - spearman, low, high: rank correlation
+        - by_setting, by_setting_low, by_setting_high: rank correlation of the settings' median RMSE
         - median, median_low, median_high: of the absolute difference, in stars
         - p90: 90th percentile of the absolute difference, in stars
         - shift: median of our RMSE minus theirs, in stars
     """
+    settings = _setting_texts([config_of(row) for _, row in compared.iterrows()]).to_numpy(dtype=object)
     rows = {}
     for name, chosen in _groups(compared).items():
         group = compared[chosen]
-        theirs, ours = group["published"], group["rmse"]
-        _, low, high = bootstrap(spearman, theirs, ours, resamples=RESAMPLES)
-        _, median_low, median_high = bootstrap(_median_gap, theirs, ours, resamples=RESAMPLES)
-        rows[name] = _closeness(theirs, ours) | {
-            "low": low,
-            "high": high,
-            "median_low": median_low,
-            "median_high": median_high,
-            "shift": group["gap"].median(),
-        }
+        theirs, ours, own = group["published"].to_numpy(), group["rmse"].to_numpy(), settings[chosen.to_numpy()]
+        medians = group[["published", "rmse"]].groupby(own).median()
+        rows[name] = _closeness(theirs, ours) | {"settings": len(medians), "shift": group["gap"].median()}
+        rows[name] |= labelled("spearman", clustered_interval(spearman, own, theirs, ours))
+        span = clustered_interval(_median_gap, own, theirs, ours)
+        rows[name] |= {"median_low": span[1], "median_high": span[2]}
+        by_setting = clustered_interval(spearman, medians.index, medians["published"], medians["rmse"])
+        rows[name] |= labelled("by_setting", by_setting, "by_setting_")
     return pd.DataFrame(rows).T
+
+
+def clustered_interval(
+    statistic: Callable[..., float], clusters: ArrayLike, *columns: ArrayLike, resamples: int = RESAMPLES
+) -> Interval:
+    """Compute a statistic of paired columns and its interval, by a bootstrap over clusters of rows.
+
+    Parameters
+    ----------
+    statistic
+        Takes the columns, gives a number.
+    clusters
+        (n,) labels: rows of one label are drawn together.
+    *columns
+        (n,) each.
+    resamples
+        How many samples are drawn.
+
+    Returns
+    -------
+    value, low, high
+        In the statistic's unit, at 95 %; the ends are NaN below 3 clusters.
+    """
+    arrays, codes = [np.asarray(column) for column in columns], pd.factorize(np.asarray(clusters))[0]
+    value = float(statistic(*arrays)) if len(codes) else np.nan
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]) if len(codes) else []
+
+    def of_drawn(drawn: NDArray[np.intp]) -> float:
+        chosen = np.concatenate([rows[cluster] for cluster in drawn])
+        return statistic(*(array[chosen] for array in arrays))
+
+    _, low, high = bootstrap(of_drawn, np.arange(len(rows)), resamples=resamples)
+    return value, low, high
 
 
 def _groups(compared: pd.DataFrame) -> dict[str, pd.Series]:

@@ -405,7 +405,7 @@ _SENTENCES = {
         settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
         % interval {every[low]:.3f} to {every[high]:.3f}); {last:.3f} with the {lost} that diverged, as worse
         than all others. The median difference is {every[median]:.3f} stars ({every[median_low]:.3f} to
-        {every[median_high]:.3f}). {skipped} rows were too dear to make. Of the runs compared
+        {every[median_high]:.3f}). {by_setting} {skipped} rows were too dear to make. Of the runs compared
         {padded[n]:.0f} re-feed the zero rows of their batches as the released code does
         (released-padded), the others do not (released).""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
@@ -484,7 +484,17 @@ def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, 
         "hours": own["seconds"].sum() / 3600,
         "theirs": seconds["authors"] / 3600,
         "ratio": seconds["authors"] / seconds["ours"],
+        "by_setting": _say_by_setting(groups["all"]),
     }
+
+
+def _say_by_setting(group: Mapping[str, float]) -> str:
+    """Say how the median runs of different settings agree; nothing where a report does not tell."""
+    value, low, high = (group.get(f"by_setting{end}") for end in ("", "_low", "_high"))
+    if value is None:
+        return ""
+    span = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return f"By the median run of each of {group['settings']:.0f} settings the correlation is {value:.3f}{span}."
 
 
 def _is_close(diverged: float | None, logged: float) -> bool:
