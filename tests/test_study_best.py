@@ -19,7 +19,7 @@ from flexstudy.best import (
     search_history,
     summarise_best,
 )
-from test_study_methods import interval, record, tries_made
+from test_study_methods import interval, record, tries_made_here
 
 from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import hold_back, split_ratings
@@ -89,7 +89,7 @@ def test_the_numbers_of_the_best_by_hand():
 
 
 def test_the_history_is_the_lowest_so_far():
-    history = search_history(tries_made())
+    history = search_history(tries_made_here())
     assert history["split"].tolist() == ["seed 0"] * 5 + ["seed 1"] * 3
     assert history["number"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
     np.testing.assert_equal(history["validation_rmse"].to_numpy(), [NAN, 1.0, 0.95, 0.97, 0.9, 1.2, NAN, 0.9])
@@ -97,7 +97,7 @@ def test_the_history_is_the_lowest_so_far():
 
 
 def test_choices_of_the_best_tries_stand_beside_those_of_all():
-    table = choices(tries_made(), top=1).set_index("parameter")
+    table = choices(tries_made_here(), top=1).set_index("parameter")
     # Ended well: places 0, 1, 4, 5, 6, 7. The best of each split: 1 and 7, both with one layer.
     assert table.loc["layers"].tolist() == ["1", "100 %", "50 %"]
     assert table.loc["pivot"].tolist() == ["items", "100 %", "83 %"]
@@ -106,7 +106,7 @@ def test_choices_of_the_best_tries_stand_beside_those_of_all():
     assert table.loc["bottleneck"].tolist() == ["median", "64", "40"]
     assert table.loc["epochs"].tolist() == ["median", "40", "45"]
     assert table.loc["drop_probability"].tolist() == ["median", "0.4", "0.45"]
-    every = choices(tries_made(), top=10).set_index("parameter")
+    every = choices(tries_made_here(), top=10).set_index("parameter")
     assert (every["best tries"] == every["all tries"]).all()
     assert every.loc["layers"].tolist()[1:] == ["50 %", "50 %"]
 
@@ -314,7 +314,7 @@ def test_the_extended_space_has_every_field_that_is_changed_or_counted():
     assert fields <= set(found)
     for change in CHANGES.values():
         assert set(change(found)) == set(found)
-    tries = tries_made().assign(settings=json.dumps(found | {"epochs": 3}))
+    tries = tries_made_here().assign(settings=json.dumps(found | {"epochs": 3}))
     assert choices(tries).set_index("parameter").loc["epochs", "best tries"] == "3"
     assert set(BEST) == set(found) | {"epochs"}
     assert FlexConfig.from_dict(BEST)
