@@ -179,7 +179,7 @@ def test_what_a_difference_to_biases_says_follows_from_its_test():
     assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "0.012 stars below that of biases, clearly"
     assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "0.012 stars above that of biases, not clearly"
     assert chapter.gap_words((0.01, NAN, NAN), NAN) == "0.010 stars above that of biases on one draw"
-    assert chapter.gap_words((0.0004, -1, 1), 0.9) == "that of biases to a thousandth of a star"
+    assert chapter.gap_words((0.0004, -1, 1), 0.9) == "equal to that of biases, to a thousandth of a star"
     assert chapter.gap_words((NAN, NAN, NAN), NAN) == "not comparable with that of biases"
 
 

@@ -324,7 +324,7 @@ def gap_words(gap: Interval, p: float) -> str:
     if np.isnan(gap[0]):
         return "not comparable with that of biases"
     if abs(gap[0]) < 5e-4:
-        return "that of biases to a thousandth of a star"
+        return "equal to that of biases, to a thousandth of a star"
     words = f"{abs(gap[0]):.3f} stars {'below' if gap[0] < 0 else 'above'} that of biases"
     if np.isnan(gap[1]):
         return f"{words} on one draw"
@@ -427,7 +427,7 @@ def _change_numbers(task: str, cases: pd.DataFrame) -> dict[str, float | str]:
         for method in (REFERENCE, NO_NETWORK):
             name, own = f"{_key(task)}_{word}_{method}", change[change.index.get_level_values("method") == method]
             span = split_interval(own, cases["share"].iloc[0])
-            found |= labelled(name, span, f"{name}_") | {f"{name}_words": span_words(*span, form="+.3f")}
+            found |= labelled(name, span, f"{name}_") | {f"{name}_words": span_words(*span, form="+.3f", confidence="")}
     return found
 
 
