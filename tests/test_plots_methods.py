@@ -44,6 +44,12 @@ def test_methods_are_drawn_lowest_first_beside_what_table_3_quotes():
         assert inside(ax, x, y)
 
 
+def test_a_star_marks_the_methods_that_are_asked_for():
+    (ax,) = plot_methods(METHODS, "t", ["nmf", "svdpp", "als"]).axes
+    names = [text.replace("\n", " ") for text in ticks(ax.yaxis)]
+    assert names == ["SVD++ *", "FlexEncoder, extended space", "NMF *", "FlexEncoder, set 1"]
+
+
 def test_methods_may_be_without_a_network_or_lost():
     (ax,) = plot_methods(METHODS[METHODS["method"] == "nmf"].reset_index(drop=True), "t").axes
     assert marks(ax)[OTHERS][0] == [0.95]

@@ -15,11 +15,15 @@ from flexstudy.best import (
     ablate,
     ablation_numbers,
     best_numbers,
+    check_searches,
     choices,
+    gap_words,
+    over_users,
     search_history,
     summarise_best,
 )
-from test_study_methods import interval, record, tries_made
+from flexstudy.methods import users_bootstrap
+from test_study_methods import interval, record, tries_made_here
 
 from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import hold_back, split_ratings
@@ -65,6 +69,63 @@ def test_the_best_settings_stand_beside_their_references():
     assert summarise_best(best_cases(), [0.87, 0.85])["met"].tolist()[:5] == ["yes", "yes", "", "", "no"]
 
 
+def test_intervals_are_those_of_the_share_that_each_case_holds_out():
+    cases = best_cases()
+    cases["many, 90/10"] = cases["few, 70/30"]
+    users = [{"mean of 5 networks": (-0.01, -0.02, -0.001)}, {"mean of 5 networks": (-0.01, -0.02, 0.001)}]
+    table = summarise_best(cases, (), [0.3, 0.1], users).set_index(["case", "what"])
+    gaps = [-0.01, -0.005, -0.01]
+    for case, share in (("few, 70/30", 0.3), ("many, 90/10", 0.1)):
+        row = table.loc[case, "mean of 5 networks"]
+        assert tuple(row[["gap", "gap_low", "gap_high"]]) == interval(gaps, share)
+        assert tuple(row[["mean", "low", "high"]]) == interval([0.86, 0.875, 0.85], share)
+    # -0.008 (-0.018 to +0.001) with 0.3; -0.008 (-0.016 to -0.0001) with 0.1: never both intervals below 0
+    assert table["verdict"].tolist() == ["", "open", "", ""] * 2
+    lower = summarise_best(cases, (), [0.3, 0.1], users[::-1]).set_index(["case", "what"])
+    assert lower.loc[("few, 70/30", "mean of 5 networks"), "verdict"] == "open"
+    assert lower.loc[("many, 90/10", "mean of 5 networks"), "verdict"] == "lower"
+
+
+def test_what_a_difference_says_follows_from_its_intervals():
+    row = {"gap": -0.008, "gap_low": -0.01, "gap_high": -0.001, "verdict": "lower"}
+    assert gap_words(row) == "0.008 below one network by both intervals"
+    assert gap_words(row | {"verdict": "open"}) == "0.008 below one network, which its intervals do not tell from 0"
+    alone = "0.008 below one network, which the interval over splits"
+    assert gap_words(row | {"verdict": ""}) == f"{alone} tells from 0"
+    assert gap_words(row | {"verdict": "", "gap_high": 0.001}) == f"{alone} does not tell from 0"
+    one = {"gap": 0.01, "gap_low": NAN, "gap_high": NAN, "verdict": ""}
+    assert gap_words(one) == "0.010 above one network on one split"
+    assert gap_words(one | {"gap": NAN}) == "not comparable with one network"
+
+
+def test_users_are_those_of_the_searchs_splits():
+    plan, ratings = Tuning(SMALL, ("flexencoder",), 0.3, 2, 5), load_ratings(SMALL)
+    splits = {name: split for name, (_, split) in plan.load_splits(ratings).items()}
+    rng = np.random.default_rng(0)
+
+    def predicted(key, count=1):
+        return [(key, name, count, rng.integers(100, 500, len(split.test))) for name, split in splits.items()]
+
+    columns = ["method", "split", "networks", "hundredths"]
+    search = pd.DataFrame([*predicted("flexencoder"), *predicted("flexencoder", 5)], columns=columns)
+    beside = pd.DataFrame([*predicted("biases"), *predicted("flexencoder_set1")], columns=columns)
+    found = over_users(plan, search, beside)
+    assert list(found) == ["mean of 5 networks", "User and item biases", "FlexEncoder, set 1"]
+    one = dict(zip(splits, search["hundredths"][:2], strict=True))
+    biases = dict(zip(splits, beside["hundredths"][:2], strict=True))
+    assert found["User and item biases"] == users_bootstrap(biases, one, ratings, splits)
+    none = over_users(plan, search.iloc[:0], beside)
+    assert all(math.isnan(value) for span in none.values() for value in span)
+
+
+def test_a_search_without_a_network_is_one_line(refused):
+    plan = Tuning(SMALL, ("flexencoder",), 0.3, 3, 5)
+    whole = best_cases()["few, 70/30"][0]
+    check_searches([plan], [whole])
+    refused(lambda: check_searches([plan, plan], [whole, whole[whole["split"] != "seed 1"]]), "3 splits", "max_seconds")
+    refused(lambda: check_searches([plan], [whole.assign(rmse=NAN)]), plan.name)
+
+
 def test_a_split_without_an_rmse_is_not_passed_over():
     """The mean of fewer splits would not be comparable, and would look like that of all."""
     row = summarise_best(best_cases(), [0.865])[:4].set_index("what").loc["FlexEncoder, set 1"]
@@ -86,10 +147,15 @@ def test_the_numbers_of_the_best_by_hand():
     assert numbers["b_flexencoder_set_1"] == 0.93
     assert math.isnan(numbers["b_one_low"])
     assert numbers["b_one_met"] == "no"
+    assert numbers["b_one_words"] == "0.870 (one split, so without an interval)"
+    start = " The mean of 5 networks, those of the search's best tries, scores 0.862: 0.008 below one network"
+    assert numbers["a_mean_words"].startswith(start)
+    alone = {"few, 70/30": (best_cases()["few, 70/30"][0].query("networks == 1"), best_cases()["few, 70/30"][1])}
+    assert best_numbers(summarise_best(alone), CASES)["a_mean_words"] == ""
 
 
 def test_the_history_is_the_lowest_so_far():
-    history = search_history(tries_made())
+    history = search_history(tries_made_here())
     assert history["split"].tolist() == ["seed 0"] * 5 + ["seed 1"] * 3
     assert history["number"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
     np.testing.assert_equal(history["validation_rmse"].to_numpy(), [NAN, 1.0, 0.95, 0.97, 0.9, 1.2, NAN, 0.9])
@@ -97,7 +163,7 @@ def test_the_history_is_the_lowest_so_far():
 
 
 def test_choices_of_the_best_tries_stand_beside_those_of_all():
-    table = choices(tries_made(), top=1).set_index("parameter")
+    table = choices(tries_made_here(), top=1).set_index("parameter")
     # Ended well: places 0, 1, 4, 5, 6, 7. The best of each split: 1 and 7, both with one layer.
     assert table.loc["layers"].tolist() == ["1", "100 %", "50 %"]
     assert table.loc["pivot"].tolist() == ["items", "100 %", "83 %"]
@@ -106,7 +172,7 @@ def test_choices_of_the_best_tries_stand_beside_those_of_all():
     assert table.loc["bottleneck"].tolist() == ["median", "64", "40"]
     assert table.loc["epochs"].tolist() == ["median", "40", "45"]
     assert table.loc["drop_probability"].tolist() == ["median", "0.4", "0.45"]
-    every = choices(tries_made(), top=10).set_index("parameter")
+    every = choices(tries_made_here(), top=10).set_index("parameter")
     assert (every["best tries"] == every["all tries"]).all()
     assert every.loc["layers"].tolist()[1:] == ["50 %", "50 %"]
 
@@ -214,7 +280,11 @@ def test_changes_are_paired_over_splits_each_a_mean_over_weights(monkeypatch):
         assert row.n == len(gaps[row.change])
         assert (row.changed_by, row.low, row.high) == interval(gaps[row.change])
     numbers = ablation_numbers(table)
-    assert len(numbers) == 34
+    assert len(numbers) == 35
+    words = f'On average, of the changes "{numbers["worst"]}" does most harm ({numbers["worst_by"]:+.3f} stars)'
+    assert numbers["ablation_words"].startswith(words)
+    told = sum(low > 0 or high < 0 for low, high in zip(table["low"], table["high"], strict=True))
+    assert numbers["ablation_words"].endswith(f"The intervals tell {told} of 10 changes from 0.")
     assert (numbers["worst"], numbers["worst_by"]) == (table.at[0, "change"], table.at[0, "changed_by"])
     assert (numbers["second_worst"], numbers["second_worst_by"]) == (table.at[1, "change"], table.at[1, "changed_by"])
     row = table.set_index("change").loc["a second hidden layer"]
@@ -233,6 +303,7 @@ def test_a_change_that_was_not_measured_is_nan(monkeypatch):
     none = ablation_numbers(pd.DataFrame(columns=["change", "n", "changed_by", "low", "high"]))
     assert set(none) == set(numbers)
     assert (none.pop("worst"), none.pop("second_worst")) == ("none", "none")
+    assert none.pop("ablation_words") == "No change that could be measured does harm on average."
     assert all(map(math.isnan, none.values()))
 
 
@@ -301,9 +372,8 @@ def test_every_number_of_the_text_on_the_best_is_there(monkeypatch):
     cases = {name: (search, pd.concat([beside, hybrid]) if letter == "a" else beside) for name, letter in names.items()}
     numbers = best_numbers(summarise_best(cases), names) | ablation_numbers(ablation)
     # The others are put in one by one.
-    assert (
-        not_told("09_best", numbers | dict.fromkeys(["a_lowest", "start_words", "again_words", "fewer_tries"])) == set()
-    )
+    own = ["a_lowest", "start_words", "again_words", "fewer_tries", "n_splits_words"]
+    assert not_told("09_best", numbers | dict.fromkeys(own)) == set()
 
 
 def test_the_extended_space_has_every_field_that_is_changed_or_counted():
@@ -314,7 +384,7 @@ def test_the_extended_space_has_every_field_that_is_changed_or_counted():
     assert fields <= set(found)
     for change in CHANGES.values():
         assert set(change(found)) == set(found)
-    tries = tries_made().assign(settings=json.dumps(found | {"epochs": 3}))
+    tries = tries_made_here().assign(settings=json.dumps(found | {"epochs": 3}))
     assert choices(tries).set_index("parameter").loc["epochs", "best tries"] == "3"
     assert set(BEST) == set(found) | {"epochs"}
     assert FlexConfig.from_dict(BEST)

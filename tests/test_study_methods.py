@@ -4,26 +4,44 @@ import json
 import math
 import statistics
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL, not_told
+from conftest import SMALL, make_ratings, not_told
 from flexstudy import methods as chapter
-from flexstudy.methods import comparison_numbers, count_clearly_lower, find_tuned, published_rmse, summarise_methods
+from flexstudy.methods import (
+    compare_methods,
+    comparison_numbers,
+    count_clearly_lower,
+    find_tuned,
+    in_table_numbers,
+    lower_by,
+    published_rmse,
+    spelled_users,
+    summarise_methods,
+    tries_made,
+    users_bootstrap,
+)
 from flexstudy.paper import TABLE_3_RMSE
 from scipy import stats
 
+from flexlib.data import Split
+from flexlib.datasets.loading import load_ratings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, COLUMNS, TRY_COLUMNS, Tuning
 
 NAN = math.nan
 
 
-def interval(values):
-    """Mean and t-interval from their definitions; of a single value there is none."""
+def interval(values, test_share=0.3):
+    """Mean and t-interval over splits, by the definition of Nadeau and Bengio; of a single value there is none."""
     if len(values) == 1:
         return pytest.approx((values[0], NAN, NAN), abs=1e-9, nan_ok=True)
-    mean, half = statistics.fmean(values), stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values)
-    return pytest.approx((mean, mean - half / math.sqrt(len(values)), mean + half / math.sqrt(len(values))), abs=1e-9)
+    mean, n = statistics.fmean(values), len(values)
+    half = stats.t.ppf(0.975, n - 1) * statistics.stdev(values) * math.sqrt(1 / n + test_share / (1 - test_share))
+    return pytest.approx((mean, mean - half, mean + half), abs=1e-9)
 
 
 def record(method, split, rmse, networks=1, **others):
@@ -86,14 +104,16 @@ def test_methods_are_summed_up_over_splits(methods_table):
     assert table.loc["svdpp", "made_by"].startswith("scikit-surprise")
 
 
-def test_p_is_of_paired_t_tests_corrected_for_their_number(methods_table):
+def test_p_is_of_paired_t_tests_corrected_for_overlap_and_for_their_number(methods_table):
+    """A plain paired t-test's t, made smaller as its standard error is made larger."""
     own = methods_table.set_index("method")["p"]
     assert math.isnan(own["flexencoder"])
     raw = {}
     for key, values in RMSE.items():
         pairs = [(one, other) for one, other in zip(values, RMSE["flexencoder"], strict=True) if one == one]
         if key != "flexencoder":
-            raw[key] = stats.ttest_rel(*zip(*pairs, strict=True)).pvalue
+            t = stats.ttest_rel(*zip(*pairs, strict=True)).statistic / math.sqrt(1 + len(pairs) * 0.3 / 0.7)
+            raw[key] = 2 * stats.t.sf(abs(t), len(pairs) - 1)
     ascending, corrected = sorted(raw, key=raw.get), {}
     for place, key in enumerate(ascending):
         before = corrected[ascending[place - 1]] if place else 0
@@ -172,22 +192,237 @@ def test_the_numbers_of_the_comparison_by_hand(methods_table):
     assert comparison_numbers(methods_table)["methods"] == 8
 
 
-def test_a_method_is_clearly_lower_whose_corrected_p_says_so():
-    """Of three splits: t is the mean of the differences by their standard error, with two degrees of freedom."""
+def below(*keys):
+    """Intervals over users that are below 0 for these methods, and hold it for all others."""
+    return {key: (-0.1, -0.2, -0.1 if key in keys else 0.1) for key in ALL}
+
+
+def test_a_method_is_clearly_lower_by_its_splits_and_its_users():
+    """Of three splits: t is the mean of the differences by their standard deviation and sqrt(1/3 + 3/7)."""
     rmse = {
         "flexencoder_set1": [1.0, 2.0, 3.0],
-        "biases": [0.80, 1.79, 2.80],  # -0.20, -0.21, -0.20: t = -61, p = 0.0003
-        "bpmf": [0.9, 1.8, 2.8],  # -0.1, -0.2, -0.2: t = -5, p = 0.038, which is above 0.05 for five methods
-        "svdpp": [0.9, 1.7, 2.8],  # -0.1, -0.3, -0.2: t = -3.5, p = 0.07
+        "biases": [0.80, 1.79, 2.80],  # -0.20, -0.21, -0.20: t = -40, p = 0.0006
+        "bpmf": [0.8, 1.7, 2.8],  # -0.2, -0.3, -0.2: t = -4.6, p = 0.044, which is above 0.05 for five methods
+        "svdpp": [0.9, 1.7, 2.8],  # -0.1, -0.3, -0.2: t = -2.3, p = 0.15
         "als": [1.2, 2.21, 3.2],  # clearly above
         "flexencoder": [0.5, 1.49, 2.5],  # clearly below, and no other method
     }
-    assert count_clearly_lower(records_of_methods(rmse)) == 1
+
+    def count(rmse, users=None):
+        return count_clearly_lower(summarise_methods(records_of_methods(rmse), "flexencoder_set1", 0.3, users))
+
+    assert count(rmse) == 1
+    assert count(rmse, below("biases", "als", "svdpp")) == 1
+    assert count(rmse, below("bpmf", "als")) == 0  # its users do not say so
     alone = {key: rmse[key] for key in ("flexencoder_set1", "bpmf")}
-    assert count_clearly_lower(records_of_methods(alone)) == 1  # nothing to correct for
-    assert (
-        count_clearly_lower(records_of_methods({key: own[:1] for key, own in rmse.items()})) == 0
-    )  # one tells nothing
+    assert count(alone) == count(alone, below("bpmf")) == 1  # nothing to correct for
+    assert count({key: own[:1] for key, own in rmse.items()}, below(*rmse)) == 0  # one split tells nothing
+    # A plain t-test would find this one: -0.10, -0.14 and -0.08 have p = 0.026, and 0.057 for splits that overlap.
+    open_still = {"flexencoder_set1": [1.0, 2.0, 3.0], "svdpp": [0.9, 1.86, 2.92]}
+    assert stats.ttest_rel(*open_still.values()).pvalue < 0.05
+    assert count(open_still) == 0
+
+
+def test_lower_and_higher_are_by_both_intervals():
+    rmse = {
+        "flexencoder_set1": [1.0, 2.0, 3.0],
+        "bpmf": [0.80, 1.79, 2.80],  # below by its splits
+        "svdpp": [0.9, 1.7, 2.8],  # not
+        "nmf": [1.2, 2.21, 3.2],  # above
+        "slope_one": [0.9, 1.7, NAN],
+        "biases": [0.8, 1.79, 2.81],  # not in Table 3
+    }
+    users = below("bpmf", "biases", "svdpp") | {"nmf": (0.1, 0.05, 0.2), "slope_one": (NAN,) * 3}
+    table = summarise_methods(records_of_methods(rmse), "flexencoder_set1", 0.3, users)
+    verdicts = dict(zip(table["method"], table["verdict"], strict=True))
+    assert verdicts == {
+        "bpmf": "lower",
+        "svdpp": "open",
+        "nmf": "higher",
+        "slope_one": "",
+        "biases": "lower",
+        "flexencoder_set1": "open",
+    }
+    numbers = in_table_numbers(table, "a_")
+    words = (
+        "Of 3 methods in the paper's Table 3, 1 score a lower RMSE than its best setting by both intervals, and 1 a "
+    )
+    assert numbers == {
+        "a_lower_in_table": 1,
+        "a_set1_lower_in_table": 1,
+        "a_compared_in_table": 3,
+        "a_splits": 3,
+        "a_in_table_words": words + "higher one.",
+    }
+    spelled = dict(zip(table["method"], spelled_users(table), strict=True))
+    assert spelled["bpmf"] == "-0.200 to -0.100"
+    assert (spelled["slope_one"], spelled["flexencoder_set1"]) == ("predictions not kept", "")
+    # Fewer splits of one are said; those below by the splits alone are not called lower.
+    fewer = {**rmse, "nmf": [1.2, 2.21, NAN]}
+    numbers = in_table_numbers(summarise_methods(records_of_methods(fewer), "flexencoder_set1", 0.3, users))
+    assert (numbers["splits"], numbers["lower_in_table"], numbers["set1_lower_in_table"]) == (2, 1, 1)
+    assert numbers["in_table_words"].endswith("; the fewest splits of one are 2.")
+    none = summarise_methods(records_of_methods(rmse), "flexencoder_set1")
+    assert set(none["verdict"]) == {""}
+    numbers = in_table_numbers(none)
+    assert numbers["compared_in_table"] == 0
+    assert all(math.isnan(numbers[name]) for name in ("lower_in_table", "set1_lower_in_table", "splits"))
+    assert "not both intervals" in numbers["in_table_words"]
+    assert (lower_by(none), lower_by(table)) == (
+        "over splits alone, as predictions were not kept",
+        "over splits and over users",
+    )
+    few = {key: rmse[key] for key in ("flexencoder_set1", "biases")}
+    few = in_table_numbers(summarise_methods(records_of_methods(few), "flexencoder_set1", 0.3, users))
+    assert few["in_table_words"] == "None of the methods that were run is in the paper's Table 3."
+
+
+def test_a_method_with_fewer_splits_is_compared_on_those_that_are_shared():
+    """The third split is easier for all by far: who lacks it looks worse, and is better on the splits of both."""
+    rmse = {
+        "flexencoder": [1.00, 1.02, 0.50],
+        "flexencoder_set1": [1.10, 1.13, 0.60],
+        "svdpp": [0.90, 0.91, NAN],
+        "nmf": [1.2, 1.2, 0.7],
+    }
+    table = summarise_methods(records_of_methods(rmse))
+    own = table.set_index("method")
+    assert own.loc["svdpp", "mean"] > own.loc["flexencoder", "mean"]
+    assert table["method"].tolist() == ["svdpp", "flexencoder", "flexencoder_set1", "nmf"]
+    assert tuple(own.loc["svdpp", ["n", "shared"]]) == (2, 2)
+    assert own.loc["svdpp", "level"] == pytest.approx(2.52 / 3 - 0.105)
+    assert own.loc["nmf", "level"] == pytest.approx(own.loc["nmf", "mean"])
+    against = summarise_methods(records_of_methods(rmse), "flexencoder_set1")
+    numbers = comparison_numbers(table, "", against)
+    assert (numbers["flexencoder_beaten"], numbers["flexencoder_place"]) == (1, 2)
+    assert (numbers["flexencoder_set1_beaten"], numbers["flexencoder_set1_beaten_in_table"]) == (1, 1)
+    assert (numbers["best_other"], numbers["best_in_table"]) == ("SVD++", "SVD++")
+    assert numbers["fewer_words"] == " Some methods have fewer splits than 3, and are compared on those: SVD++ (2)."
+    assert comparison_numbers(summarise_methods(records_of_methods()))["fewer_words"] != ""  # one diverged once
+    same = {key: own for key, own in RMSE.items() if key != "nmf"}
+    assert comparison_numbers(summarise_methods(records_of_methods(same)))["fewer_words"] == ""
+
+
+def users_who_differ():
+    """Two splits of ratings by 12 users, some of whom are in one test set only, and two methods' predictions."""
+    rng = np.random.default_rng(1)
+    triples = [(user, item, float(rng.integers(1, 6))) for user in range(12) for item in range(8 + 3 * (user % 3))]
+    ratings = make_ratings(triples)
+    splits = {}
+    for name in ("seed 0", "seed 1"):
+        is_test = (rng.random(len(triples)) < 0.3) & (ratings.users != rng.integers(12))
+        splits[name] = Split(np.flatnonzero(~is_test), np.flatnonzero(is_test))
+    made = [
+        {name: rng.integers(100, 501, len(split.test)).astype(np.int16) for name, split in splits.items()}
+        for _ in range(2)
+    ]
+    return ratings, splits, made
+
+
+def test_users_are_drawn_with_all_their_test_ratings():
+    """The same by lists of ratings, one user after the other, for samples that the same generator draws."""
+    ratings, splits, (one, other) = users_who_differ()
+    tested = sorted(set(ratings.users[np.concatenate([split.test for split in splits.values()])].tolist()))
+    users = ratings.users.tolist()
+
+    def gap(drawn):
+        gaps = []
+        for name, split in splits.items():
+            squares = {0: [], 1: []}
+            for user in drawn:
+                for place, k in enumerate(split.test.tolist()):
+                    if users[k] == user:
+                        for which, own in enumerate((one, other)):
+                            squares[which].append((own[name][place] / 100 - float(ratings.values[k])) ** 2)
+            gaps.append(math.sqrt(statistics.fmean(squares[0])) - math.sqrt(statistics.fmean(squares[1])))
+        return statistics.fmean(gaps)
+
+    times = np.random.default_rng(3).multinomial(len(tested), [1 / len(tested)] * len(tested), 40)
+    drawn = [gap([user for user, n in zip(tested, row, strict=True) for _ in range(n)]) for row in times]
+    value, low, high = users_bootstrap(one, other, ratings, splits, seed=3, resamples=40)
+    assert value == pytest.approx(gap(tested), abs=1e-9)
+    assert (low, high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-9)
+    assert users_bootstrap(one, other, ratings, splits, resamples=600)[1] < value
+    back = users_bootstrap(other, one, ratings, splits, seed=3, resamples=40)
+    assert back == pytest.approx((-value, -high, -low), abs=1e-9)
+
+
+def test_users_count_on_the_splits_that_both_have(refused):
+    ratings, splits, (one, other) = users_who_differ()
+    lost = one | {"seed 1": np.array([], np.int16)}  # a network that diverged
+    short = users_bootstrap(lost, other, ratings, splits)
+    assert short == users_bootstrap({"seed 0": one["seed 0"]}, other, ratings, splits)
+    assert short[0] != users_bootstrap(one, other, ratings, splits)[0]
+    assert all(map(math.isnan, users_bootstrap({}, other, ratings, splits)))
+    cut = one | {"seed 0": one["seed 0"][:-1]}
+    refused(lambda: users_bootstrap(cut, other, ratings, splits), "another split")
+
+
+def test_an_interval_over_users_is_as_wide_as_users_differ():
+    """One number an error, drawn by users of one rating each: the plain standard error of a mean of squares."""
+    rng, n = np.random.default_rng(0), 400
+    ratings = make_ratings([(user, 0, 3.0) for user in range(n)])
+    split = {"seed 0": Split(np.array([], int), np.arange(n))}
+    hundredths = 300 + rng.integers(50, 151, n)
+    value, low, high = users_bootstrap({"seed 0": hundredths}, {"seed 0": np.full(n, 300)}, ratings, split)
+    squares = ((hundredths - 300) / 100) ** 2
+    root = math.sqrt(squares.mean())
+    half = 1.96 * squares.std(ddof=1) / math.sqrt(n) / (2 * root)
+    assert value == pytest.approx(root)
+    assert (low, high) == pytest.approx((root - half, root + half), abs=0.15 * half)
+
+
+def test_methods_are_compared_as_they_were_tuned(refused):
+    """The intervals of a tuning that is made here: over splits from its records, over users from its predictions."""
+    plan = Tuning(SMALL, ("biases", "item_mean"), 0.25, 3, 2)
+    records, tries, predictions = find_tuned(plan)
+    assert tries_made(tries).to_dict() == {"biases": 2, "item_mean": 1}
+    table = compare_methods(plan, records, predictions, "item_mean").set_index("method")
+    wide = records.pivot(index="split", columns="method", values="rmse")
+    gaps = (wide["biases"] - wide["item_mean"]).tolist()
+    row = table.loc["biases"]
+    assert tuple(row[["gap", "gap_low", "gap_high"]]) == interval(gaps, 0.25)
+    kept = predictions.set_index(["method", "split"])["hundredths"]
+    ratings = load_ratings(SMALL)
+    over_users = users_bootstrap(
+        kept["biases"],
+        kept["item_mean"],
+        ratings,
+        {name: split for name, (_, split) in plan.load_splits(ratings).items()},
+    )
+    assert (row["users_low"], row["users_high"]) == over_users[1:]
+    assert over_users[0] == pytest.approx(row["gap"], abs=2e-4)  # predictions are kept to hundredths
+    refused(lambda: compare_methods(plan, records, predictions), "flexencoder has no RMSE")
+    without = compare_methods(plan, records, predictions.iloc[:0], "item_mean")
+    assert without["users_low"].isna().all()
+
+
+def test_the_chapter_needs_both_flexencoders_and_another_method(refused):
+    assert chapter.chosen_methods("") == tuple(ALL)
+    few = "biases flexencoder_set1 flexencoder"
+    assert chapter.chosen_methods(few) == tuple(few.split())
+    for words in ("biases item_mean", "flexencoder biases", "flexencoder flexencoder_set1 flexencoder_paper"):
+        refused(lambda words=words: chapter.chosen_methods(words), words, "flexencoder_set1", "another method")
+
+
+def test_sentences_without_a_number_say_so():
+    one = {key: own[:1] for key, own in RMSE.items()}
+    numbers = comparison_numbers(summarise_methods(records_of_methods(one)))
+    assert numbers["set_1_words"] == "0.950 (one split, so without an interval)"
+    few = {key: RMSE[key] for key in ("flexencoder", "flexencoder_set1", "item_mean")}
+    numbers = comparison_numbers(summarise_methods(records_of_methods(few)))
+    assert numbers["biases_words"] == "no RMSE"
+    assert numbers["published_words"] == "None of the methods that were run has a number in Table 3."
+    alone = comparison_numbers(summarise_methods(records_of_methods(few | {"nmf": RMSE["nmf"]})))
+    off = statistics.fmean(RMSE["nmf"][:3]) - 0.944
+    start = "Over 1 method that Table 3 quotes, our RMSE minus the quoted one is"
+    assert alone["published_words"].strip() == f"{start} {off:+.3f} stars at the median."
+    every = comparison_numbers(summarise_methods(records_of_methods()))["published_words"]
+    assert every.startswith("Over 4 methods")
+    assert "rank correlation" in every
+    assert "nan" not in every + alone["published_words"]
+    assert "not among the methods" in chapter.biases_words(0.9, NAN)
+    assert "0.900 and 0.800" in chapter.biases_words(0.9, 0.8)
 
 
 def test_the_lowest_of_all_may_be_a_network():
@@ -239,11 +474,13 @@ def test_every_number_has_its_name_though_it_was_not_measured(methods_table):
 
 
 def test_every_number_of_the_text_on_methods_is_there(methods_table):
-    numbers = comparison_numbers(methods_table, "a_") | comparison_numbers(methods_table, "b_")
+    numbers = {}
+    for prefix in ("a_", "b_"):
+        numbers |= comparison_numbers(methods_table, prefix) | in_table_numbers(methods_table, prefix)
     assert not_told("08_methods", numbers | dict.fromkeys(["b_split"])) == set()  # which is put in by itself
 
 
-def tries_made():
+def tries_made_here():
     """Two splits of five and three tries, of which two did not end well."""
     rows = [
         ("seed 1", 0, 1.2),
@@ -296,20 +533,48 @@ def test_tuned_records_are_found_in_the_folder_or_made(tmp_path, refused, monkey
 
     def run(tuning, out):
         made.append((tuning, out.is_dir()))
-        return ["records", "tries"]
+        records_of_methods().to_parquet(out / f"{plan.name}.parquet")
+        tries_made_by_two().to_parquet(out / f"{plan.name}-tries.parquet")
 
     monkeypatch.setattr(chapter, "run_tuning", run)
-    assert find_tuned(plan) == ("records", "tries")
-    assert made == [(plan, True)]
-    refused(lambda: find_tuned(plan, tmp_path), f"{plan.name}.parquet", "no such file")
     records = records_of_methods()
+    here = records[(records["method"] == "biases") & records["split"].isin(["seed 0", "seed 1"])]  # of the four
+    kept = tries_made_by_two().query("method == 'biases' and split != 'seed 2'")
+    found, tries, predictions = find_tuned(plan)
+    assert made == [(plan, True)]
+    pd.testing.assert_frame_equal(found, here)
+    pd.testing.assert_frame_equal(tries, kept)
+    assert list(predictions.columns) == ["method", "split", "networks", "hundredths"]
+    assert not len(predictions)
+    refused(lambda: find_tuned(plan, tmp_path), f"{plan.name}.parquet", "no such file")
     records.to_parquet(tmp_path / f"{plan.name}.parquet")
     refused(lambda: find_tuned(plan, tmp_path), f"{plan.name}-tries.parquet", "no such file")
-    tries_made().to_parquet(tmp_path / f"{plan.name}-tries.parquet")
-    found, tries = find_tuned(plan, str(tmp_path))
-    pd.testing.assert_frame_equal(found, records[records["method"] == "biases"])
-    pd.testing.assert_frame_equal(tries, tries_made().query("method == 'biases'"))
+    tries_made_by_two().to_parquet(tmp_path / f"{plan.name}-tries.parquet")
+    rows = [(key, f"seed {split}", 1, [300]) for key in ("biases", "als") for split in range(3)]
+    kind = pa.schema([("method", pa.string()), ("split", pa.string()), ("networks", pa.int64())])
+    kind = kind.append(pa.field("hundredths", pa.list_(pa.int16())))
+    columns = dict(zip(kind.names, zip(*rows, strict=True), strict=True))
+    pq.write_table(pa.table(columns, kind), tmp_path / f"{plan.name}-predictions.parquet")
+    found, tries, predictions = find_tuned(plan, str(tmp_path))
+    pd.testing.assert_frame_equal(found, here)
+    pd.testing.assert_frame_equal(tries, kept)
+    assert predictions[["method", "split"]].to_numpy().tolist() == [["biases", "seed 0"], ["biases", "seed 1"]]
     other = Tuning(SMALL, ("biases", "als", "nmf"), 0.3, 2, 3)
     absent = sorted({"als", "nmf"} - set(records["method"]))
     refused(lambda: find_tuned(other, tmp_path), f"{plan.name}.parquet", ", ".join(absent))
     assert len(made) == 1
+
+
+def test_folds_are_told_by_their_names(tmp_path, real_data):
+    ratings = real_data("ml-100k")
+    plan = Tuning("ml-100k", ("biases",), None, 2, 3)
+    rows = [record("biases", 0, 0.9) | {"split": fold} for fold in ratings.folds]
+    pd.DataFrame(rows).astype(COLUMNS).to_parquet(tmp_path / f"{plan.name}.parquet")
+    tries_made_by_two().to_parquet(tmp_path / f"{plan.name}-tries.parquet")
+    assert find_tuned(plan, tmp_path)[0]["split"].tolist() == ["u1", "u2"]
+
+
+def tries_made_by_two():
+    """The tries of two methods on three splits."""
+    one = tries_made_here().query("split == 'seed 0'")
+    return pd.concat([one.assign(method=key, split=f"seed {k}") for key in ("biases", "als") for k in range(3)])

@@ -21,6 +21,13 @@ from flexlib.methods.tuning import Tuning
 NAN = math.nan
 TASK_CASES = {"by user": (3, 6), "by item": (0, 1), "new users": SHOWN, "new items": SHOWN, "sparsity": SHARES}
 METHODS = ("flexencoder", "biases", "svdpp")
+SHARE = 165 / 880  # of all ratings, that the random splits of `records_by` hold out
+
+
+def p_of(values, share):
+    """A plain t-test's p with its t made smaller, as splits overlap."""
+    t = stats.ttest_1samp(values, 0).statistic / math.sqrt(1 + len(values) * share / (1 - share))
+    return 2 * stats.t.sf(abs(t), len(values) - 1)
 
 
 def planted(task, shown, method, seed):
@@ -102,13 +109,85 @@ def test_means_and_intervals_by_hand():
     table = summarise_served(tabulate_cases(records_by()))
     own = table.set_index(["task", "shown", "method"])
     row = own.loc["sparsity", 12.5, "biases"]
-    assert tuple(row[["mean", "low", "high"]]) == interval([1.1, 1.101, 1.102])
+    assert tuple(row[["mean", "low", "high"]]) == interval([1.1, 1.101, 1.102], SHARE)
     assert (row["name"], row["case"], row["n"], row["n_test"]) == ("User and item biases", "12.5", 3, 180)
     assert row["own"] == pytest.approx(1.601)
     assert len(table) == len(METHODS) * sum(map(len, TASK_CASES.values()))
     lost = records_by(lambda task, shown, method, seed: NAN if seed == 1 else planted(task, shown, method, seed))
     row = summarise_served(tabulate_cases(lost)).iloc[0]
     assert row["n"] == 2
+
+
+def test_draws_hold_out_the_share_that_they_hold_out():
+    """700 training ratings in each; the most test ratings are 150 + 40 or 150 + 30, and the mean is 20 or 15 less."""
+    shares = tabulate_cases(records_by()).groupby("task")["share"].unique()
+    assert {task: own.tolist() for task, own in shares.items()} == {
+        "new users": [pytest.approx(170 / 890)],
+        "new items": [pytest.approx(170 / 890)],
+        **{task: [pytest.approx(SHARE)] for task in ("sparsity", "by user", "by item")},
+    }
+
+
+def test_a_method_with_fewer_draws_is_moved_to_the_level_of_all():
+    """Draws 3 and 4 are far harder for every method: who lacks them would look better than all others."""
+
+    def outcome(task, shown, method, seed):
+        level = {"flexencoder": 1.0, "biases": 1.1, "svdpp": 1.05}[method] + 0.4 * (seed > 2)
+        return level + 0.01 * seed * (method == "biases")
+
+    records = records_by(outcome, seeds=5)
+    fewer = records[(records["method"] != "svdpp") | (records["seed"] < 3)]
+    cases = tabulate_cases(fewer)
+    own = summarise_served(cases).set_index(["task", "shown", "method"]).loc["sparsity", 100]
+    assert own["n"].to_dict() == {"biases": 5, "flexencoder": 5, "svdpp": 3}
+    assert own.loc["flexencoder", "mean"] == pytest.approx(1.16)
+    assert own.loc["biases", "mean"] == pytest.approx(1.1 + 0.16 + 0.02)
+    # Its draws are easier by 0.16, and by half of the 0.01 by which biases grow on average
+    assert own.loc["svdpp", "mean"] == pytest.approx(1.05 + 0.16 + 0.005)
+    assert own.loc["svdpp", "own"] == pytest.approx(1.55 + 0.16 + 0.005)
+    raw = interval([1.05] * 3, SHARE).expected
+    assert own.loc["svdpp", "high"] - own.loc["svdpp", "mean"] == pytest.approx(raw[2] - raw[0])
+    gaps = gaps_to_reference(cases, "flexencoder").set_index(["task", "shown", "method"])
+    row = gaps.loc["sparsity", 100, "svdpp"]
+    assert (row["n"], row["gap"]) == (3, pytest.approx(0.05))
+    # n_test is of all draws, whichever method the rows are of
+    table = chapter.gaps_table(gaps.reset_index(), ["sparsity"])
+    assert table.columns.tolist() == ["SVD++, n = 3", "User and item biases, n = 5"]
+    assert chapter.draws_words(fewer) == "3 to 5 draws (5 of FlexEncoder, tuned, User and item biases; 3 of SVD++)"
+    assert chapter.draws_words(records) == "5 draws"
+    assert chapter.draws_words(records[records["seed"] == 0]) == "1 draw"
+    numbers = numbers_of(fewer)
+    assert (numbers["n_splits"], numbers["sparsity_last_best"]) == (5, "FlexEncoder, tuned")
+
+
+def test_tries_are_said_as_the_records_have_them():
+    records = records_by()
+    is_ours = records["method"] == "flexencoder"
+
+    def words(ours, others):
+        return chapter.tries_words(records.assign(tuned=is_ours.map({True: ours, False: others})))
+
+    assert words("tuned-x-10tries", "tuned-x-10tries").startswith("The number of tries a split was 10 for all methods")
+    more = words("tuned-x-100tries", "tuned-x-10tries")
+    assert "100 tries a split, and the others 10" in more
+    assert "advantage" in more
+    assert "advantage" not in words("tuned-x-5tries", "tuned-x-10tries")
+    assert "do not say" in words("mine", "tuned-x-10tries")
+
+
+def test_what_a_difference_to_biases_says_follows_from_its_test():
+    assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "0.012 stars below that of biases, clearly"
+    assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "0.012 stars above that of biases, not clearly"
+    assert chapter.gap_words((0.01, NAN, NAN), NAN) == "0.010 stars above that of biases on one draw"
+    assert chapter.gap_words((0.0004, -1, 1), 0.9) == "equal to that of biases, to a thousandth of a star"
+    assert chapter.gap_words((NAN, NAN, NAN), NAN) == "not comparable with that of biases"
+
+
+def test_the_chapter_needs_what_it_compares(refused):
+    assert chapter.chosen_methods("") == tuple(METHOD_NAMES)
+    assert chapter.chosen_methods("biases flexencoder") == ("biases", "flexencoder")
+    refused(lambda: chapter.chosen_methods("flexencoder svdpp"), "flexencoder svdpp", "needs flexencoder and biases")
+    refused(lambda: chapter.chosen_methods("flexencoder biases als"), "als is not one of", "item_mean")
 
 
 def test_differences_are_paired_and_corrected_over_the_cases():
@@ -124,14 +203,15 @@ def test_differences_are_paired_and_corrected_over_the_cases():
     gaps = gaps_to_reference(cases, "flexencoder")
     assert set(gaps["method"]) == {"biases", "svdpp", "item_mean"}
     own = gaps[(gaps["task"] == "new users") & (gaps["method"] == "biases")].set_index("shown")
+    new = 170 / 890  # the share that new users' draws hold out here
     few, many = [0.1, 0.11, 0.12], [0.1, 0.12, 0.14]
     for shown, each in ((0, few), (1, few), (2, few), (5, many), (10, many)):
-        assert tuple(own.loc[shown, ["gap", "low", "high"]]) == interval(each)
-    p_few, p_many = (stats.ttest_1samp(each, 0).pvalue for each in (few, many))
+        assert tuple(own.loc[shown, ["gap", "low", "high"]]) == interval(each, new)
+    p_few, p_many = (p_of(each, new) for each in (few, many))
     assert p_few < p_many  # three with the lower p: 5, 4 and 3 times, and none below the one before
     assert own["p"].tolist() == pytest.approx([5 * p_few] * 3 + [max(5 * p_few, 2 * p_many)] * 2)
     own = gaps[(gaps["task"] == "sparsity") & (gaps["method"] == "item_mean")]  # each method is a family of its own
-    assert own["p"].tolist() == pytest.approx([4 * stats.ttest_1samp([0.2, 0.27, 0.34], 0).pvalue] * 4)
+    assert own["p"].tolist() == pytest.approx([4 * p_of([0.2, 0.27, 0.34], SHARE)] * 4)
     lost = gaps[gaps["method"] == "svdpp"]
     assert set(lost["n"]) == {2}
     assert lost["gap"].abs().max() < 1e-12
@@ -147,6 +227,7 @@ def test_differences_are_paired_and_corrected_over_the_cases():
 def test_a_star_marks_a_difference_on_every_split():
     cases = tabulate_cases(records_by())
     table = chapter.gaps_table(gaps_to_reference(cases, "flexencoder"), ["sparsity", "new items"])
+    table = table.rename(columns=lambda name: name.removesuffix(", n = 3"))
     assert table.columns.tolist() == ["SVD++", "User and item biases"]  # the order of METHOD_NAMES
     words = chapter.TASKS["sparsity"]
     assert table.loc[words].index.tolist() == ["12.5", "25", "50", "100"]
@@ -165,13 +246,14 @@ def test_the_numbers_by_hand():
     assert (numbers["n_splits"], numbers["methods"], numbers["tuned"]) == (3, 3, "t")
     assert [numbers[f"sparsity_{end}_case"] for end in ("first", "last")] == ["12.5", "100"]
     assert [numbers[f"by_user_{end}_case"] for end in ("first", "last")] == ["3-5", "6-10"]
-    assert (numbers["sparsity_first_flexencoder"], numbers["sparsity_first_flexencoder_own"]) == (1, 1.5)
+    assert (numbers["sparsity_first_flexencoder"], numbers["sparsity_first_flexencoder_own"]) == pytest.approx((1, 1.5))
     span = tuple(numbers[f"new_users_first_biases{end}"] for end in ("", "_low", "_high"))
-    assert span == interval([1.1, 1.101, 1.102])
+    assert span == interval([1.1, 1.101, 1.102], 170 / 890)
     assert (numbers["new_users_first_case"], numbers["new_users_none_case"]) == ("1", "0")
     assert (numbers["new_users_none_biases"], numbers["new_users_none_biases_own"]) == pytest.approx((1.2, 1.7))
     less = tuple(numbers[f"new_users_last_gap{end}"] for end in ("", "_low", "_high"))
-    assert less == interval([-0.1, -0.101, -0.102])
+    assert less == interval([-0.1, -0.101, -0.102], 170 / 890)
+    assert numbers["new_users_last_gap_words"] == "0.101 stars below that of biases, clearly"
     assert (numbers["new_items_first_best"], numbers["new_items_first_lowest"]) == ("SVD++", pytest.approx(0.8))
     assert (numbers["new_users_last_best"], numbers["new_users_last_lowest"]) == ("FlexEncoder, tuned", 1)
     # Without a rating all have the same, which nobody leads and no test tells apart.
@@ -185,12 +267,12 @@ def test_the_numbers_by_hand():
     assert (numbers["new_users_below"], numbers["new_users_above"]) == (4, 0)
     assert numbers["new_users_change_flexencoder"] == pytest.approx(-0.2)
     change = tuple(numbers[f"new_users_change_biases{end}"] for end in ("", "_low", "_high"))
-    assert change == interval([-0.1, -0.099, -0.098])
+    assert change == interval([-0.1, -0.099, -0.098], 170 / 890)
     own = records_by()
     own.loc[own["shown"] == 0, "rmse_own_fallback"] -= 0.1 * (1 + own["seed"])
     own_numbers = numbers_of(own)
     change = tuple(own_numbers[f"new_users_own_change_biases{end}"] for end in ("", "_low", "_high"))
-    assert change == interval([0, 0.101, 0.202])
+    assert change == interval([0, 0.101, 0.202], 170 / 890)
     assert own_numbers["new_users_change_biases"] == numbers["new_users_change_biases"]
     assert (numbers["new_users_new"], numbers["new_items_new"]) == (5, 6)
     assert (numbers["sparsity_last_test"], numbers["by_item_first_test"]) == (150, 150)
@@ -213,7 +295,10 @@ def test_every_number_has_its_name_though_a_method_is_not_there():
     numbers, alone = numbers_of(records_by()), numbers_of(records_by(methods=("flexencoder",)))
     assert set(alone) == set(numbers)
     lost = {name for name, value in alone.items() if isinstance(value, float) and math.isnan(value)}
-    assert lost == {name for name in numbers if "_biases" in name or re.search(r"_gap(_low|_high)?$", name)}
+    needs = {name for name in numbers if "_biases" in name or re.search(r"_gap(_low|_high)?$", name)}
+    assert lost == {name for name in needs if not name.endswith("_words")}
+    assert {alone[name] for name in needs - lost} == {"no RMSE"}
+    assert alone["new_users_last_gap_words"] == "not comparable with that of biases"
 
 
 def test_numbers_where_biases_are_better_and_where_there_is_one_split():
@@ -241,6 +326,7 @@ def test_figures_draw_every_method_over_the_cases():
         assert above.get_xlabel() == "ratings shown of a new user"
         assert [label.get_text() for label in below.get_xticklabels()] == ["3-5\n150", "6-10\n160"]
         drawn = {held.get_label(): held.lines[0].get_ydata().tolist() for held in above.containers}
+        drawn = {label.removesuffix(", n = 3"): own for label, own in drawn.items()}
         assert list(drawn) == ["FlexEncoder, tuned", "SVD++", "User and item biases"]
         assert drawn["User and item biases"] == pytest.approx([1.2, 1.101, 1.101, 1.101, 1.101])
         marks = [line for line in above.get_lines() if line.get_fillstyle() == "none"]
@@ -251,9 +337,11 @@ def test_figures_draw_every_method_over_the_cases():
         only.figure.canvas.draw()
         assert "of FlexEncoder" in only.get_ylabel()
         (spans,) = [
-            held.lines[2][0].get_segments() for held in only.containers if held.get_label() == "User and item biases"
+            held.lines[2][0].get_segments()
+            for held in only.containers
+            if held.get_label() == "User and item biases, n = 3"
         ]
-        assert [point[1] for point in spans[0]] == pytest.approx(interval([0.1, 0.101, 0.102]).expected[1:])
+        assert [point[1] for point in spans[0]] == pytest.approx(interval([0.1, 0.101, 0.102], SHARE).expected[1:])
         mpl.pyplot.close("all")
     assert list(METHOD_LOOKS) == list(METHOD_NAMES)
 

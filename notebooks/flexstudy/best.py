@@ -6,20 +6,22 @@ networks of `ablate` are trained by the chapter itself.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from flexlib.config import ITEM_BASED
+from flexlib.config import ITEM_BASED, FlexError
 from flexlib.data import Ratings, Split, hold_back
 from flexlib.datasets.loading import load_ratings
 from flexlib.methods.interface import MethodSettings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, Tuning, score
-from flexstudy.methods import GREY, REFERENCE
-from flexstudy.statistics import UNKNOWN, labelled, mean_interval
+from flexstudy.methods import GREY, REFERENCE, span_words, users_bootstrap, verdict
+from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
 from flexstudy.style import COLOURS, bar_lengths
 
 ONE_NETWORK = "one network"
@@ -27,8 +29,65 @@ DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a sea
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
+def check_searches(tunings: Sequence[Tuning], found: Sequence[pd.DataFrame]) -> None:
+    """Check that every search found settings on every split.
+
+    Parameters
+    ----------
+    tunings
+        The searches.
+    found
+        Records of each.
+
+    Raises
+    ------
+    FlexError
+        Naming the first search that did not.
+    """
+    for tuning, records in zip(tunings, found, strict=True):
+        own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)]
+        if own["split"].nunique() < tuning.splits or own["rmse"].isna().any():
+            advice = "try more settings, or a higher max_seconds"
+            raise FlexError(f"{tuning.name}: the search found no network on one of {tuning.splits} splits: {advice}")
+
+
+def over_users(tuning: Tuning, predictions: pd.DataFrame, of_references: pd.DataFrame) -> dict[str, Interval]:
+    """Compute the intervals over users of differences to one network of a search.
+
+    Parameters
+    ----------
+    tuning
+        The search.
+    predictions, of_references
+        Of `flexstudy.methods.find_tuned`: those of the search, and of the references beside it.
+
+    Returns
+    -------
+    dict
+        What `summarise_best` calls a predictor, to its `flexstudy.methods.users_bootstrap`.
+    """
+    ratings = load_ratings(tuning.dataset)
+    splits = {name: split for name, (_, split) in tuning.load_splits(ratings).items()}
+    kept: dict[str, dict[str, ArrayLike]] = {}
+    for table, is_search in ((predictions, True), (of_references, False)):
+        columns = (table[name] for name in ("method", "split", "networks", "hundredths"))
+        for key, split, count, hundredths in zip(*columns, strict=True):
+            kept.setdefault(_what(count) if is_search else ALL[key].name, {})[split] = hundredths
+    one_network = kept.get(ONE_NETWORK, {})
+    return {
+        what: users_bootstrap(own, one_network, ratings, splits) for what, own in kept.items() if what != ONE_NETWORK
+    }
+
+
+def _what(networks: int) -> str:
+    return ONE_NETWORK if networks == 1 else f"mean of {networks} networks"
+
+
 def summarise_best(
-    cases: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], targets: Sequence[float] = ()
+    cases: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    targets: Sequence[float] = (),
+    shares: Sequence[float] = (),
+    users: Sequence[Mapping[str, Interval]] = (),
 ) -> pd.DataFrame:
     """Set what each search found beside references tuned with fewer tries.
 
@@ -38,6 +97,10 @@ def summarise_best(
         Title to the records of the search and of the references.
     targets
         RMSE that was aimed at, in stars, of each case in order; there may be fewer than cases.
+    shares
+        Share of the ratings that each case's splits hold out, in order; 0.3 of those that are not given.
+    users
+        Of `over_users`, of each case in order; there may be fewer than cases.
 
     Returns
     -------
@@ -47,36 +110,77 @@ def summarise_best(
         - case: title
         - what: "one network", "mean of N networks", or the reference's name
         - n: splits
-        - mean, low, high: RMSE in stars, with its 95 % t-interval
-        - gap, gap_low, gap_high: RMSE above that of one network on the same split, in stars
+        - mean, low, high: RMSE in stars, with its 95 % interval over splits
+        - gap, gap_low, gap_high: RMSE above that of one network on the same splits in stars, with its 95 % interval
+          over splits
+        - shared: splits that the gap is over
+        - users_low, users_high: 95 % interval of the gap over users; NaN where predictions were not kept
+        - verdict: as in `flexstudy.methods.summarise_methods`
         - target: in stars; NaN for references, and where there is none
         - met: whether the mean reaches the target ("yes" or "no"; "" without one)
     """
-    goals = [*targets, *[np.nan] * (len(cases) - len(targets))]
-    rows = []
-    for (case, (records, references)), target in zip(cases.items(), goals, strict=True):
+    n, rows = len(cases), []
+    goals = [*targets, *[np.nan] * (n - len(targets))]
+    held_out, of_users = [*shares, *[0.3] * (n - len(shares))], [*users, *[{}] * (n - len(users))]
+    for (case, (records, references)), target, share, intervals in zip(
+        cases.items(), goals, held_out, of_users, strict=True
+    ):
         one_network = records[records["networks"] == 1].set_index("split")["rmse"]
-        for count in sorted(records["networks"].unique()):
-            rmse = records[records["networks"] == count].set_index("split")["rmse"]
-            what = ONE_NETWORK if count == 1 else f"mean of {count} networks"
-            rows.append(_best_row(case, what, rmse, one_network, target))
-        for key in sorted(references["method"].unique()):
-            rmse = references[references["method"] == key].set_index("split")["rmse"]
-            rows.append(_best_row(case, ALL[key].name, rmse, one_network, np.nan))
+        parts = [
+            (_what(count), records[records["networks"] == count], target) for count in sorted(set(records["networks"]))
+        ]
+        keys = sorted(references["method"].unique())
+        parts += [(ALL[key].name, references[references["method"] == key], np.nan) for key in keys]
+        for what, own, goal in parts:
+            rmse = own.set_index("split")["rmse"]
+            mean = split_interval(rmse, share)
+            gaps = (rmse - one_network).dropna()
+            gap, by_users = split_interval(gaps, share), intervals.get(what, UNKNOWN)
+            rows.append(
+                {
+                    "case": case,
+                    "what": what,
+                    "n": len(rmse),
+                    **labelled("mean", mean),
+                    **labelled("gap", gap, "gap_"),
+                    "shared": len(gaps),
+                    "users_low": by_users[1],
+                    "users_high": by_users[2],
+                    "verdict": verdict(gap, by_users),
+                    "target": goal,
+                    "met": "" if np.isnan(goal) else "yes" if mean[0] <= goal else "no",
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def _best_row(case: str, what: str, rmse: pd.Series, one_network: pd.Series, target: float) -> dict[str, float | str]:
-    mean = mean_interval(rmse)
-    return {
-        "case": case,
-        "what": what,
-        "n": len(rmse),
-        **labelled("mean", mean),
-        **labelled("gap", mean_interval((rmse - one_network).dropna()), "gap_"),
-        "target": target,
-        "met": "" if np.isnan(target) else "yes" if mean[0] <= target else "no",
-    }
+def gap_words(row: Mapping[Any, Any], one: str = "one network") -> str:
+    """Say in a sentence's end how far a predictor's RMSE is from that of one network.
+
+    Parameters
+    ----------
+    row
+        Of `summarise_best`.
+    one
+        What the difference is to.
+
+    Returns
+    -------
+    str
+        "0.010 below one network by both intervals", or what the intervals leave open.
+    """
+    if np.isnan(row["gap"]):
+        return f"not comparable with {one}"
+    side = "below" if row["gap"] < 0 else "above"
+    words = f"{abs(row['gap']):.3f} {side} {one}"
+    if row["verdict"] in ("lower", "higher"):
+        return f"{words} by both intervals"
+    if row["verdict"] == "open":
+        return f"{words}, which its intervals do not tell from 0"
+    if np.isnan(row["gap_low"]):
+        return f"{words} on one split"
+    is_told = row["gap_low"] > 0 or row["gap_high"] < 0
+    return f"{words}, which the interval over splits {'tells' if is_told else 'does not tell'} from 0"
 
 
 def search_history(tries: pd.DataFrame) -> pd.DataFrame:
@@ -214,7 +318,8 @@ def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.Data
 
         - change: a key of `CHANGES`
         - n: splits in which it was measured; settings that have it already do not count
-        - changed_by, low, high: change of the validation RMSE in stars, paired by seed, with its 95 % t-interval
+        - changed_by, low, high: change of the validation RMSE in stars, paired by seed, with its 95 % interval over
+          splits
     """
     ratings, rows = load_ratings(tuning.dataset), []
     own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)]
@@ -231,7 +336,8 @@ def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.Data
                     rows.append((word, name, after - before))
     made = pd.DataFrame(rows, columns=["change", "split", "gap"]).dropna()
     gaps = made.groupby(["change", "split"], sort=False)["gap"].mean()
-    found = [(word, len(own), *mean_interval(own)) for word, own in gaps.groupby("change", sort=False)]
+    share = tuning.test_split_rate or 1 / tuning.splits  # of folds
+    found = [(word, len(own), *split_interval(own, share)) for word, own in gaps.groupby("change", sort=False)]
     measured = pd.DataFrame(found, columns=["change", "n", "changed_by", "low", "high"])
     return measured.sort_values("changed_by", ascending=False, ignore_index=True)
 
@@ -261,15 +367,26 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
         - CASE_WHAT (_low, _high): RMSE in stars
         - CASE_WHAT_gap (_low, _high): RMSE above that of one network, in stars
         - CASE_WHAT_met: "yes", "no" or ""
+        - CASE_WHAT_words: RMSE with its interval
+        - CASE_WHAT_gap_words: of `gap_words`
+        - CASE_mean_words: a sentence on the mean of several networks; "" where one network alone was scored
     """
-    found: dict[str, float | str] = {}
+    found: dict[str, float | str] = {f"{name}_mean_words": "" for name in names.values()}
     for row in table.to_dict("records"):
         words = row["what"].lower().replace(",", "").replace(" ", "_")
-        what = "one" if row["what"] == ONE_NETWORK else "mean_of" if row["what"].startswith("mean of ") else words
+        is_mean = row["what"].startswith("mean of ")
+        what = "one" if row["what"] == ONE_NETWORK else "mean_of" if is_mean else words
         key = f"{names[row['case']]}_{what}"
         found |= labelled(key, (row["mean"], row["low"], row["high"]), f"{key}_")
         found |= labelled(f"{key}_gap", (row["gap"], row["gap_low"], row["gap_high"]), f"{key}_gap_")
         found[f"{key}_met"] = row["met"]
+        found[f"{key}_words"] = span_words(row["mean"], row["low"], row["high"])
+        found[f"{key}_gap_words"] = gap_words(row)
+        if is_mean:
+            sentence = (
+                f" The {row['what']}, those of the search's best tries, scores {row['mean']:.3f}: {gap_words(row)}."
+            )
+            found[f"{names[row['case']]}_mean_words"] = sentence
     return found
 
 
@@ -290,6 +407,7 @@ def ablation_numbers(table: pd.DataFrame) -> dict[str, float | str]:
           it was not measured
         - worst, second_worst: the most harmful changes ("none" where so many were not measured)
         - worst_by, second_worst_by: what they change, in stars
+        - ablation_words: a sentence on these, and on how many changes the intervals tell from 0
     """
     rows = table.to_dict("records")
     spans = {row["change"]: (row["changed_by"], row["low"], row["high"]) for row in rows}
@@ -300,7 +418,18 @@ def ablation_numbers(table: pd.DataFrame) -> dict[str, float | str]:
     worst = [(row["change"], row["changed_by"]) for row in rows] + [("none", np.nan)] * 2
     for name, (word, changed_by) in zip(("worst", "second_worst"), worst, strict=False):
         found |= {name: word, f"{name}_by": changed_by}
-    return found
+    return found | {"ablation_words": _ablation_words(table)}
+
+
+def _ablation_words(table: pd.DataFrame) -> str:
+    rows = table.to_dict("records")
+    if not rows or not rows[0]["changed_by"] > 0:
+        return "No change that could be measured does harm on average."
+    words = f'On average, of the changes "{rows[0]["change"]}" does most harm ({rows[0]["changed_by"]:+.3f} stars)'
+    if len(rows) > 1 and rows[1]["changed_by"] > 0:
+        words += f', then "{rows[1]["change"]}" ({rows[1]["changed_by"]:+.3f})'
+    told = int(((table["low"] > 0) | (table["high"] < 0)).sum())
+    return f"{words}. The intervals tell {told} of {len(rows)} changes from 0."
 
 
 def plot_search(histories: Mapping[str, pd.DataFrame], references: Mapping[str, Mapping[str, float]]) -> Figure:

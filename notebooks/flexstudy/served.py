@@ -1,10 +1,12 @@
 """Chapter 10, who is served: errors by how many ratings there are of the user, of the film and in all.
 
-The chapter reads the records of `flexstudy.served_runs`. Its cases are described in `flexstudy.served_cases`.
+The chapter reads the records of `flexstudy.served_runs`. Its cases are described in `flexstudy.served_cases`. A draw is
+a random split, or a random choice of new users or films; costly methods may have fewer draws than others.
 
 References
 ----------
-Cousineau (2005) for intervals within splits. Holm (1979) for the correction of p.
+Cousineau (2005) for intervals within draws. Holm (1979) for the correction of p. Nadeau and Bengio (2003) for draws
+that overlap.
 """
 
 import tempfile
@@ -16,13 +18,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
+from flexlib.config import FlexError
 from flexlib.methods.tuning import Tuning, load_tuned, run_tuning
-from flexstudy.methods import REFERENCE
+from flexstudy.methods import REFERENCE, span_words, split_p
 from flexstudy.served_cases import COUNTS, METHOD_NAMES, NEW, SERVED_COLUMNS, bin_labels, merged_bins, served_name
 from flexstudy.served_runs import run_served
-from flexstudy.statistics import SIGNIFICANT, UNKNOWN, holm, labelled, mean_interval
+from flexstudy.statistics import SIGNIFICANT, UNKNOWN, Interval, holm, labelled, split_interval
 from flexstudy.style import legend_below
 
 NO_NETWORK = "biases"  # what the prose compares FlexEncoder with
@@ -40,13 +42,40 @@ TASKS = {
 _ERRORS = ["rmse", "rmse_own_fallback"]
 
 
+def chosen_methods(words: str) -> tuple[str, ...]:
+    """Read the chapter's parameter `methods`.
+
+    Parameters
+    ----------
+    words
+        Keys of `flexstudy.served_cases.METHOD_NAMES`, between spaces; "" for all.
+
+    Returns
+    -------
+    tuple
+        The keys.
+
+    Raises
+    ------
+    FlexError
+        For an unknown method, or without the two that the chapter compares.
+    """
+    keys = tuple(words.split()) or tuple(METHOD_NAMES)
+    if unknown := sorted(set(keys) - set(METHOD_NAMES)):
+        raise FlexError(f"methods '{words}': {unknown[0]} is not one of {', '.join(METHOD_NAMES)}")
+    if not {REFERENCE, NO_NETWORK} <= set(keys):
+        raise FlexError(f"methods '{words}': the chapter needs {REFERENCE} and {NO_NETWORK}")
+    return keys
+
+
 def find_served(tuning: Tuning, folder: str | Path = "") -> pd.DataFrame:
     """Read the records of methods over the cases, or tune the methods and make the records.
 
     Parameters
     ----------
     tuning
-        What is tuned where there is no folder; its data set names the records.
+        What is tuned where there is no folder. Its data set names the records, and its methods say which of them are
+        read: all, if it has none.
     folder
         Where the records are; "" to make them now.
 
@@ -61,7 +90,8 @@ def find_served(tuning: Tuning, folder: str | Path = "") -> pd.DataFrame:
         Naming the file that is not in the folder, or its missing column.
     """
     if folder:
-        return load_tuned(Path(folder) / f"{served_name(tuning.dataset)}.parquet", SERVED_COLUMNS)
+        records = load_tuned(Path(folder) / f"{served_name(tuning.dataset)}.parquet", SERVED_COLUMNS)
+        return records[records["method"].isin(tuning.methods or METHOD_NAMES)]
     with tempfile.TemporaryDirectory() as made:
         run_tuning(tuning, Path(made))
         return run_served(tuning.dataset, Path(made) / f"{tuning.name}.parquet", tuning.splits, Path(made))
@@ -70,14 +100,14 @@ def find_served(tuning: Tuning, folder: str | Path = "") -> pd.DataFrame:
 def tabulate_cases(records: pd.DataFrame, at_least: int = AT_LEAST) -> pd.DataFrame:
     """Merge bins that hold few test ratings, and pool their errors.
 
-    Which bins are merged follows from the split with the fewest test ratings, and is the same for all splits.
+    Which bins are merged follows from the draw with the fewest test ratings, and is the same for all draws.
 
     Parameters
     ----------
     records
         Of `find_served`.
     at_least
-        Test ratings of a merged bin, in every split.
+        Test ratings of a merged bin, in every draw.
 
     Returns
     -------
@@ -90,8 +120,9 @@ def tabulate_cases(records: pd.DataFrame, at_least: int = AT_LEAST) -> pd.DataFr
         - n_test: test ratings
         - rmse, rmse_own_fallback: in stars; NaN where the method has no prediction for a part of them
         - n_users, n_items: in the test ratings; NaN for bins
+        - share: of all ratings that a draw holds out, mean over draws
     """
-    parts = []
+    parts, shares = [], _held_out(records)
     for task, own in records.groupby("task"):
         keys = ["task", "method", "seed", "shown"]
         if task not in COUNTS:
@@ -104,7 +135,18 @@ def tabulate_cases(records: pd.DataFrame, at_least: int = AT_LEAST) -> pd.DataFr
         pooled = own.groupby(keys)[["n_test", *_ERRORS]].agg(_sum_of_all).reset_index()
         pooled[_ERRORS] = pooled[_ERRORS].div(pooled["n_test"], axis=0).pow(0.5)
         parts.append(pooled.assign(case=pooled["shown"].map(bin_labels(into))))
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(share=table["task"].map(shares))
+
+
+def _held_out(records: pd.DataFrame) -> dict[str, float]:
+    """Compute the share of all ratings that a draw holds out, by task; a bin's is that of its random split."""
+    shares = {}
+    for task, own in records.groupby("task"):
+        of_group = records[records["group"] == own["group"].iloc[0]]
+        tested = of_group.loc[of_group["task"] == of_group["group"], "n_test"].mean()
+        shares[str(task)] = float(tested / (of_group["n_train"] + of_group["n_test"]).max())
+    return shares
 
 
 def _sum_of_all(column: pd.Series) -> float:
@@ -113,7 +155,10 @@ def _sum_of_all(column: pd.Series) -> float:
 
 
 def summarise_served(cases: pd.DataFrame) -> pd.DataFrame:
-    """Average each method's errors in each case over the splits.
+    """Average each method's errors in each case over the draws.
+
+    Some draws are harder than others for every method. A method with fewer draws than others is therefore moved by how
+    much harder its draws are than all, for the methods that have all of them.
 
     Parameters
     ----------
@@ -127,38 +172,52 @@ def summarise_served(cases: pd.DataFrame) -> pd.DataFrame:
 
         - task, shown, case, method: as in the cases
         - name: of the method
-        - n: splits with an RMSE
-        - n_test: test ratings, mean over splits
+        - n: draws with an RMSE
+        - n_test: test ratings, mean over draws
         - own: mean RMSE in stars, with the method's own predictions for unseen users and films
-        - within_low, within_high: 95 % t-interval of the RMSE without the splits' own levels (Cousineau), since each
-          split has other new users and films
-        - mean, low, high: RMSE in stars, with its 95 % t-interval over splits
+        - within_low, within_high: 95 % interval of the RMSE without the draws' own levels (Cousineau), since each
+          draw has other new users and films
+        - mean, low, high: RMSE in stars, with its 95 % interval over draws
     """
-    by_task = cases.groupby("task")["rmse"]
-    level = cases.groupby(["task", "seed"])["rmse"].transform("mean") - by_task.transform("mean")
     rows = []
-    for (task, shown, method), own in cases.assign(within=cases["rmse"] - level).groupby(["task", "shown", "method"]):
-        within = mean_interval(own["within"].dropna())
-        rows.append(
-            {
-                "task": task,
-                "shown": shown,
-                "case": own["case"].iloc[0],
-                "method": method,
-                "name": METHOD_NAMES[str(method)],
-                "n": int(own["rmse"].count()),
-                "n_test": own["n_test"].mean(),
-                "own": own["rmse_own_fallback"].mean(),
-                "within_low": within[1],
-                "within_high": within[2],
-                **labelled("mean", mean_interval(own["rmse"].dropna())),
-            }
-        )
+    for task, of_task in cases.groupby("task"):
+        level = _levels(of_task)
+        tested = of_task.drop_duplicates(["shown", "seed"]).groupby("shown")["n_test"].mean()
+        tested.index = tested.index.map(str)
+        for (shown, method), own in of_task.groupby(["shown", "method"]):
+            share, rmse = own["share"].iloc[0], own["rmse"].dropna()
+            harder = own["seed"].map(level)
+            mean, *ends = split_interval(rmse, share)
+            move = harder[rmse.index].mean() if len(rmse) else 0.0
+            within = split_interval(rmse - harder[rmse.index], share)
+            rows.append(
+                {
+                    "task": task,
+                    "shown": shown,
+                    "case": own["case"].iloc[0],
+                    "method": method,
+                    "name": METHOD_NAMES[str(method)],
+                    "n": len(rmse),
+                    "n_test": tested[str(shown)],
+                    "own": own["rmse_own_fallback"].mean() - harder.mean(),
+                    "within_low": within[1],
+                    "within_high": within[2],
+                    **labelled("mean", (mean - move, ends[0] - move, ends[1] - move)),
+                }
+            )
     return pd.DataFrame(rows)
 
 
+def _levels(of_task: pd.DataFrame) -> pd.Series:
+    """Draw to how much harder it is than all: the RMSE of the methods that have all draws, less its mean."""
+    wide = of_task.pivot_table(index="seed", columns=["method", "shown"], values="rmse")
+    whole = wide.dropna(axis=1)
+    level = (whole if whole.shape[1] else wide).mean(axis=1)
+    return level - level.mean()
+
+
 def gaps_to_reference(cases: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Compare every other method with a reference on the same splits.
+    """Compare every other method with a reference on the draws that both have.
 
     Parameters
     ----------
@@ -173,18 +232,17 @@ def gaps_to_reference(cases: pd.DataFrame, reference: str) -> pd.DataFrame:
         One row a task, case and other method:
 
         - task, shown, case, method, name: as in `summarise_served`
-        - n: splits that have both
-        - n_test: test ratings, mean over splits
-        - gap, low, high: RMSE above that of the reference in stars, with its 95 % t-interval
-        - p: of a paired t-test, corrected over the cases of a task for each method apart (Holm); NaN where there is no
-          difference, or one split
+        - n: draws that have both
+        - n_test: test ratings, mean over draws
+        - gap, low, high: RMSE above that of the reference in stars, with its 95 % interval over draws
+        - p: that the gap is 0 on average over draws (`flexstudy.methods.split_p`), corrected over the cases of a task
+          for each method apart (Holm); NaN where there is no difference, or one draw
     """
     rows = []
     for (task, shown), own in cases.groupby(["task", "shown"]):
-        wide = own.pivot(index="seed", columns="method", values="rmse")
+        wide, share = own.pivot(index="seed", columns="method", values="rmse"), own["share"].iloc[0]
         for method in wide.columns.drop(reference) if reference in wide else ():
             gap = (wide[method] - wide[reference]).dropna()
-            is_testable = len(gap) > 1 and gap.std() > 1e-12
             rows.append(
                 {
                     "task": task,
@@ -193,9 +251,9 @@ def gaps_to_reference(cases: pd.DataFrame, reference: str) -> pd.DataFrame:
                     "method": method,
                     "name": METHOD_NAMES[str(method)],
                     "n": len(gap),
-                    "n_test": own["n_test"].mean(),
-                    **labelled("gap", mean_interval(gap)),
-                    "p": stats.ttest_1samp(gap, 0).pvalue if is_testable else np.nan,
+                    "n_test": own.drop_duplicates("seed")["n_test"].mean(),
+                    **labelled("gap", split_interval(gap, share)),
+                    "p": split_p(gap, share),
                 }
             )
     columns = ["task", "shown", "case", "method", "name", "n", "n_test", "gap", "low", "high", "p"]
@@ -216,13 +274,61 @@ def gaps_table(gaps: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        One row a task and case, one column a method: the gap in stars as text, with "*" where it is clear.
+        One row a task and case, one column a method with its number of draws: the gap in stars as text, with "*" where
+        it is clear.
     """
     own = gaps[gaps["task"].isin(list(tasks))]
     text = own["gap"].map("{:+.3f}".format) + (own["p"] < SIGNIFICANT).map({True: "*", False: ""})
     own = own.assign(text=text.where(own["n"] > 0, ""), task=own["task"].map(TASKS))
     wide = own.pivot(index=["task", "shown", "case"], columns="name", values="text").droplevel("shown")
-    return wide.reindex(columns=[name for name in METHOD_NAMES.values() if name in wide]).fillna("")
+    draws = own.groupby("name")["n"].max()
+    wide = wide.reindex(columns=[name for name in METHOD_NAMES.values() if name in wide]).fillna("")
+    return wide.rename(columns={name: f"{name}, n = {n}" for name, n in draws.items()})
+
+
+def draws_words(records: pd.DataFrame) -> str:
+    """Say how many draws the methods have: "20 draws", or "3 to 20 draws" and which methods have how many."""
+    draws = records.groupby("method")["seed"].nunique()
+    if draws.nunique() == 1:
+        return _count(int(draws.iloc[0]), "draw")
+    parts = []
+    for n, own in sorted(draws.groupby(draws), reverse=True):
+        names = ", ".join(name for method, name in METHOD_NAMES.items() if method in own.index)
+        parts.append(f"{n} of {names}")
+    return f"{draws.min()} to {draws.max()} draws ({'; '.join(parts)})"
+
+
+def tries_words(records: pd.DataFrame) -> str:
+    """Say how many settings the methods had been tuned over, in sentences."""
+    tries = records["tuned"].str.extract(r"-(\d+)tries$")[0].astype(float)
+    ours = sorted(set(tries[records["method"] == REFERENCE]))
+    others = sorted(set(tries[records["method"] != REFERENCE])) or ours
+    if np.isnan([*ours, *others]).any():
+        return "The records do not say over how many settings the methods had been tuned."
+    of_ours, of_others = (" or ".join(f"{n:.0f}" for n in own) for own in (ours, others))
+    if ours == others:
+        return f"The number of tries a split was {of_ours} for all methods with something to tune."
+    words = f"FlexEncoder had {of_ours} tries a split, and the others {of_others}, where there is something to tune."
+    is_more = min(ours) > max(others)
+    return words + (
+        " Where more tries help, FlexEncoder has that advantage in every comparison below." if is_more else ""
+    )
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def gap_words(gap: Interval, p: float) -> str:
+    """Say how far FlexEncoder's RMSE is from that of biases: "0.010 stars below that of biases, clearly"."""
+    if np.isnan(gap[0]):
+        return "not comparable with that of biases"
+    if abs(gap[0]) < 5e-4:
+        return "equal to that of biases, to a thousandth of a star"
+    words = f"{abs(gap[0]):.3f} stars {'below' if gap[0] < 0 else 'above'} that of biases"
+    if np.isnan(gap[1]):
+        return f"{words} on one draw"
+    return f"{words}, {'clearly' if p < SIGNIFICANT else 'not clearly'}"
 
 
 def served_numbers(records: pd.DataFrame, cases: pd.DataFrame, summary: pd.DataFrame) -> dict[str, float | str]:
@@ -240,23 +346,26 @@ def served_numbers(records: pd.DataFrame, cases: pd.DataFrame, summary: pd.DataF
         ratings with which methods differ), "last" (the most ratings) or, for new users and films, "none" (no rating).
         What needs a method that the records do not have is NaN.
 
-        - n_splits, methods, tuned: counts, and the names of the tuned records
+        - n_splits, methods, tuned: the most draws of a method, how many methods, and the names of the tuned records
+        - draws_words, tries_words: of these functions
         - TASK_END_case, TASK_END_test: the case's label and its test ratings
-        - TASK_END_METHOD (_low, _high): RMSE in stars
+        - TASK_END_METHOD (_low, _high, _words): RMSE in stars
         - TASK_END_METHOD_own: the same, with the method's own predictions for unseen users and films
         - TASK_END_best, TASK_END_lowest: who has the lowest RMSE, and that RMSE
-        - TASK_END_gap (_low, _high): FlexEncoder's RMSE above that of the biases
+        - TASK_END_gap (_low, _high, _words): FlexEncoder's RMSE above that of the biases
         - TASK_cases: in how many cases methods differ
         - TASK_led: in how many of these FlexEncoder has the lowest mean
         - TASK_below, TASK_above: in how many of these FlexEncoder is clearly below and above the biases
-        - TASK_change_METHOD (_low, _high): change of the RMSE from the fewest to the most ratings
-        - TASK_own_change_METHOD (_low, _high): the same, with the method's own predictions
+        - TASK_change_METHOD (_low, _high, _words): change of the RMSE from the fewest to the most ratings
+        - TASK_own_change_METHOD (_low, _high, _words): the same, with the method's own predictions
         - TASK_new: how many are new, of new users and new films
     """
     gaps = gaps_to_reference(cases, NO_NETWORK)
     gaps = gaps[gaps["method"] == REFERENCE]
     numbers: dict[str, float | str] = {
         "n_splits": int(cases["seed"].nunique()),
+        "draws_words": draws_words(records),
+        "tries_words": tries_words(records),
         "methods": int(cases["method"].nunique()),
         "tuned": ", ".join(sorted(set(records["tuned"]))),
     }
@@ -303,19 +412,22 @@ def _case_numbers(name: str, by_method: pd.DataFrame, gap: pd.DataFrame) -> dict
     for method in (REFERENCE, NO_NETWORK):
         mean, low, high, own = by_method.reindex([method])[["mean", "low", "high", "own"]].to_numpy()[0].tolist()
         found |= labelled(f"{name}_{method}", (mean, low, high), f"{name}_{method}_") | {f"{name}_{method}_own": own}
-    span = gap[["gap", "low", "high"]].to_numpy()[0].tolist() if len(gap) else UNKNOWN
-    return found | labelled(f"{name}_gap", span, f"{name}_gap_")
+        found[f"{name}_{method}_words"] = span_words(mean, low, high)
+    value, low, high, p = gap[["gap", "low", "high", "p"]].to_numpy()[0].tolist() if len(gap) else (*UNKNOWN, np.nan)
+    found[f"{name}_gap_words"] = gap_words((value, low, high), p)
+    return found | labelled(f"{name}_gap", (value, low, high), f"{name}_gap_")
 
 
-def _change_numbers(task: str, cases: pd.DataFrame) -> dict[str, float]:
-    """Collect what the most ratings of a task's cases change, from the fewest on, paired by split."""
-    found: dict[str, float] = {}
+def _change_numbers(task: str, cases: pd.DataFrame) -> dict[str, float | str]:
+    """Collect what the most ratings of a task's cases change, from the fewest on, paired by draw."""
+    found: dict[str, float | str] = {}
     for errors, word in zip(_ERRORS, ("change", "own_change"), strict=True):
         wide = cases.pivot(index=["method", "seed"], columns="shown", values=errors)
         change = (wide[wide.columns[-1]] - wide[wide.columns[0]]).dropna()
         for method in (REFERENCE, NO_NETWORK):
             name, own = f"{_key(task)}_{word}_{method}", change[change.index.get_level_values("method") == method]
-            found |= labelled(name, mean_interval(own), f"{name}_")
+            span = split_interval(own, cases["share"].iloc[0])
+            found |= labelled(name, span, f"{name}_") | {f"{name}_words": span_words(*span, form="+.3f", confidence="")}
     return found
 
 
@@ -336,7 +448,7 @@ def plot_cases(table: pd.DataFrame, words: Mapping[str, str], title: str, refere
     """Draw each method over the cases of a task, from few ratings to many, with 95 % intervals, a panel a task.
 
     Where users or films are new, open marks at 0 ratings are the methods' own predictions, and intervals are those
-    within splits. The axis spans the means; an interval may go beyond it.
+    within draws. The axis spans the means; an interval may go beyond it.
 
     Parameters
     ----------
@@ -353,13 +465,13 @@ def plot_cases(table: pd.DataFrame, words: Mapping[str, str], title: str, refere
     methods = [method for method in METHOD_LOOKS if method in set(table["method"])]
     for ax, (task, label) in zip(axes[:, 0], words.items(), strict=True):
         _draw_cases(ax, table[table["task"] == task], methods, "gap" if reference else "mean", task in NEW)
-        ax.set(xlabel=label, ylabel=f"RMSE less that\nof {reference} (stars)" if reference else "RMSE (stars)")
+        ax.set(xlabel=label, ylabel=f"RMSE above that\nof {reference} (stars)" if reference else "RMSE (stars)")
         if reference:
             ax.axhline(0, color="#555555", linewidth=1)
         ax.grid(axis="x", visible=False)
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
-    legend_below(axes[-1, 0], 2, 0.32, title="below the cases: test ratings, mean of the splits")
+    legend_below(axes[-1, 0], 2, 0.32, title="below the cases: test ratings, mean of the draws")
     return figure
 
 
@@ -381,7 +493,7 @@ def _draw_cases(ax: Axes, own: pd.DataFrame, methods: list[str], value: str, is_
             linewidth=1.3,
             capsize=2,
             elinewidth=0.8,
-            label=runs["name"].iloc[0] if len(runs) else None,
+            label=f"{runs['name'].iloc[0]}, n = {runs['n'].max()}" if len(runs) else None,
         )
         if shows_own:
             none = (runs["shown"] == 0).to_numpy()
