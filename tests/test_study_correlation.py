@@ -15,6 +15,7 @@ from flexstudy.correlation import (
     cells_that_do_not_follow,
     correlation_numbers,
     logged_matrix,
+    lowest_user_based,
     measured_matrix,
     mixed_design,
     printed_matrix,
@@ -274,3 +275,12 @@ def test_every_number_of_the_chapters_text_is_there_with_and_without_the_log(evi
         assert not_told("05_correlation", numbers) == set()
         assert ("made without the authors' log" in numbers["log_design"]) == (report is None)
     assert correlation_numbers(*evidence())["outside"] == 0
+
+
+def test_the_lowest_user_based_rmse_is_that_of_the_runs_that_ended_well():
+    found = lowest_user_based(RECORDS)
+    for protocol in ("released", "holdout"):
+        own = [rmse for k, rmse in ended_well(protocol).items() if not CONFIGS[k].item_based]
+        assert found[f"low_best_{protocol}"] == min(own)
+    item_based = RECORDS[RECORDS["pivot_indexes"] == "[1, 0]"]
+    assert all(math.isnan(rmse) for rmse in lowest_user_based(item_based).values())

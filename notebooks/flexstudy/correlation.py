@@ -25,6 +25,8 @@ from flexlib.seeds import Purpose, numpy_generator
 from flexstudy.effects import score_runs
 from flexstudy.importance import Importance, importance_numbers
 from flexstudy.paper import FIGURE_4
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
+from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import bootstrap, labelled, spearman
 from flexstudy.style import legend_below
 
@@ -237,6 +239,24 @@ _LOG_SENTENCES = {
         {highest_released:,.0f} stars.""",
 }
 _NO_LOG = "This page was made without the authors' log."
+
+
+def lowest_user_based(records: pd.DataFrame) -> dict[str, float]:
+    """Find the lowest RMSE of the user-based runs that ended well: claim 3, each on its own test ratings.
+
+    Parameters
+    ----------
+    records
+        Of a sweep.
+
+    Returns
+    -------
+    dict
+        low_best_PROTOCOL: stars; NaN where there is none.
+    """
+    own = records[records["pivot_indexes"] == PIVOT_TEXTS["user-based"]]
+    lowest = own.groupby("protocol")["rmse"].min()
+    return {f"low_best_{protocol}": float(lowest.get(protocol, math.nan)) for protocol in LEAKY_AND_LEAK_FREE}
 
 
 def correlation_numbers(
