@@ -24,6 +24,9 @@ from flexstudy.rounding import (
     refeeding_effects,
     rounding_effects,
     rounding_numbers,
+    rounding_sentences,
+    tie_effects,
+    ties_table,
 )
 from flexstudy.statistics import holm
 from scipy import stats
@@ -37,6 +40,10 @@ from flexlib.train import fit
 # Sorted by name they are in another order.
 PLAIN = [
     Setting(f"plain {size}", FlexConfig(hidden_layers=[size], dense_refeeding=0), NO_REFEEDING) for size in (2, 3, 4)
+]
+ROWED = [
+    setting._replace(config=setting.config.replace(pivot_indexes=[1, 0])) if place else setting
+    for place, setting in enumerate(PLAIN)
 ]
 PAIRS = [
     Setting(
@@ -79,7 +86,8 @@ def measured(status=lambda place, seed: "ok", found=details, n_seeds=2, settings
     plan = Plan.repeat("rounding", SMALL, ["holdout"], settings, n_seeds)
 
     def end(k, _):
-        place, seed = SETTINGS.index(plan.settings[k]), plan.seeds[k]
+        names = [(setting.name, setting.role) for setting in SETTINGS]
+        place, seed = names.index((plan.settings[k].name, plan.settings[k].role)), plan.seeds[k]
         ended = status(place, seed)
         return {"rmse": 0.9, "details": json.dumps(found(place, seed))} if ended == "ok" else ended
 
@@ -257,6 +265,58 @@ def test_the_numbers_by_hand():
     assert numbers["rmse_random_change"] == pytest.approx(0.02)
 
 
+def test_what_ties_do_by_themselves_is_between_unrounded_lists():
+    """Two settings without re-feeding are item-based; their ties add 0.05, whatever rounding adds."""
+    table = measured(settings=ROWED)
+    effects = tie_effects(table)
+    assert effects.loc["gini", "change"] == pytest.approx(0.05, abs=1e-3)
+    assert effects.loc["gini", "before"] == rounding_effects(table, AT_RANDOM).loc["gini", "before"]
+    counted = ties_table(table)
+    assert counted[["rows", "n"]].to_numpy().tolist() == [["user-based", 1], ["item-based", 2]]
+    # Places 0, and 1 and 2: 0.2 + 0.01 * place; of one value 0.7 and 0.8 on the two splits
+    assert counted["ties_unrounded"].tolist() == pytest.approx([20, 21.5])
+    assert counted["ties_rounded"].tolist() == pytest.approx([95, 95])
+    assert counted["one_value_rounded"].tolist() == pytest.approx([75, 75])
+    base = [0.5 + 0.05, 0.5 + 0.015 + 0.05]  # and 1 for its place among the measures
+    for kind, more in (("random", 1), ("popular", 1.05)):
+        expected = [100 * (own + more) for own in base]
+        assert counted[f"coverage_{kind}"].tolist() == pytest.approx(expected, abs=0.1)
+    numbers, _ = numbers_of(table)
+    assert (numbers["settings_user"], numbers["settings_item"]) == (1, 2)
+    assert numbers["ties_unrounded_item"] == pytest.approx(21.5)
+    assert numbers["gini_ties_change"] == effects.loc["gini", "change"]
+
+
+def test_without_re_fed_settings_the_numbers_are_unknown_and_no_sentence_has_one():
+    plain = measured(settings=PLAIN)
+    numbers, _ = numbers_of(plain)
+    assert numbers.keys() == numbers_of(measured())[0].keys()
+    assert (numbers["rmse_refeeding_n"], numbers["settings_item"]) == (0, 0)
+    assert math.isnan(numbers["rmse_refeeding_high"])
+    said = rounding_sentences(numbers)
+    assert said["refeeding_found"] == "No setting with re-feeding ended well with and without its rounding."
+    assert "item-based" not in said["ties_found"]
+    lost = measured(lambda place, _: "diverged" if SETTINGS[place].role == ROUNDED else "ok")
+    assert rounding_sentences(numbers_of(lost)[0])["refeeding_found"] == said["refeeding_found"]
+    for sentences in (said, rounding_sentences(numbers_of(measured(n_seeds=1))[0])):
+        assert not any("nan" in text for text in sentences.values())
+
+
+def test_sentences_compare_one_rule_with_itself():
+    numbers, (random, popular, refeeding) = numbers_of(measured())
+    said = rounding_sentences(numbers)
+    for kind, effects in (("random", random), ("popular", popular)):
+        before, after = (100 * effects.loc["coverage", part] for part in ("before", "after"))
+        assert (
+            f"the coverage goes from {before:.1f} to {after:.1f} %. Lists become more diverse by 4 of 5"
+            in said[f"{kind}_found"]
+        )
+    assert popular.loc["coverage", "before"] - random.loc["coverage", "before"] == pytest.approx(0.05, abs=1e-3)
+    change, low, high = refeeding.loc["rmse", ["change", "low", "high"]]
+    told = f"Re-feeding rounding changes the leak-free RMSE by {change:+.4f} stars ({low:+.4f} to {high:+.4f}), over 6"
+    assert said["refeeding_found"] == f"{told} settings."
+
+
 def test_lists_are_more_diverse_by_the_measures_whose_whole_interval_is_on_that_side():
     clear = pd.DataFrame(
         {"low": [0.1, -0.3, 0.1, 0.2, -0.5, 0.1, 0.1], "high": [0.2, -0.1, 0.3, 0.4, -0.1, 0.2, 0.2]},
@@ -291,7 +351,8 @@ def test_effects_are_spelled_out_for_reading():
 
 
 def test_every_number_of_the_chapters_text_is_there():
-    assert not_told("06_rounding", numbers_of(measured())[0]) == set()
+    numbers, _ = numbers_of(measured())
+    assert not_told("06_rounding", numbers | rounding_sentences(numbers)) == set()
 
 
 def test_the_chapters_own_runs_are_measured():

@@ -10,7 +10,9 @@ Tran et al. (2018), Section 4.4.
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from textwrap import fill
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -161,6 +163,52 @@ def effects_table(effects: pd.DataFrame) -> pd.DataFrame:
     return table.round({"before": 4, "after": 4}).assign(p=spelled_p(table["p"].tolist()))
 
 
+def tie_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """Measure what the rule for ties does by itself: unrounded lists, ties to the more rated against at random.
+
+    Parameters
+    ----------
+    table
+        Of `list_table`.
+
+    Returns
+    -------
+    pd.DataFrame
+        As `rounding_effects`.
+    """
+    return rounding_effects(table, UNROUNDED_TO_THE_MORE_RATED, than=UNROUNDED_AT_RANDOM)
+
+
+def ties_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the lists that ties decide, by the rows of the settings; settings with DeFR are left out.
+
+    Parameters
+    ----------
+    table
+        Of `list_table`.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row for user-based and for item-based settings, where there are any:
+
+        - rows: which
+        - n: settings
+        - ties_unrounded, ties_rounded: per cent of the lists that end within a tie, mean over settings
+        - one_value_unrounded, one_value_rounded: per cent of the lists whose predictions are all equal, likewise
+        - coverage_random, coverage_popular: per cent of the catalogue on unrounded lists, by the rule for ties
+    """
+    own, found = table[table["role"] != ROUNDED], []
+    parts = {f"{measure}_{kind}": (measure, kind) for measure in OF_TIES for kind in ("unrounded", "rounded")}
+    parts |= {"coverage_random": ("coverage", UNROUNDED_AT_RANDOM)}
+    parts |= {"coverage_popular": ("coverage", UNROUNDED_TO_THE_MORE_RATED)}
+    for rows, group in own.groupby("rows"):
+        means = group.groupby(["measure", "kind", "setting"], observed=True)["value"].mean()
+        known: dict[str, Any] = {"rows": rows, "n": group["setting"].nunique()}
+        found.append(known | {name: 100 * float(means.loc[part].mean()) for name, part in parts.items()})
+    return pd.DataFrame(found, columns=["rows", "n", *parts]).sort_values("rows", ascending=False, ignore_index=True)
+
+
 def rounding_numbers(
     table: pd.DataFrame, random: pd.DataFrame, popular: pd.DataFrame, refeeding: pd.DataFrame
 ) -> dict[str, float]:
@@ -171,7 +219,7 @@ def rounding_numbers(
     table
         Of `list_table`.
     random, popular
-        Of `rounding_effects`, with ties broken at random and by popularity.
+        Of `rounding_effects`: ties broken at random before and after rounding, and by popularity before and after.
     refeeding
         Of `refeeding_effects`.
 
@@ -179,7 +227,8 @@ def rounding_numbers(
     -------
     dict
         Name to number. Of each effect MEASURE_KIND_before, _after, _change, _low, _high, _n and _p, where the measures
-        in `SHARE_MEASURES` are in per cent.
+        in `SHARE_MEASURES` are in per cent, and a kind without a measure has NaN of 0 settings; the kind "ties" is of
+        `tie_effects`. Of `ties_table`, its columns with _user and _item, and settings_user and settings_item.
     """
     numbers: dict[str, float] = {
         "settings": table["setting"].nunique(),
@@ -192,18 +241,55 @@ def rounding_numbers(
         "random": random,
         "popular": popular,
         "refeeding": refeeding,
+        "ties": tie_effects(table),
         "clipped": rounding_effects(table, CLIPPED),
         "grid": rounding_effects(table, AT_RANDOM, than=CLIPPED),
     }
-    for kind, effects in kinds.items():
-        for measure, row in effects.iterrows():
-            scale, name = 100 if measure in SHARE_MEASURES else 1, f"{measure}_{kind}"
-            numbers |= {f"{name}_{part}": scale * float(row[part]) for part in _TOLD}
-            numbers |= {f"{name}_n": int(row["n"]), f"{name}_p": float(row["p"])}
+    for (kind, effects), measure in product(kinds.items(), (*MEASURES, "rmse", "five_star_predictions")):
+        row = effects.reindex([measure]).iloc[0]
+        scale, name = 100 if measure in SHARE_MEASURES else 1, f"{measure}_{kind}"
+        numbers |= {f"{name}_{part}": scale * float(row[part]) for part in _TOLD}
+        numbers |= {f"{name}_n": int(np.nan_to_num(row["n"])), f"{name}_p": float(row["p"])}
     same, before = table[table["measure"] == "same_lists"]["value"], numbers["rmse_random_before"]
     # What an error spread evenly over a step adds, its variance being a twelfth of the step's square.
     numbers["rmse_expected"] = float(np.sqrt(before**2 + HALF_STAR**2 / 12) - before)
+    counted = ties_table(table).set_index("rows")
+    for side in ("user", "item"):
+        row = counted.reindex([f"{side}-based"]).iloc[0]
+        numbers |= {f"{name}_{side}": float(value) for name, value in row.drop("n").items()}
+        numbers[f"settings_{side}"] = int(np.nan_to_num(row["n"]))
     return numbers | {"same_lists": 100 * float(same.mean()), "runs": len(same)}
+
+
+def rounding_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Say what rounding and ties do, by `rounding_numbers`; where runs are missing, that they are.
+
+    Returns
+    -------
+    dict
+        - random_found, popular_found: of the lists, under each rule for ties before and after
+        - ties_found: of what the rule does by itself
+        - refeeding_found: of what re-feeding rounding does to the RMSE
+    """
+    said, shares = {}, []
+    for kind, words in (("random", "at random"), ("popular", "to the more rated film")):
+        before, after = (numbers[f"coverage_{kind}_{part}"] for part in ("before", "after"))
+        counts = f"{numbers[f'more_diverse_{kind}']} of {numbers['diverse_measures']} measures"
+        told = f"With ties broken {words}, before as after, the coverage goes from {before:.1f} to {after:.1f} %."
+        said[f"{kind}_found"] = f"{told} Lists become more diverse by {counts}."
+    for side in ("user", "item"):
+        low, high = numbers[f"coverage_popular_{side}"], numbers[f"coverage_random_{side}"]
+        if numbers[f"settings_{side}"]:
+            share = numbers[f"ties_unrounded_{side}"]
+            shares.append(f"Of the unrounded lists of {side}-based settings, {share:.0f} % end within an exact tie.")
+            shares.append(f"Broken at random, these have a coverage of {high:.1f} %, by popularity of {low:.1f} %.")
+    change, low, high = (numbers[f"rmse_refeeding_{part}"] for part in ("change", "low", "high"))
+    told = "No setting with re-feeding ended well with and without its rounding."
+    if numbers["rmse_refeeding_n"]:
+        told = f"Re-feeding rounding changes the leak-free RMSE by {change:+.4f} stars"
+        told += f" ({low:+.4f} to {high:+.4f})" if np.isfinite(low) else ""
+        told += f", over {numbers['rmse_refeeding_n']} settings."
+    return said | {"ties_found": " ".join(shares), "refeeding_found": told}
 
 
 def plot_list_changes(effects: Mapping[str, pd.DataFrame], words: Mapping[str, str], title: str) -> Figure:
