@@ -220,8 +220,11 @@ def larger_is_worse(n: Numbers) -> str:
 
 
 def pivots_are_met(n: Numbers) -> str:
-    """Require rows within 10 % of 700 user-based and 300 item-based ones; otherwise not supported."""
-    met = abs(n["log_user"] - 700) <= 70 and abs(n["log_item"] - 300) <= 30
+    """Require rows that round to 700 user-based and 300 item-based ones, or within 10 %; otherwise not supported."""
+    met = all(
+        round(n[name], -2) == printed or abs(n[name] - printed) <= printed / 10
+        for name, printed in (("log_user", 700), ("log_item", 300))
+    )
     return REPRODUCED if met else UNSUPPORTED
 
 
