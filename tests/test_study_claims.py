@@ -276,3 +276,16 @@ def test_numbers_of_other_data_leave_the_committed_claims_on_printed_ones_open()
     chapters = {name: own | {"dataset": "mine", "a_dataset": "mine"} for name, own in read_chapters(COMMITTED).items()}
     for row, one in zip(judge_claims(chapters).itertuples(), STATEMENTS, strict=True):
         assert (row.verdict == OPEN) == one.printed
+
+
+def test_the_page_of_rules_tells_how_many_runs_were_left_out():
+    text = " ".join((ROOT / "book" / "rules.md").read_text(encoding="utf-8").split())
+    for name, claim in (("centring", "claim 9"), ("one-rate", "at one split rate (claim 2)")):
+        table = pd.read_parquet(ROOT / "results" / "records" / f"{name}-{PAPERS_DATASET}.parquet")
+        assert f"{(table['status'] == 'skipped').sum()} of {len(table)} runs" in text
+        assert claim in text
+    tried = pd.read_parquet(ROOT / "results" / "records" / f"choices-tried-{PAPERS_DATASET}.parquet")
+    base = tried["setting"].str.split().str[1]
+    left_out = base[tried["status"] == "skipped"].unique()
+    assert (len(left_out), base.nunique()) == (4, 10)
+    assert "four of ten settings of claim 7" in text
