@@ -362,3 +362,16 @@ def test_where_no_folder_is_named_methods_are_tuned_and_scored(monkeypatch):
     assert found["rmse"].between(0.3, 2).all()
     settings = found[found["method"] == "biases"].groupby("seed")["settings"].unique()
     assert [list(map(json.loads, own)) for own in settings] == [[{"item_shrinkage": 5.0}], [{"item_shrinkage": 6.0}]]
+
+
+def test_fewer_draws_alone_make_no_difference_between_methods():
+    """Draws are harder by another amount in each case, so that the means of fewer draws are not those of all."""
+
+    def outcome(task, shown, method, seed):
+        return planted(task, shown, method, seed) + 0.01 * seed * (1 + shown)
+
+    records = records_by(outcome, seeds=5)
+    fewer = records[(records["method"] != "svdpp") | (records["seed"] < 3)]
+    for given in (records, fewer):
+        numbers = numbers_of(given)
+        assert (numbers["new_users_first_case"], numbers["new_users_cases"]) == ("1", 4)
