@@ -308,7 +308,7 @@ def test_executed_chapters_have_the_text_of_their_sources_and_a_table_for_each_c
 
 @pytest.mark.parametrize("path", [p for p in CHAPTERS if p.stem[0].isdigit()], ids=lambda path: path.stem)
 def test_the_command_of_each_chapters_box_is_one_that_papermill_takes(path):
-    box = re.search(r"Run this chapter again\n(.*?)\n```$", markdown_of(path), re.S)[1]
+    box = re.search(r"Rerun this chapter\n(.*?)\n```$", markdown_of(path), re.S)[1]
     command = re.sub(r"\\\n\s*", "", re.search(r"^    (\.venv/bin/papermill.*(?:\n      .*)*)", box, re.M)[1])
     assert f"papermill notebooks/{path.name} " in command
     (tagged,) = [c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]

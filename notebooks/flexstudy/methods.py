@@ -399,6 +399,40 @@ def count_clearly_lower(against: pd.DataFrame) -> int:
     return int((is_lower & ~against["method"].str.startswith(REFERENCE)).sum())
 
 
+def numbers_by_prefix(
+    tables: Mapping[str, pd.DataFrame], against: Mapping[str, pd.DataFrame], made: Mapping[str, pd.Series]
+) -> dict[str, Any]:
+    """Name the numbers of each data set's prose, by the set's prefix.
+
+    Parameters
+    ----------
+    tables
+        Prefix ("a_") to the table of `summarise_methods`.
+    against
+        Prefix to that of `compare_methods`, with the paper's best setting.
+    made
+        Prefix to what `tries_made` gives.
+
+    Returns
+    -------
+    dict
+        Those of `comparison_numbers` and `in_table_numbers`, and with each prefix:
+
+        - flexencoder_made: tries of FlexEncoder a split that ended well
+        - clearly_lower, lower_by: of these functions
+    """
+    numbers: dict[str, Any] = {}
+    for prefix, table in tables.items():
+        own = against[prefix]
+        numbers |= comparison_numbers(table, prefix, own) | in_table_numbers(own, prefix)
+        numbers |= {
+            f"{prefix}flexencoder_made": float(made[prefix].get("flexencoder", 0)),
+            f"{prefix}clearly_lower": count_clearly_lower(own),
+            f"{prefix}lower_by": lower_by(own),
+        }
+    return numbers
+
+
 def lower_by(against: pd.DataFrame) -> str:
     """Say in words which intervals `count_clearly_lower` goes by."""
     if against["users_low"].notna().any():

@@ -335,7 +335,7 @@ def find_if_there(name: str, dataset: str, folder: str) -> pd.DataFrame | None:
     return find_records(name, dataset, folder) if there else None
 
 
-def find_tuned(dataset: str, folder: str) -> pd.DataFrame:
+def find_choices(dataset: str, folder: str) -> pd.DataFrame:
     """Read the records of "choices-tried" and "choices" as `tuned_cells`.
 
     Without them there is no cell; making them now would take thousands of runs.
