@@ -18,6 +18,7 @@ from flexstudy.methods import (
     find_tuned,
     in_table_numbers,
     lower_by,
+    numbers_by_prefix,
     published_rmse,
     spelled_users,
     summarise_methods,
@@ -474,9 +475,10 @@ def test_every_number_has_its_name_though_it_was_not_measured(methods_table):
 
 
 def test_every_number_of_the_text_on_methods_is_there(methods_table):
-    numbers = {}
-    for prefix in ("a_", "b_"):
-        numbers |= comparison_numbers(methods_table, prefix) | in_table_numbers(methods_table, prefix)
+    prefixes = ("a_", "b_")
+    tables, made = dict.fromkeys(prefixes, methods_table), dict.fromkeys(prefixes, pd.Series({"flexencoder": 7.5}))
+    numbers = numbers_by_prefix(tables, tables, made)
+    assert numbers["a_flexencoder_made"] == 7.5
     assert not_told("08_methods", numbers | dict.fromkeys(["b_split"])) == set()  # which is put in by itself
 
 
