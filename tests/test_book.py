@@ -258,7 +258,7 @@ def test_pictures_have_an_alternative_text(page, parsed):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_says_how_to_run_it_again(chapter, parsed):
     boxes = parsed[f"results/executed/{chapter}"].select(".admonition.tip")
-    (box,) = (box for box in boxes if "again" in box.select_one(".admonition-title").get_text())
+    (box,) = (box for box in boxes if "Rerun" in box.select_one(".admonition-title").get_text())
     command, *_ = (code.get_text() for code in box.select("pre"))
     assert f"papermill notebooks/{chapter}.ipynb" in command
     assert re.search(r"-p \w+ \S+", command)

@@ -371,7 +371,7 @@ def test_a_repetition_goes_on_with_more_seeds_and_keeps_what_it_has(tmp_path, re
     loaded = load_records(path)
     pd.testing.assert_frame_equal(loaded, after, check_exact=True)
     for details in loaded["details"]:
-        assert set(json.loads(details)) == {"rmse", "five_stars", "lists", "same_lists"}
+        assert set(json.loads(details)) == {"rmse", "five_stars", "lists", "ties", "one_value", "same_lists"}
     refused(
         lambda: run_plan(repeated(1, measure=ListMeasure), tmp_path, device="cpu"), path.name, "run 2", "not asked for"
     )
@@ -381,7 +381,8 @@ def test_details_are_the_measures_of_lists_where_they_are_asked_for():
     record = run_one(repeated(2, measure=ListMeasure).run(2, "holdout", 0.0), RATINGS, "cpu")
     measured = measure_lists(fit(RATINGS, TWO[0], "holdout", 1, device="cpu"))
     assert json.loads(record["details"]) == measured
-    assert math.isfinite(measured["lists"]["unrounded"]["distance"])
+    assert len(measured["lists"]) == 4
+    assert all(math.isfinite(of["distance"]) for of in measured["lists"].values())
     assert measured["rmse"]["unrounded"] == record["rmse"]
     assert run_one(repeated(2).run(2, "holdout", 0.0), RATINGS, "cpu")["details"] == ""
 
