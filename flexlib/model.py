@@ -110,6 +110,8 @@ class FittedModel:
         With `patience`: the lowest RMSE over the ratings held back, in stars.
     best_epoch
         With `patience`: the epoch (from 1) of that RMSE, whose weights the network has.
+    validation_history
+        With `patience`: the RMSE over the ratings held back after each epoch, in stars.
     """
 
     config: FlexConfig
@@ -127,6 +129,7 @@ class FittedModel:
     seconds: float = 0.0
     validation_rmse: float = math.nan
     best_epoch: int = 0
+    validation_history: list[float] = field(default_factory=list)
 
     @property
     def rows(self) -> Ids:

@@ -50,7 +50,7 @@ def fit(
     seed: int = 0,
     split: Split | None = None,
     device: str | None = None,
-    on_epoch: Callable[[FittedModel], object] | None = None,
+    on_epoch: Callable[[FittedModel], bool | None] | None = None,
 ) -> FittedModel:
     """Train a FlexEncoder on the training part of a split.
 
@@ -73,7 +73,8 @@ def fit(
     device
         By default cuda where there is one, else cpu.
     on_epoch
-        Called with the model after each epoch; the model's split is the same at every call.
+        Called with the model after each epoch; training ends where it returns True. The model's split is the same at
+        every call.
 
     Returns
     -------
@@ -99,14 +100,15 @@ def fit(
         with _threads_for(model):
             rmse = trainer.train_epoch()
         if rmse is not None and held_back is not None:
-            best = best.or_better(rmse_of(model, held_back), epoch, trainer.passes.parameters)
+            model.validation_history.append(rmse_of(model, held_back))
+            best = best.or_better(model.validation_history[-1], epoch, trainer.passes.parameters)
         model.seconds += time.perf_counter() - begun
         if rmse is None:
             model.status = "diverged"
             break
         model.history.append(rmse)
-        if on_epoch:
-            on_epoch(model)
+        if on_epoch and on_epoch(model):
+            break
         if held_back is not None and epoch - best.epoch >= config.patience:
             break
     if best.weights is not None and model.status == "ok":

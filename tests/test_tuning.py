@@ -185,11 +185,24 @@ def test_the_watched_rmse_is_the_lowest_of_all_epochs():
                 lambda m: seen.append(naive_rmse(actual, predict_ratings(m, watched).tolist())))  # fmt: skip
     assert 2 < len(seen) < 60
     assert model.validation_rmse == pytest.approx(min(seen))
+    assert model.validation_history == pytest.approx(seen)
     assert model.best_epoch == 1 + int(np.argmin(seen)) == len(seen) - 2
     plain = fit(ratings, config.replace(patience=0, epochs=3), "holdout", 5, split, "cpu")
     lost = fit(RATINGS, FlexConfig.from_dict(WILD | {"patience": 2}), "holdout", 5, device="cpu")
     assert lost.status == "diverged"
     assert [(math.isnan(m.validation_rmse), m.best_epoch) for m in (plain, lost)] == [(True, 0)] * 2
+    assert plain.validation_history == []
+
+
+@pytest.mark.parametrize("patience", [0, 4])
+def test_training_ends_after_the_epoch_at_which_it_is_told_to(patience):
+    ratings = random_ratings(7)
+    config = FlexConfig.from_dict(STOPPING | {"epochs": 9, "patience": patience})
+    model = fit(ratings, config, seed=5, device="cpu", on_epoch=lambda m: len(m.history) == 3)
+    fewer = fit(ratings, config.replace(epochs=3), seed=5, device="cpu")
+    assert model.history == fewer.history
+    assert (model.status, model.best_epoch) == (fewer.status, fewer.best_epoch)
+    assert predict_ratings(model, model.split.test).tolist() == predict_ratings(fewer, fewer.split.test).tolist()
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "released"])
