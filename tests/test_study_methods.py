@@ -525,6 +525,8 @@ def tries_made_here():
                 "settings": json.dumps(own),
                 "suggested": "{}",
                 "seconds": 1.0,
+                "pruned": False,
+                "curve": "",
             }
         )
     return pd.DataFrame(found).astype(TRY_COLUMNS)
@@ -546,7 +548,7 @@ def test_tuned_records_are_found_in_the_folder_or_made(tmp_path, refused, monkey
     assert made == [(plan, True)]
     pd.testing.assert_frame_equal(found, here)
     pd.testing.assert_frame_equal(tries, kept)
-    assert list(predictions.columns) == ["method", "split", "networks", "hundredths"]
+    assert list(predictions.columns) == ["method", "split", "networks", "hundredths", "validation_hundredths"]
     assert not len(predictions)
     refused(lambda: find_tuned(plan, tmp_path), f"{plan.name}.parquet", "no such file")
     records.to_parquet(tmp_path / f"{plan.name}.parquet")

@@ -4,10 +4,13 @@ goes on where it was stopped, and that scores are what they are by plain loops."
 import dataclasses
 import json
 import math
+import statistics
 
 import numpy as np
 import optuna
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import SMALL, make_ratings, random_ratings
@@ -21,8 +24,10 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import evaluate, fallback
 from flexlib.methods import networks
 from flexlib.methods import tuning as search
-from flexlib.methods.networks import MOST_EPOCHS, NETWORKS, PATIENCE
+from flexlib.methods.interface import Rehearsal
+from flexlib.methods.networks import NETWORKS
 from flexlib.methods.registry import METHODS
+from flexlib.methods.stopping import EXPECTED_EPOCHS, MOST_EPOCHS, PATIENCE, median_rule
 from flexlib.methods.tuning import (
     ALL,
     COLUMNS,
@@ -301,16 +306,19 @@ def test_a_try_with_early_stopping_is_training_for_its_best_epochs_on_what_is_no
     ratings = random_ratings(7, 20, 25)
     split = split_ratings(ratings, 0.3, 0)
     network, given = NETWORKS["flexencoder"], STOPPING | {"epochs": 7}
-    predicted, kept = network.rehearse(ratings, split, 4, given)
+    predicted, kept, curve, pruned = network.rehearse(ratings, split, 4, given)
     assert kept == given | {"epochs": kept["epochs"]}
     assert 0 < kept["epochs"] <= MOST_EPOCHS - PATIENCE
+    assert (len(curve), pruned) == (kept["epochs"] + PATIENCE, False)
     inner = hold_back(split, 4)
     model = fit(ratings, FlexConfig.from_dict(kept), "holdout", 4, inner, "cpu")
     assert model.config.patience == 0
     assert predicted == pytest.approx(predict_ratings(model, inner.test).astype(float), rel=1e-5)
+    rmse = naive_rmse([float(ratings.values[k]) for k in inner.test], predicted.tolist())
+    assert curve[kept["epochs"] - 1] == min(curve) == pytest.approx(rmse, abs=1e-5)
     # Without, the epochs are as given.
-    predicted, kept = NETWORKS["flexencoder_paper"].rehearse(ratings, split, 4, given)
-    assert kept == given
+    predicted, *rest = NETWORKS["flexencoder_paper"].rehearse(ratings, split, 4, given)
+    assert rest == [given, (), False]
     model = fit(ratings, FlexConfig.from_dict(given), "holdout", 4, inner, "cpu")
     assert predicted.tolist() == predict_ratings(model, inner.test).tolist()
     # What is trained on all training ratings watches nothing.
@@ -321,7 +329,8 @@ def test_a_try_with_early_stopping_is_training_for_its_best_epochs_on_what_is_no
 @pytest.mark.parametrize("key", ["flexencoder", "flexencoder_paper"])
 def test_a_network_that_diverges_predicts_no_numbers(key):
     split = split_ratings(RATINGS, 0.3, 0)
-    predicted, kept = NETWORKS[key].rehearse(RATINGS, split, 0, WILD)
+    predicted, kept, _, pruned = NETWORKS[key].rehearse(RATINGS, split, 0, WILD)
+    assert not pruned
     assert np.isnan(predicted).all()
     assert len(predicted) == len(hold_back(split, 0).test)
     assert kept["epochs"] >= 1
@@ -345,8 +354,8 @@ def test_what_a_network_still_says_after_it_diverged_does_not_count(monkeypatch)
 @pytest.mark.parametrize("key", ["flexencoder", "flexencoder_set1"])
 def test_a_try_whose_estimate_is_too_high_is_not_made(key, monkeypatch):
     split, asked = split_ratings(RATINGS, 0.3, 0), PRESETS["table2:1"]
-    longest = {"epochs": MOST_EPOCHS, "patience": PATIENCE} if key == "flexencoder" else {}
-    limit = estimate_cost(FlexConfig.from_dict(asked | longest), RATINGS).seconds
+    expected = {"epochs": EXPECTED_EPOCHS} if key == "flexencoder" else {}
+    limit = estimate_cost(FlexConfig.from_dict(asked | expected), RATINGS).seconds
     made = []
 
     def counted(*arguments, **named):
@@ -358,6 +367,49 @@ def test_a_try_whose_estimate_is_too_high_is_not_made(key, monkeypatch):
     assert made == []
     assert NETWORKS[key].rehearse(RATINGS, split, 0, asked, limit) is not None
     assert len(made) == 1
+
+
+def test_the_epochs_expected_of_a_try_are_those_of_the_median_of_earlier_ones():
+    split, asked = split_ratings(RATINGS, 0.3, 0), PRESETS["table2:1"]
+    earlier = [[1.0] * epochs for epochs in (40, 7, 9, 12, 80)]
+    for curves, epochs in ((earlier, 12), (earlier[:3], EXPECTED_EPOCHS)):
+        limit = estimate_cost(FlexConfig.from_dict(asked | {"epochs": epochs}), RATINGS).seconds
+        assert NETWORKS["flexencoder"].rehearse(RATINGS, split, 0, asked, 0.999 * limit, curves) is None
+        assert NETWORKS["flexencoder"].rehearse(RATINGS, split, 0, asked, limit, curves) is not None
+
+
+# ---- tries that are pruned
+
+CURVES = st.lists(st.lists(st.floats(0.5, 2), min_size=1, max_size=30), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CURVES, st.lists(st.floats(0.5, 2), min_size=1, max_size=40))
+def test_a_try_is_pruned_where_its_lowest_rmse_is_above_the_median_of_those_of_earlier_ones(earlier, own):
+    ends = median_rule(earlier)
+    for epoch in range(1, len(own) + 1):
+        by_then = [min(curve[:epoch]) for curve in earlier]
+        expected = len(earlier) >= 4 and epoch >= 10 and min(own[:epoch]) > statistics.median(by_then)
+        assert ends(own[:epoch]) == expected
+
+
+def test_a_pruned_network_is_that_of_its_best_epoch_until_then():
+    ratings, split = RATINGS, split_ratings(RATINGS, 0.3, 0)
+    network, slow = NETWORKS["flexencoder"], STOPPING | {"learning_rate": 1e-3, "output_activation": False}
+    _, _, curve, pruned = network.rehearse(ratings, split, 4, slow)
+    assert len(curve) > 20
+    assert not pruned
+    # Earlier ones were better at the 13th epoch, and worse before.
+    earlier = [[9.0] * 12 + [0.1]] * 4
+    predicted, kept, own, pruned = network.rehearse(ratings, split, 4, slow, earlier=earlier)
+    assert pruned
+    assert own == curve[:13]
+    assert kept["epochs"] == 1 + int(np.argmin(own))
+    actual = ratings.values[hold_back(split, 4).test].astype(float)
+    assert naive_rmse(actual.tolist(), predicted.tolist()) == pytest.approx(min(own), abs=1e-5)
+    # Too few to say so, or no better
+    for others in (earlier[:3], [[9.0]] * 4):
+        assert network.rehearse(ratings, split, 4, slow, earlier=others)[2:] == (curve, False)
 
 
 # ---- runs
@@ -415,12 +467,12 @@ def test_values_of_test_ratings_reach_no_try_no_choice_and_no_prediction(learner
     measured = ["rmse", "mae", "rmse_known", "rmse_own_fallback"]
     same(records.drop(columns=measured), others.drop(columns=measured))
     assert (records["rmse"] != others["rmse"]).all()
-    # 1 + 2 + 2 + 1 + 2 tries, and 5 + 1 predictions of the test ratings
-    assert len(scored) == len(others_scored) == 8 + 6
+    # 1 + 2 + 2 + 1 + 2 tries, and 5 + 2 predictions of the test ratings
+    assert len(scored) == len(others_scored) == 8 + 7
     for (at, predicted), (again, others_predicted) in zip(scored, others_scored, strict=True):
         assert at.tolist() == again.tolist()
         assert predicted.tolist() == others_predicted.tolist()
-    assert sum(at.tolist() == test.tolist() for at, _ in scored) == 6
+    assert sum(at.tolist() == test.tolist() for at, _ in scored) == 7
 
 
 def test_values_of_training_ratings_do_reach_the_choice(learners, tmp_path):
@@ -479,28 +531,30 @@ def test_validation_ratings_are_the_same_for_all_methods_and_for_early_stopping(
         drawn.append(max(own, key=own.count))
         assert own.count(drawn[-1]) == 4
         rest = sorted(set(split.train) - set(drawn[-1]))
-        # A try and the final network of each of the two; set 1 in the try is trained on the rest too.
-        assert kept.count(rest) == 2
+        # Of each of the two: a try, and the final network with and without the ratings held back.
+        assert kept.count(rest) == 4
         assert kept.count(split.train.tolist()) == 2
-    assert len(kept) == 8
+    assert len(kept) == 12
     assert drawn[0] != drawn[1]
 
 
 class Planned:
     """A method of one setting, x: 0 is perfect on validation ratings, and 1 on test ratings. lost: the numbers of the
-    tries, from 1, that diverge. dear: of those not made. stop: at which the user interrupts."""
+    tries, from 1, that diverge. dear: of those not made. pruned: of those that are ended. stop: at which the user
+    interrupts. A curve has an epoch more than there are earlier curves."""
 
     name, made_by = "Planned", "nobody"
 
-    def __init__(self, lost=(), dear=(), stop=None):
-        self.lost, self.dear, self.stop = lost, dear, stop
-        self.tried, self.kept, self.tried_by_seed = [], [], {}
+    def __init__(self, lost=(), dear=(), pruned=(), stop=None, first_tries=()):
+        self.lost, self.dear, self.pruned, self.stop, self.first_tries = lost, dear, pruned, stop, first_tries
+        self.tried, self.kept, self.tried_by_seed, self.earlier = [], [], {}, []
 
     def space(self, trial):
         return {"x": trial.suggest_float("x", 0, 1), "kind": trial.suggest_categorical("kind", ["a", "b"])}
 
-    def rehearse(self, ratings, split, seed, settings, max_seconds):
+    def rehearse(self, ratings, split, seed, settings, max_seconds, earlier):
         self.tried.append(settings["x"])
+        self.earlier.append(earlier)
         self.tried_by_seed.setdefault(seed, []).append(settings["x"])
         if len(self.tried) == self.stop:
             raise FlexError("stopped")
@@ -508,10 +562,12 @@ class Planned:
             return None
         inner = hold_back(split, seed)
         actual = np.full(len(inner.test), NAN) if len(self.tried) in self.lost else ratings.values[inner.test]
-        return actual * (1 - settings["x"]) + 3.0 * settings["x"], settings | {"epochs": 3}
+        predicted, curve = actual * (1 - settings["x"]) + 3.0 * settings["x"], [settings["x"]] * (1 + len(earlier))
+        return Rehearsal(predicted, settings | {"epochs": 3}, curve, len(self.tried) in self.pruned)
 
     def predict(self, ratings, split, seed=0, **settings):
-        self.kept.append((seed, settings))
+        if len(split.test) + len(split.train) == len(ratings):  # not without validation ratings
+            self.kept.append((seed, settings))
         return ratings.values[split.test] * settings["x"] + 3.0 * (1 - settings["x"]) + 0.01 * seed
 
 
@@ -573,6 +629,24 @@ def test_tries_that_diverge_or_are_too_dear_never_win_and_are_counted(planned, t
     assert records["validation_rmse"].item() == tries["validation_rmse"].min()
 
 
+def test_pruned_tries_never_win_are_counted_and_are_no_measure_for_others(planned, tmp_path):
+    firsts = tuple({"x": x, "kind": "a"} for x in (0.1, 0.3, 0.2, 0.5))
+    method = planned(lost=(4,), pruned=(1, 3), first_tries=firsts)
+    records, tries, _ = tuned(tmp_path, Tuning(SMALL, ("planned",), 0.3, 1, 5))
+    assert tries["pruned"].tolist() == [True, False, True, False, False]
+    assert tries["validation_rmse"].isna().tolist() == [False, False, False, True, False]
+    assert json.loads(records["settings"].item())["x"] == min(0.3, method.tried[4])
+    assert tries["curve"].map(json.loads).tolist() == [
+        [x] * k for x, k in zip(method.tried, (1, 1, 2, 2, 2), strict=True)
+    ]
+    assert method.earlier == [[], [], *[[[0.3]]] * 3]
+    # Where there is nothing else, the best of them does.
+    planned(lost=(4,), pruned=(1, 2, 3, 5), first_tries=firsts)
+    records, tries, _ = tuned(tmp_path / "all", Tuning(SMALL, ("planned",), 0.3, 1, 4))
+    assert json.loads(records["settings"].item())["x"] == 0.1
+    assert [json.loads(text)["x"] for text in best_suggestions(tries, "planned")] == [0.1]
+
+
 def test_where_no_try_ends_well_the_tries_are_kept_once(planned, tmp_path):
     planned(lost=range(100))
     plan = Tuning(SMALL, ("planned",), 0.3, 1, 3)
@@ -607,11 +681,19 @@ def test_a_mean_is_of_the_networks_of_the_best_tries(planned, tmp_path):
         assert {name: getattr(row, name) for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
-def test_fewer_tries_that_ended_well_than_networks_have_no_mean(planned, tmp_path):
-    planned("flexencoder", lost=(1,))
-    planned()  # of which no mean is asked
-    records, _, _ = tuned(tmp_path, Tuning(SMALL, ("flexencoder", "planned"), 0.3, 1, 3, average=3))
-    assert records[["method", "networks"]].to_numpy().tolist() == [["flexencoder", 1], ["planned", 1]]
+def test_fewer_tries_that_ended_well_than_networks_take_turns(planned, tmp_path):
+    method = planned("autorec_item", lost=(1,), pruned=(3,))
+    planned()  # of which there is no mean, as it is no network
+    records, _, _ = tuned(tmp_path, Tuning(SMALL, ("autorec_item", "planned"), 0.3, 1, 4, average=5))
+    assert records[["method", "networks"]].to_numpy().tolist() == [
+        ["autorec_item", 1],
+        ["autorec_item", 5],
+        ["planned", 1],
+    ]
+    one, other = sorted((method.tried[1], method.tried[3]))
+    assert [(seed, given["x"]) for seed, given in method.kept] == [
+        (0, one), (100, other), (200, one), (300, other), (400, one)
+    ]  # fmt: skip
 
 
 @pytest.fixture
@@ -628,6 +710,23 @@ def test_a_search_begins_with_what_it_is_given(planned, tmp_path, start):
     assert (records["tries"] == 3).all()
     tuned(tmp_path / "b", Tuning(SMALL, ("planned",), 0.3, 1, 1, start=start))
     assert method.tried[6:] == [0.25]  # as many tries as were asked for, not as were given
+
+
+def test_what_a_method_begins_with_follows(planned, tmp_path, start):
+    method = planned(first_tries=({"x": 0.5}, {"x": 0.625, "kind": "b"}))
+    _, tries, _ = tuned(tmp_path, Tuning(SMALL, ("planned",), 0.3, 2, 5, start=start))
+    for _, own in tries.groupby("split"):
+        assert [json.loads(text)["x"] for text in own["suggested"][:4]] == [0.25, 0.75, 0.5, 0.625]
+        assert json.loads(own["suggested"].iloc[3]) == {"x": 0.625, "kind": "b"}
+    assert len(set(method.tried)) == 4 + 2
+
+
+@pytest.mark.parametrize("key", ALL)
+def test_what_a_method_begins_with_is_in_its_space(key):
+    for first in ALL[key].first_tries:
+        trial = optuna.trial.FixedTrial(first)  # which warns of what is out of range
+        ALL[key].space(trial)
+        assert trial.params == first
 
 
 @pytest.fixture(scope="module")
@@ -652,6 +751,43 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(planned, tmp_pa
     same(tries.drop(columns="number"), again_tries.drop(columns="number"))
     same(records, again)
     assert again_tries["number"].tolist() == [0, 1, 2, 3] * 2
+
+
+def slow_or_fast(trial):
+    learning_rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+    return STOPPING | {"output_activation": False, "learning_rate": learning_rate, "train_batch_size": 16}
+
+
+def test_a_search_with_pruned_networks_that_was_stopped_goes_on_as_if_it_had_not_been(monkeypatch, tmp_path):
+    firsts = tuple({"learning_rate": rate} for rate in (3e-3, 2e-3, 1e-2, 2e-3))
+    monkeypatch.setitem(ALL, "flexencoder", networks.Network("Made up", slow_or_fast, first_tries=firsts))
+    plan = Tuning(SMALL, ("flexencoder",), 0.3, 1, 10)
+    records, tries, _ = tuned(tmp_path / "whole", plan)
+    assert tuple(json.loads(text) for text in tries["suggested"][:4]) == firsts
+    assert tries["pruned"].any()
+    assert not tries["pruned"].all()
+    made = []
+
+    def stopped(*arguments, **named):
+        made.append(arguments)
+        if len(made) == 8:
+            raise FlexError("stopped")
+        return fit(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "fit", stopped)
+        with pytest.raises(FlexError, match="stopped"):
+            tuned(tmp_path / "stopped", plan)
+    again, again_tries, _ = tuned(tmp_path / "stopped", plan)
+    same(records, again)
+    same(tries, again_tries)
+    # The rule looks back alone: with it, each try's curve is the start of what it would have been.
+    split = split_ratings(RATINGS, 0.3, 0)
+    for row in tries[tries["pruned"]].itertuples():
+        curve = json.loads(row.curve)
+        whole = ALL["flexencoder"].rehearse(RATINGS, split, 0, json.loads(row.settings)).curve
+        assert 10 <= len(curve) < len(whole)
+        assert curve == whole[: len(curve)]
 
 
 def test_what_a_search_begins_with_is_not_lost_when_it_is_stopped(planned, tmp_path, start):
@@ -711,6 +847,26 @@ def test_predictions_are_kept_in_hundredths_as_they_are_scored(cheap):
         assert naive_rmse(RATINGS.values[split.test].tolist(), found.tolist()) == pytest.approx(row.rmse, abs=1e-3)
 
 
+def test_predictions_of_validation_ratings_are_those_of_the_same_networks_trained_without_them(learners, tmp_path):
+    plan, _, tries, _ = learners
+    _, again, _ = tuned(tmp_path, plan)
+    same(tries, again)
+    kept = load_predictions(tmp_path / f"{plan.name}-predictions.parquet")
+    kept = kept.set_index(["method", "networks"])["validation_hundredths"]
+    assert sorted(kept.index) == sorted([(key, 1) for key in LEARNERS] + [(key, 2) for key in LEARNERS[3:]])
+    inner = hold_back(split_ratings(RATINGS, 0.3, 0), 0)
+    actual = RATINGS.values[inner.test].tolist()
+    for (key, count), found in kept.items():
+        own = tries[tries["method"] == key].sort_values("validation_rmse")
+        chosen = [json.loads(text) for text in own["settings"]] * 2  # in turns
+        each = [ALL[key].predict(RATINGS, inner, 100 * k, **chosen[k]) for k in range(count)]
+        unseen, means = fallback(RATINGS, inner.train, RATINGS.users[inner.test], RATINGS.items[inner.test])
+        expected = np.where(unseen, means, np.clip(np.mean(each, axis=0), 0.5, 5))
+        assert np.abs(found / 100 - expected).max() <= 0.0051
+        if count == 1:  # the network of the try that won
+            assert naive_rmse(actual, (found / 100).tolist()) == pytest.approx(own["validation_rmse"].min(), abs=1e-3)
+
+
 def test_records_of_before_there_were_predictions_get_these_without_another_search(planned, tmp_path):
     plan = Tuning(SMALL, ("planned",), 0.3, 2, 3)
     planned()
@@ -726,12 +882,46 @@ def test_records_of_before_there_were_predictions_get_these_without_another_sear
     pd.testing.assert_frame_equal(load_predictions(path), before)
 
 
+def test_records_of_before_there_were_predictions_of_validation_ratings_get_these_alike(planned, tmp_path):
+    """Those of the second split are there, and are not made again."""
+    plan = Tuning(SMALL, ("planned",), 0.3, 2, 3)
+    planned(pruned=(2,))
+    records, tries, _ = tuned(tmp_path, plan)
+    path, tries_path = (tmp_path / f"{plan.name}-{what}.parquet" for what in ("predictions", "tries"))
+    after = load_predictions(path)
+    assert after["validation_hundredths"].map(len).gt(0).all()
+    table = pq.read_table(path)
+    place = table.column_names.index("validation_hundredths")
+    made = [None, table["validation_hundredths"][1].as_py()]
+    pq.write_table(table.set_column(place, "validation_hundredths", pa.array(made, pa.list_(pa.int16()))), path)
+    assert load_predictions(path)["validation_hundredths"].map(len).tolist() == [0, len(made[1])]
+    method = planned()
+    again, again_tries, _ = tuned(tmp_path, plan)
+    assert (method.tried, [seed for seed, _ in method.kept]) == ([], [0])
+    same(records, again)
+    same(tries, again_tries)
+    pd.testing.assert_frame_equal(load_predictions(path), after)
+    # Older ones know nothing of them, and of curves.
+    pq.write_table(table.drop_columns("validation_hundredths"), path)
+    pd.read_parquet(tries_path).drop(columns=["pruned", "curve"]).to_parquet(tries_path)
+    assert load_predictions(path)["validation_hundredths"].map(list).tolist() == [[], []]
+    assert load_tuned(tries_path, TRY_COLUMNS)[["pruned", "curve"]].to_numpy().tolist() == [[False, ""]] * 6
+    method = planned()
+    tuned(tmp_path, plan)
+    assert (method.tried, [seed for seed, _ in method.kept]) == ([], [0, 1])
+    assert load_predictions(path)["validation_hundredths"].map(len).gt(0).all()
+
+
 def test_a_network_that_diverged_has_no_predictions(planned, tmp_path, monkeypatch):
     method = planned()
     monkeypatch.setattr(method, "predict", lambda ratings, split, seed, **_: np.full(len(split.test), NAN))
     plan = Tuning(SMALL, ("planned",), 0.3, 1, 2)
     tuned(tmp_path, plan)
-    assert load_predictions(tmp_path / f"{plan.name}-predictions.parquet")["hundredths"].map(len).tolist() == [0]
+    found = load_predictions(tmp_path / f"{plan.name}-predictions.parquet")
+    assert found[["hundredths", "validation_hundredths"]].map(len).to_numpy().tolist() == [[0, 0]]
+    method = planned()
+    tuned(tmp_path, plan)
+    assert (method.tried, method.kept) == ([], [])
 
 
 def test_broken_predictions_are_refused_by_name(tmp_path, refused):
@@ -742,6 +932,8 @@ def test_broken_predictions_are_refused_by_name(tmp_path, refused):
     refused(lambda: load_predictions(path), "no column 'hundredths'")
     table.assign(hundredths=[3]).to_parquet(path)
     refused(lambda: load_predictions(path), "'hundredths'", "lists of whole numbers")
+    table.assign(hundredths=[[3]], validation_hundredths=["3"]).to_parquet(path)
+    refused(lambda: load_predictions(path), "'validation_hundredths'", "lists of whole numbers")
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -838,7 +1030,7 @@ def test_broken_records_are_refused_by_name(tmp_path, refused):
 def test_the_best_suggestions_are_of_each_split():
     rows = [("a", "s0", 0.9, "1"), ("a", "s0", 0.8, "2"), ("a", "s0", NAN, "3"), ("a", "s1", 0.7, "4"),
             ("a", "s1", 0.75, "5"), ("b", "s0", 0.1, "6"), ("a", "s2", NAN, "7")]  # fmt: skip
-    tries = pd.DataFrame(rows, columns=["method", "split", "validation_rmse", "suggested"])
+    tries = pd.DataFrame(rows, columns=["method", "split", "validation_rmse", "suggested"]).assign(pruned=False)
     assert best_suggestions(tries, "a") == ("2", "4")
     assert best_suggestions(tries, "b") == ("6",)
     assert best_suggestions(tries, "c") == ()

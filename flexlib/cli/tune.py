@@ -28,7 +28,7 @@ from flexlib.datasets.loading import load_ratings
     default=1,
     show_default=True,
     metavar="N",
-    help="score the mean of the networks of FlexEncoder's N best tries too",
+    help="score the mean of N networks too, those of a network method's best tries",
 )
 @click.option(
     "--start-from",
@@ -40,7 +40,7 @@ from flexlib.datasets.loading import load_ratings
     type=POSITIVE,
     default=math.inf,
     metavar="T",
-    help="a network's try whose estimate (of one core) is higher is not made",
+    help="a network's try whose estimate (one core, expected epochs) is higher is not made (default: no limit)",
 )
 @engine_options
 def tune(
@@ -60,7 +60,8 @@ def tune(
     """Tune methods on validation ratings, and read the test ratings once.
 
     Each method gets so many tries on a tenth of each split's training ratings; the best one's settings are then trained
-    on all of them. A search that was stopped goes on where it was.
+    on all of them. A network's try ends early where it is worse than half of the earlier ones were after as many
+    epochs. A search that was stopped goes on where it was.
     """
     try:
         from flexlib.methods import tuning as search  # Optuna and Dask are extras

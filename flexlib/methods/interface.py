@@ -1,13 +1,14 @@
 """What tuning and scoring need of a method: `Predictor`, one interface for all."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flexlib.data import Ratings, Split
+from flexlib.methods.stopping import Curve
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial  # an optional dependency, and slow to import
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
 Predictions = NDArray[np.float64]
 MethodSettings = dict[str, Any]
 Space = Callable[["BaseTrial"], MethodSettings]
+
+
+class Rehearsal(NamedTuple):
+    """What a try came to.
+
+    Parameters
+    ----------
+    predictions
+        (n_validation,) stars; NaN where a network diverged.
+    settings
+        What to use with all training ratings: as given, or with the number of epochs found.
+    curve
+        Of a method with early stopping: its RMSE after each epoch, in stars.
+    pruned
+        Whether it was ended because earlier tries were better.
+    """
+
+    predictions: Predictions
+    settings: MethodSettings
+    curve: Curve = ()
+    pruned: bool = False
 
 
 class Predictor(Protocol):
@@ -34,6 +56,10 @@ class Predictor(Protocol):
     @property
     def citation(self) -> str | None:
         """Key of its paper in `references.bib`; None for what has no paper."""
+
+    @property
+    def first_tries(self) -> tuple[MethodSettings, ...]:
+        """What a search begins with: values of what `space` suggests, by the names that they have there."""
 
     def space(self, trial: "BaseTrial") -> MethodSettings:
         """Let a trial of Optuna suggest settings.
@@ -73,8 +99,14 @@ class Predictor(Protocol):
         """
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, MethodSettings] | None:
+        self,
+        ratings: Ratings,
+        split: Split,
+        seed: int,
+        settings: MethodSettings,
+        max_seconds: float = math.inf,
+        earlier: Sequence[Curve] = (),
+    ) -> Rehearsal | None:
         """Try settings out on the validation ratings, which `hold_back` takes off the training ratings.
 
         Parameters
@@ -87,12 +119,12 @@ class Predictor(Protocol):
             Of `space`.
         max_seconds
             The most that a try may take, for a method whose cost can be estimated.
+        earlier
+            Curves of the search's tries that ended by themselves, to which a method with early stopping compares its
+            own.
 
         Returns
         -------
-        predictions
-            (n_validation,) stars.
-        settings
-            What to use with all training ratings: as given, or with the number of epochs found. None in place of both
-            where the estimate is above `max_seconds`.
+        Rehearsal
+            None where the estimate is above `max_seconds`.
         """

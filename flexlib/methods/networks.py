@@ -6,6 +6,7 @@ Tran et al. (2018). Sedhain et al. (2015) (AutoRec).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import Index, Ratings, Split, hold_back
-from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Space
+from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Rehearsal, Space
+from flexlib.methods.stopping import DIGITS, MOST_EPOCHS, PATIENCE, Curve, expected_epochs, median_rule
 from flexlib.model import FittedModel
 from flexlib.predict import predict_ratings
 from flexlib.runs.cost import estimate_cost
@@ -23,10 +25,6 @@ from flexlib.train import fit
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-# Of a try with early stopping. Training on all training ratings then takes as many epochs as the try's best one.
-PATIENCE = 5
-MOST_EPOCHS = 100
-
 
 @dataclass(frozen=True)
 class Network:
@@ -34,12 +32,13 @@ class Network:
 
     Parameters
     ----------
-    name, citation, made_by
+    name, citation, made_by, first_tries
         As in `Predictor`.
     space
         The function by which a trial suggests settings, as `Predictor.space`.
     stopped
         Whether the number of epochs is found by early stopping, within `MOST_EPOCHS`; else it is one of the settings.
+        Only then is a try compared to earlier ones.
     """
 
     name: str
@@ -47,6 +46,7 @@ class Network:
     citation: str = "tran2018flexencoder"
     made_by: str = "flexlib"
     stopped: bool = True
+    first_tries: tuple[MethodSettings, ...] = ()
 
     def predict(self, ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
         """Train on the training ratings and predict the test ratings: see `Predictor.predict`."""
@@ -54,18 +54,32 @@ class Network:
         return _predictions(model, split.test)
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, MethodSettings] | None:
+        self,
+        ratings: Ratings,
+        split: Split,
+        seed: int,
+        settings: MethodSettings,
+        max_seconds: float = math.inf,
+        earlier: Sequence[Curve] = (),
+    ) -> Rehearsal | None:
         """Try settings out on the validation ratings, unless that is too costly: see `Predictor.rehearse`."""
-        stopping = {"epochs": MOST_EPOCHS, "patience": PATIENCE} if self.stopped else {}
-        config = FlexConfig.from_dict(settings | stopping)
-        if estimate_cost(config, ratings).seconds > max_seconds:
+        expected = {"epochs": expected_epochs(earlier)} if self.stopped else {}
+        if estimate_cost(FlexConfig.from_dict(settings | expected), ratings).seconds > max_seconds:
             return None
         inner = hold_back(split, seed)
         if not self.stopped:
-            return self.predict(ratings, inner, seed, **settings), settings
-        model = fit(ratings, config, "holdout", seed, split=split)
-        return _predictions(model, inner.test), settings | {"epochs": max(1, model.best_epoch)}
+            return Rehearsal(self.predict(ratings, inner, seed, **settings), settings)
+        config = FlexConfig.from_dict(settings | {"epochs": MOST_EPOCHS, "patience": PATIENCE})
+        ends = median_rule(earlier)
+        model = fit(ratings, config, "holdout", seed, split=split, on_epoch=lambda model: ends(_curve(model)))
+        found = settings | {"epochs": max(1, model.best_epoch)}
+        by_itself = len(model.history) >= min(MOST_EPOCHS, model.best_epoch + PATIENCE)
+        pruned = model.status == "ok" and not by_itself
+        return Rehearsal(_predictions(model, inner.test), found, _curve(model), pruned)
+
+
+def _curve(model: FittedModel) -> list[float]:
+    return [round(rmse, DIGITS) for rmse in model.validation_history]
 
 
 def _predictions(model: FittedModel, index: Index) -> Predictions:

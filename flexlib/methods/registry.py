@@ -10,7 +10,7 @@ Tran et al. (2018), Table 3.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from flexlib.data import Ratings, Split, hold_back
 from flexlib.methods.boltzmann import rbm
 from flexlib.methods.factorization import als, bpmf, mean_field
 from flexlib.methods.hybrids import cofils, hidden_similarity
-from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Space
+from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Rehearsal, Space
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
 from flexlib.methods.scikit_surprise import (
     improved_svd,
@@ -32,6 +32,7 @@ from flexlib.methods.scikit_surprise import (
     svdpp,
     version,
 )
+from flexlib.methods.stopping import Curve
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
@@ -46,7 +47,7 @@ class Method:
 
     Parameters
     ----------
-    name, citation, made_by
+    name, citation, made_by, first_tries
         As in `Predictor`.
     predict
         The function that fits and predicts, as `Predictor.predict`.
@@ -59,12 +60,19 @@ class Method:
     space: Space
     citation: str | None = None
     made_by: str = "flexlib"
+    first_tries: tuple[MethodSettings, ...] = ()
 
     def rehearse(
-        self, ratings: Ratings, split: Split, seed: int, settings: MethodSettings, max_seconds: float = math.inf
-    ) -> tuple[Predictions, MethodSettings]:
+        self,
+        ratings: Ratings,
+        split: Split,
+        seed: int,
+        settings: MethodSettings,
+        max_seconds: float = math.inf,
+        earlier: Sequence[Curve] = (),
+    ) -> Rehearsal:
         """Try settings out on the validation ratings, however long it takes: see `Predictor.rehearse`."""
-        return self.predict(ratings, hold_back(split, seed), seed, **settings), settings
+        return Rehearsal(self.predict(ratings, hold_back(split, seed), seed, **settings), settings)
 
 
 def on_training_ratings(predict_all: Callable[..., NDArray[Any]]) -> Callable[..., Predictions]:

@@ -6,17 +6,16 @@ final fit of a method on a split; what ended is in a journal, from which a searc
 """
 
 import functools
+import itertools
 import json
 import math
 import time
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,9 +24,10 @@ from flexlib.config import FlexError
 from flexlib.data import Index, Mask, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
-from flexlib.methods.interface import MethodSettings, Predictions, Predictor
+from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.registry import METHODS
+from flexlib.methods.search import ALL, Search
+from flexlib.methods.stopping import Curve
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.journal import replaced
@@ -36,9 +36,6 @@ from flexlib.runs.provenance import device_name, software
 from flexlib.runs.records import read_parquet, save_records
 from flexlib.train import choose_device
 
-ALL: dict[str, Predictor] = METHODS | NETWORKS
-RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
-AVERAGED = "flexencoder"  # the method of which the networks of several tries are averaged too
 SHARED = "all"  # in place of a split's name: one search for all splits
 
 # Records: one row a method and split, two where networks are averaged.
@@ -59,7 +56,7 @@ COLUMNS = {
     "tuning_seconds": "float64",
     **dict.fromkeys(["dataset", "checksum", "device", *software()], "str"),
 }
-# Tries: one row a method, split and try.
+# Tries: one row a method, split and try. `curve` is a JSON list, "" for a method without early stopping.
 TRY_COLUMNS = {
     "method": "str",
     "split": "str",
@@ -68,11 +65,23 @@ TRY_COLUMNS = {
     "settings": "str",
     "suggested": "str",
     "seconds": "float64",
+    "pruned": "bool",
+    "curve": "str",
 }
+ADDED = {"pruned": False, "curve": ""}  # columns that records of earlier versions lack, and what stands for them
 # Predictions: one row a method, split and number of networks.
-PREDICTION_COLUMNS = {"method": "str", "split": "str", "networks": "int64", "hundredths": "object"}
+PREDICTION_COLUMNS = {"method": "str", "split": "str", "networks": "int64"} | dict.fromkeys(
+    ["hundredths", "validation_hundredths"], "object"
+)
+_LIST = pa.list_(pa.int16())
 _PREDICTIONS = pa.schema(
-    [("method", pa.string()), ("split", pa.string()), ("networks", pa.int64()), ("hundredths", pa.list_(pa.int16()))]
+    [
+        ("method", pa.string()),
+        ("split", pa.string()),
+        ("networks", pa.int64()),
+        ("hundredths", _LIST),
+        ("validation_hundredths", _LIST),  # null where an earlier version did not make them
+    ]
 )
 
 
@@ -95,9 +104,10 @@ class Tuning:
     shared
         One search for all splits, on the ratings that no test set has.
     max_seconds
-        Of the estimate of a network's try, above which it counts as tried and is not made.
+        Of the estimate of a network's try at the epochs expected of it, above which it counts as tried and is not made.
     average
-        Networks, of so many best tries, whose mean prediction is scored too.
+        Networks, of so many best tries, whose mean prediction is scored too. Where fewer tries ended well, their
+        settings take turns.
     start
         Settings as suggested (a JSON text each), such as those of a search on other data, that each search begins with.
     """
@@ -192,7 +202,7 @@ def complete(ratings: Ratings, split: Split, predicted: Predictions) -> tuple[Pr
 
 
 def load_predictions(path: Path | str) -> pd.DataFrame:
-    """Read what methods of a `Tuning` predict of every test rating.
+    """Read what methods of a `Tuning` predict of every test rating, and of every validation rating.
 
     Parameters
     ----------
@@ -207,24 +217,35 @@ def load_predictions(path: Path | str) -> pd.DataFrame:
         - method, split, networks: as in the records
         - hundredths: (n_test,) int16, hundredths of a star, as `complete` gives them, in the order of `Split.test`;
           empty for a network that diverged
+        - validation_hundredths: (n_validation,) int16 alike, in the order of `hold_back(split, seed).test`, by the same
+          settings and seeds trained on `hold_back(split, seed).train`; empty where an earlier version did not make them
 
     Raises
     ------
     FlexError
         Naming the file, and the column that is missing or holds something else.
     """
+    table = _read_predictions(path)
+    made = [[] if row is None else row for row in table["validation_hundredths"]]
+    return table.assign(validation_hundredths=pd.Series(made, table.index, dtype=object))
+
+
+def _read_predictions(path: Path | str) -> pd.DataFrame:
+    """Read predictions, with None for those on validation ratings that were not made."""
     table = read_parquet(path)
+    if "validation_hundredths" not in table.column_names:
+        table = table.append_column("validation_hundredths", pa.nulls(len(table), _LIST))
     for column in _PREDICTIONS:
         if column.name not in table.column_names:
             raise FlexError(f"{path}: no column '{column.name}'")
         kind = table.schema.field(column.name).type
-        if column.name == "hundredths" and not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
-            raise FlexError(f"{path}: column 'hundredths' holds {kind} where it should hold lists of whole numbers")
+        if column.type == _LIST and not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
+            raise FlexError(f"{path}: column '{column.name}' holds {kind} where it should hold lists of whole numbers")
     return table.select(_PREDICTIONS.names).to_pandas()
 
 
 def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFrame:
-    """Read records of a `Tuning`, or, with `TRY_COLUMNS`, its tries.
+    """Read records of a `Tuning`, or, with `TRY_COLUMNS`, its tries; what earlier versions lack is `ADDED`.
 
     Raises
     ------
@@ -233,6 +254,8 @@ def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFr
     """
     table = read_parquet(path).to_pandas()
     for name in columns:
+        if name in ADDED and name not in table:
+            table[name] = ADDED[name]
         if name not in table:
             raise FlexError(f"{path}: no column '{name}'")
     try:
@@ -244,115 +267,35 @@ def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFr
 def best_suggestions(tries: pd.DataFrame, key: str) -> tuple[str, ...]:
     """List what the best try of a method on each split was suggested, as `Tuning.start`."""
     own = tries[(tries["method"] == key) & tries["validation_rmse"].notna()]
-    return tuple(own.sort_values("validation_rmse").groupby("split", sort=True).first()["suggested"])
+    return tuple(own.sort_values(["pruned", "validation_rmse"]).groupby("split", sort=True).first()["suggested"])
 
 
-@dataclass
-class Search:
-    """The tries of one method for one split, or for all: which settings come next.
-
-    Parameters
-    ----------
-    method
-        Key of `ALL`.
-    split
-        The split's name, or `SHARED`.
-    seed
-        Of the split; also of the sampler.
-    tries
-        How many settings it may look at.
-    start
-        Settings to begin with, as suggested.
-    made
-        Finished tries: number, validation_rmse (None where there is none), settings, suggested, seconds.
-    """
-
-    method: str
-    split: str
-    seed: int
-    tries: int
-    start: tuple[str, ...] = ()
-    made: list[dict[str, Any]] = field(default_factory=list)
-
-    def next_settings(self) -> tuple[MethodSettings, MethodSettings] | None:
-        """Suggest the next settings, from the finished tries alone.
-
-        Returns
-        -------
-        settings, suggested
-            What to try, and what the sampler drew for it. None when the search has ended.
-        """
-        if len(self.made) >= self.tries or any(not one["suggested"] for one in self.made):
-            return None  # all were tried, or there is nothing to tune
-        study = self._study()
-        trial = study.ask()
-        return ALL[self.method].space(trial), dict(trial.params)
-
-    def _study(self) -> optuna.Study:
-        """Make Optuna's study anew; a seed of its own for each try makes a search independent of interruptions."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                n_startup_trials=min(RANDOM_TRIES, self.tries // 2),
-                multivariate=True,
-                group=True,
-                seed=1000 * self.seed + len(self.made),
-            )
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(sampler=sampler)
-        optuna.logging.set_verbosity(verbosity)
-        for one in self.made:
-            fixed = optuna.trial.FixedTrial(one["suggested"])
-            ALL[self.method].space(fixed)
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=one["suggested"],
-                    distributions=fixed.distributions,
-                    value=one["validation_rmse"],
-                    state=optuna.trial.TrialState.PRUNED
-                    if one["validation_rmse"] is None
-                    else optuna.trial.TrialState.COMPLETE,
-                )
-            )
-        if len(self.made) < len(self.start):
-            study.enqueue_trial(json.loads(self.start[len(self.made)]))
-        return study
-
-    def tell(self, suggested: MethodSettings, outcome: dict[str, Any]) -> dict[str, Any]:
-        """Take the outcome of the next try, and return it as it is kept."""
-        one = {"number": len(self.made), "suggested": suggested} | outcome
-        self.made.append(one)
-        return one
-
-    def best(self) -> list[dict[str, Any]]:
-        """List the tries that have a validation RMSE, lowest first."""
-        ended = [one for one in self.made if one["validation_rmse"] is not None]
-        return sorted(ended, key=lambda one: one["validation_rmse"])
-
-
-def make_try(tuning: Tuning, checksum: str, key: str, name: str, seed: int, settings: MethodSettings) -> dict[str, Any]:
+def make_try(
+    tuning: Tuning, checksum: str, key: str, name: str, seed: int, earlier: Sequence[Curve], settings: MethodSettings
+) -> dict[str, Any]:
     """Try settings of a method on the validation ratings of a split (or of `SHARED`); a job of the engine.
 
     Returns
     -------
     dict
         validation_rmse (None where the network diverged or is too costly), settings (to be used with all training
-        ratings), seconds.
+        ratings), pruned, curve, seconds.
     """
     begun = time.perf_counter()
     ratings, split = load_split(tuning, checksum, name)
-    outcome = ALL[key].rehearse(ratings, split, seed, settings, tuning.max_seconds)
-    rmse = math.nan
+    outcome = ALL[key].rehearse(ratings, split, seed, settings, tuning.max_seconds, earlier)
+    found: dict[str, Any] = {"validation_rmse": None, "settings": settings}
     if outcome is not None:
-        predicted, settings = outcome
-        rmse = score(ratings, hold_back(split, seed), predicted)["rmse"]
-    seconds = round(time.perf_counter() - begun, 3)
-    return {"validation_rmse": None if math.isnan(rmse) else rmse, "settings": settings, "seconds": seconds}
+        rmse = score(ratings, hold_back(split, seed), outcome.predictions)["rmse"]
+        found = {"validation_rmse": None if math.isnan(rmse) else rmse, "settings": outcome.settings}
+        found |= {"pruned": outcome.pruned, "curve": list(outcome.curve)}
+    return found | {"seconds": round(time.perf_counter() - begun, 3)}
 
 
 def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[MethodSettings]) -> list[dict[str, Any]]:
     """Fit a method with its best settings on a split, and score its test ratings; a job of the engine.
+
+    It is fitted once more without the split's validation ratings, which it then predicts.
 
     Parameters
     ----------
@@ -366,26 +309,37 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Me
     Returns
     -------
     list
-        Mappings of what was measured: networks, seconds, device, `score`, and hundredths, the predictions as
-        `load_predictions` gives them.
+        Mappings of what was measured: networks, seconds (of the fits that are scored), device, `score`, hundredths and
+        validation_hundredths, the predictions as `load_predictions` gives them.
     """
     ratings, split = load_split(tuning, checksum, name)
     seed, _ = tuning.load_splits(ratings)[name]
-    sizes = {1, tuning.average} if key == AVERAGED else {1}
-    rows, begun = [], time.perf_counter()
-    total: Predictions = np.zeros(len(split.test))
+    inner = hold_back(split, seed)
+    rows, seconds = [], 0.0
+    total, inner_total = np.zeros(len(split.test)), np.zeros(len(inner.test))
     for count, settings in enumerate(chosen, start=1):
-        # Each network has weights of its own.
-        total = total + ALL[key].predict(ratings, split, seed + 100 * (count - 1), **settings)
-        if count in sizes:
-            measured = {"networks": count, "seconds": round(time.perf_counter() - begun, 3)}
-            mean = total / count
-            finite = bool(np.isfinite(mean).all())
-            measured["hundredths"] = (
-                np.rint(100 * complete(ratings, split, mean)[0]).astype(int).tolist() if finite else []
-            )
-            rows.append(measured | {"device": device_name(choose_device())} | score(ratings, split, mean))
+        own_seed = seed + 100 * (count - 1)  # each network has weights of its own
+        begun = time.perf_counter()
+        total += ALL[key].predict(ratings, split, own_seed, **settings)
+        seconds += time.perf_counter() - begun
+        inner_total += ALL[key].predict(ratings, inner, own_seed, **settings)
+        if count in (1, len(chosen)):
+            measured = {
+                "networks": count,
+                "seconds": round(seconds, 3),
+                "device": device_name(choose_device()),
+                "hundredths": _hundredths(ratings, split, total / count),
+                "validation_hundredths": _hundredths(ratings, inner, inner_total / count),
+            }
+            rows.append(measured | score(ratings, split, total / count))
     return rows
+
+
+def _hundredths(ratings: Ratings, split: Split, predicted: Predictions) -> list[int]:
+    """Complete (n_test,) raw predictions, in hundredths of a star; none where a network diverged."""
+    if not np.isfinite(predicted).all():
+        return []
+    return np.rint(100 * complete(ratings, split, predicted)[0]).astype(int).tolist()
 
 
 @functools.lru_cache(maxsize=8)
@@ -468,11 +422,12 @@ class _Desk:
         if set(self.records["checksum"]) - {self.checksum}:
             raise FlexError(f"{self.records_path}: is of another {ratings.name}: choose another --out")
         self.predictions = (
-            load_predictions(self.predictions_path)
+            _read_predictions(self.predictions_path)
             if self.predictions_path.exists()
             else pd.DataFrame(columns=_PREDICTIONS.names)
         )
-        self.done = _places(self.records) & _places(self.predictions)
+        whole = self.predictions[self.predictions["validation_hundredths"].notna()]
+        self.done = _places(self.records) & _places(whole)
         self.failed: list[str] = []
         self.searches: dict[tuple[str, str], Search] = {}
         for key in tuning.methods:
@@ -494,7 +449,8 @@ class _Desk:
                 continue
             for row in own.sort_values("number").to_dict("records"):
                 rmse = None if math.isnan(row["validation_rmse"]) else row["validation_rmse"]
-                kept = {"validation_rmse": rmse, "settings": json.loads(row["settings"]), "seconds": row["seconds"]}
+                kept = {"validation_rmse": rmse, "settings": json.loads(row["settings"])}
+                kept |= {"seconds": row["seconds"], "pruned": row["pruned"], "curve": json.loads(row["curve"] or "[]")}
                 search.tell(json.loads(row["suggested"]), kept)
 
     def _read(self, entry: dict[str, Any]) -> None:
@@ -533,11 +489,11 @@ class _Desk:
         found = search.next_settings()
         if found is not None:
             settings, suggested = found
-            arguments = (self.tuning, self.checksum, key, name, search.seed, settings)
+            arguments = (self.tuning, self.checksum, key, name, search.seed, search.curves(), settings)
             yield Job(("try", key, name, len(search.made), json.dumps(suggested)), make_try, arguments)
             return
-        count = self.tuning.average if key == AVERAGED else 1
-        chosen = [one["settings"] for one in search.best()[:count]]
+        count = self.tuning.average if key in NETWORKS else 1
+        chosen = [one["settings"] for one in itertools.islice(itertools.cycle(search.best()), count)]
         for final in self._finals(search):
             yield Job(("fit", key, name, final), fit_best, (self.tuning, self.checksum, key, final, chosen))
 
@@ -559,8 +515,9 @@ class _Desk:
             return
         tries = [
             {"method": key, "split": final}
-            | {name: one[name] for name in ("number", "validation_rmse", "seconds")}
+            | {name: one[name] for name in ("number", "validation_rmse", "seconds", "pruned")}
             | {name: json.dumps(one[name]) for name in ("settings", "suggested")}
+            | {"curve": json.dumps(one["curve"]) if one["curve"] else ""}
             for one in search.made
         ]
         common = {

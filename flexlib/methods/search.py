@@ -1,0 +1,116 @@
+"""A search for the settings of one method: which ones come next, and which were best.
+
+References
+----------
+Bergstra et al. (2011) (the sampler).
+"""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+
+from flexlib.methods.interface import MethodSettings, Predictor
+from flexlib.methods.networks import NETWORKS
+from flexlib.methods.registry import METHODS
+from flexlib.methods.stopping import Curve
+
+ALL: dict[str, Predictor] = METHODS | NETWORKS
+RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
+
+
+@dataclass
+class Search:
+    """The tries of one method for one split, or for all.
+
+    Parameters
+    ----------
+    method
+        Key of `ALL`.
+    split
+        The split's name, or `flexlib.methods.tuning.SHARED`.
+    seed
+        Of the split; also of the sampler.
+    tries
+        How many settings it may look at.
+    start
+        Settings to begin with, as suggested (a JSON text each). The method's `first_tries` follow.
+    made
+        Finished tries: number, suggested, settings, validation_rmse (None where there is none), seconds, pruned and
+        curve.
+    """
+
+    method: str
+    split: str
+    seed: int
+    tries: int
+    start: tuple[str, ...] = ()
+    made: list[dict[str, Any]] = field(default_factory=list)
+
+    def next_settings(self) -> tuple[MethodSettings, MethodSettings] | None:
+        """Suggest the next settings, from the finished tries alone.
+
+        Returns
+        -------
+        settings, suggested
+            What to try, and what the sampler drew for it. None when the search has ended.
+        """
+        if len(self.made) >= self.tries or any(not one["suggested"] for one in self.made):
+            return None  # all were tried, or there is nothing to tune
+        study = self._study()
+        trial = study.ask()
+        return ALL[self.method].space(trial), dict(trial.params)
+
+    def _study(self) -> optuna.Study:
+        """Make Optuna's study anew; a seed of its own for each try makes a search independent of interruptions."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                n_startup_trials=min(RANDOM_TRIES, self.tries // 2),
+                multivariate=True,
+                group=True,
+                seed=1000 * self.seed + len(self.made),
+            )
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        study = optuna.create_study(sampler=sampler)
+        optuna.logging.set_verbosity(verbosity)
+        for one in self.made:
+            fixed = optuna.trial.FixedTrial(one["suggested"])
+            ALL[self.method].space(fixed)
+            lost = one["validation_rmse"] is None
+            state = optuna.trial.TrialState.PRUNED if lost or one["pruned"] else optuna.trial.TrialState.COMPLETE
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=one["suggested"],
+                    distributions=fixed.distributions,
+                    value=one["validation_rmse"],
+                    intermediate_values={} if lost else dict(enumerate(one["curve"], start=1)),
+                    state=state,
+                )
+            )
+        first = [*map(json.loads, self.start), *ALL[self.method].first_tries]
+        if len(self.made) < len(first):
+            study.enqueue_trial(first[len(self.made)])
+        return study
+
+    def tell(self, suggested: MethodSettings, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Take the outcome of the next try, and return it as it is kept."""
+        one = {"number": len(self.made), "suggested": suggested, "pruned": False, "curve": []} | outcome
+        self.made.append(one)
+        return one
+
+    def curves(self) -> list[Curve]:
+        """List the curves of the tries that ended by themselves, of a method that has curves."""
+        return [one["curve"] for one in self._ended() if one["curve"] and not one["pruned"]]
+
+    def best(self) -> list[dict[str, Any]]:
+        """List the tries that have a validation RMSE, lowest first; pruned ones only where there are no others."""
+        ended = self._ended()
+        whole = [one for one in ended if not one["pruned"]]
+        return sorted(whole or ended, key=lambda one: one["validation_rmse"])
+
+    def _ended(self) -> list[dict[str, Any]]:
+        return [one for one in self.made if one["validation_rmse"] is not None]
