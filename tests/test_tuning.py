@@ -983,6 +983,10 @@ def test_mistakes_are_refused_and_leave_nothing(tmp_path, refused):
     out = tmp_path / "out"
     refused(lambda: run_tuning(Tuning(SMALL, ("biases", "magic"), 0.3), out), "'magic'", "svdpp", "flexencoder_set1")
     assert not out.exists()
+    for start, piece in (('{"user_shrinkage": 1e9}', "user_shrinkage"), ('{"centre": "edge"}', "edge")):
+        key = "biases" if piece == "user_shrinkage" else "als"
+        refused(lambda k=key, s=start: run_tuning(Tuning(SMALL, (k,), 0.3, start=(s,)), out), key, piece)
+    assert not out.exists()
     refused(lambda: run_tuning(Tuning(SMALL, ("biases",), None), out), SMALL, "no folds")
     refused(lambda: run_tuning(Tuning(SMALL, ("biases",), 1.5), out), "1.5")
     assert list(out.glob("*.parquet")) == []

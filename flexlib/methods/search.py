@@ -12,13 +12,32 @@ from typing import Any
 
 import optuna
 
+from flexlib.config import FlexError, first_line
 from flexlib.methods.interface import MethodSettings, Predictor
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.registry import METHODS
-from flexlib.methods.stopping import Curve
+from flexlib.methods.stopping import Curve, quiet_study
 
 ALL: dict[str, Predictor] = METHODS | NETWORKS
 RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
+
+
+def check_start(key: str, suggested: str) -> None:
+    """Check that the search of a method can begin with what was suggested to another one (a JSON text).
+
+    Raises
+    ------
+    FlexError
+        Naming the setting whose value the method's space does not have.
+    """
+    study = quiet_study(sampler=optuna.samplers.RandomSampler(0))
+    study.enqueue_trial(json.loads(suggested))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # where a number is out of range
+            ALL[key].space(study.ask())
+    except (ValueError, UserWarning) as error:
+        raise FlexError(f"{key}: a search cannot begin with {suggested}: {first_line(error)}") from None
 
 
 @dataclass
@@ -73,10 +92,7 @@ class Search:
                 group=True,
                 seed=1000 * self.seed + len(self.made),
             )
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(sampler=sampler)
-        optuna.logging.set_verbosity(verbosity)
+        study = quiet_study(sampler=sampler)
         for one in self.made:
             fixed = optuna.trial.FixedTrial(one["suggested"])
             ALL[self.method].space(fixed)

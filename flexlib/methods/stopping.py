@@ -7,8 +7,12 @@ Prechelt (1998) (early stopping). Golovin et al. (2017) (the median rule).
 
 import statistics
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from optuna import Study  # an optional dependency, and slow to import
 
 Curve = Sequence[float]  # validation RMSE after each epoch, in stars
 
@@ -59,13 +63,9 @@ def median_rule(earlier: Sequence[Curve]) -> Callable[[Curve], bool]:
     """
     if len(earlier) < FULL_TRIES:
         return lambda curve: False
-    import optuna  # an optional dependency, and slow to import
+    import optuna
 
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIES, n_warmup_steps=WARM_UP)
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(pruner=pruner)
-    optuna.logging.set_verbosity(verbosity)
+    study = quiet_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIES, n_warmup_steps=WARM_UP))
     for curve in earlier:
         lowest = np.fmin.accumulate(np.pad(curve, (0, max(0, MOST_EPOCHS - len(curve))), "edge")).tolist()
         values = dict(enumerate(lowest, start=1))
@@ -77,3 +77,14 @@ def median_rule(earlier: Sequence[Curve]) -> Callable[[Curve], bool]:
         return trial.should_prune()
 
     return ends
+
+
+def quiet_study(**options: Any) -> "Study":
+    """Make a study of Optuna in memory, with options of `optuna.create_study`, and no message about it."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(**options)
+    optuna.logging.set_verbosity(verbosity)
+    return study

@@ -26,7 +26,7 @@ from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
 from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.search import ALL, Search
+from flexlib.methods.search import ALL, Search, check_start
 from flexlib.methods.stopping import Curve
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
@@ -384,13 +384,15 @@ def run_tuning(
     Raises
     ------
     FlexError
-        For an unknown method, splits that cannot be made, or records of other data in `out`.
+        For an unknown method, a start outside its space, splits that cannot be made, or records of other data in `out`.
     KeyboardInterrupt
         When stopped; what ended by then is kept.
     """
     for key in tuning.methods:
         if key not in ALL:
             raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
+        for suggested in tuning.start:
+            check_start(key, suggested)
     ratings = load_ratings(tuning.dataset)
     splits = tuning.load_splits(ratings)
     if tuning.shared and not len(_in_no_test_set(ratings, splits)):

@@ -221,14 +221,14 @@ NUMBERS = ("bottleneck", "drop_probability", "noise_probability", "learning_rate
 
 
 def choices(tries: pd.DataFrame, top: int = 10) -> pd.DataFrame:
-    """Set the settings of the best tries beside those of all tries that ended well.
+    """Set the settings of the best tries beside those of all tries that have an RMSE.
 
     Parameters
     ----------
     tries
         Of a `Tuning` of FlexEncoder.
     top
-        How many tries of each split are its best.
+        How many tries of each split are its best. Pruned ones come last.
 
     Returns
     -------
@@ -240,7 +240,7 @@ def choices(tries: pd.DataFrame, top: int = 10) -> pd.DataFrame:
         - best tries, all tries: the value's share in %, or the median
     """
     made = tries[tries["validation_rmse"].notna()]
-    best = made.sort_values("validation_rmse").groupby("split").head(top)
+    best = made.sort_values(["pruned", "validation_rmse"]).groupby("split").head(top)
     of_best, of_all = _settings_table(best), _settings_table(made)
     rows = []
     for name in CHOICES:
