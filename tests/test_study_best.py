@@ -172,6 +172,11 @@ def test_choices_of_the_best_tries_stand_beside_those_of_all():
     assert table.loc["bottleneck"].tolist() == ["median", "64", "40"]
     assert table.loc["epochs"].tolist() == ["median", "40", "45"]
     assert table.loc["drop_probability"].tolist() == ["median", "0.4", "0.45"]
+    # Where the best of each split are pruned, the next are: places 0 and 5.
+    tries = tries_made_here()
+    pruned = tries["validation_rmse"] == 0.9
+    assert pruned.sum() == 2
+    assert choices(tries.assign(pruned=pruned), top=1).set_index("parameter").loc["epochs", "best tries"] == "25"
     every = choices(tries_made_here(), top=10).set_index("parameter")
     assert (every["best tries"] == every["all tries"]).all()
     assert every.loc["layers"].tolist()[1:] == ["50 %", "50 %"]

@@ -60,8 +60,8 @@ def tune(
     """Tune methods on validation ratings, and read the test ratings once.
 
     Each method gets so many tries on a tenth of each split's training ratings; the best one's settings are then trained
-    on all of them. A network's try ends early where it is worse than half of the earlier ones were after as many
-    epochs. A search that was stopped goes on where it was.
+    on all of them. A network's try that takes twice the epochs of earlier ones ends where it is worse than half of
+    them. A search that was stopped goes on where it was.
     """
     try:
         from flexlib.methods import tuning as search  # Optuna and Dask are extras

@@ -22,7 +22,7 @@ MOST_EPOCHS = 300
 
 EXPECTED_EPOCHS = 30  # of a try, as long as fewer than `FULL_TRIES` tell
 FULL_TRIES = 4  # that ended by themselves, before others are measured by them
-WARM_UP = 10  # epochs that every try is given
+GRACE = 2  # times the expected epochs are given to every try: with fewer, slow learners that end best are lost
 DIGITS = 5  # of the RMSE in a curve
 
 
@@ -59,13 +59,14 @@ def median_rule(earlier: Sequence[Curve]) -> Callable[[Curve], bool]:
     -------
     Callable
         Takes a try's curve after each epoch; returns whether to end the try. Never where there are fewer than
-        `FULL_TRIES`, nor before epoch `WARM_UP`.
+        `FULL_TRIES`, nor before `GRACE` times the `expected_epochs`.
     """
     if len(earlier) < FULL_TRIES:
         return lambda curve: False
     import optuna
 
-    study = quiet_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIES, n_warmup_steps=WARM_UP))
+    pruner = optuna.pruners.MedianPruner(FULL_TRIES, n_warmup_steps=GRACE * expected_epochs(earlier))
+    study = quiet_study(pruner=pruner)
     for curve in earlier:
         lowest = np.fmin.accumulate(np.pad(curve, (0, max(0, MOST_EPOCHS - len(curve))), "edge")).tolist()
         values = dict(enumerate(lowest, start=1))
