@@ -320,7 +320,7 @@ class Settings(BaseModel):
 
 
 class FlexConfig(Settings):
-    """The 17 parameters of the paper's Table 1, the two switches its released code has beyond them, and two of ours.
+    """The 17 parameters of the paper's Table 1, the two switches its released code has beyond them, and six of ours.
 
     A field's `title` is Table 1's abbreviation, its docstring the meaning; `parameters` has both. The defaults are
     those around which the released code varies one parameter at a time.
@@ -329,6 +329,9 @@ class FlexConfig(Settings):
     ----------
     Tran, D. H., Hussain, Z., Zhang, W. E., Khoa, N. L. D., Tran, N. H., and Sheng, Q. Z. (2018). Deep Autoencoder for
     Recommender Systems: Parameter Influence Analysis. ACIS 2018, arXiv:1901.00415. Table 1.
+
+    Koren (2008) (implicit input and its normalization). Vincent et al. (2010) (a loss on what noise hides). Sedhain et
+    al. (2015) (decay beside the summed error).
     """
 
     learning_rate: Annotated[Number, Field(ge=1e-12, title="LR")] = 0.005
@@ -373,6 +376,14 @@ class FlexConfig(Settings):
     """what MeN takes off; not in the paper"""
     patience: Annotated[Whole, Field(ge=0, title="Pat")] = 0
     """epochs without gain on validation ratings that end training; not in the paper (0 for off)"""
+    implicit_input: Annotated[bool, Field(title="ImI")] = False
+    """tell the network too which cells are rated, by first-layer weights of their own; not in the paper"""
+    input_normalization: Annotated[bool, Field(title="InN")] = False
+    """divide the first layer's sums by the square root of the row's number of ratings; not in the paper"""
+    denoising_loss: Annotated[bool, Field(title="DeL")] = False
+    """confine the loss to ratings that noise (NoP) hides from the input, where it hides any; not in the paper"""
+    loss_decay: Annotated[bool, Field(title="LoD")] = False
+    """take WeD as L2 term beside the summed squared error, on weights alone, not biases; not in the paper"""
 
     @property
     def item_based(self) -> bool:

@@ -49,18 +49,36 @@ class Autoencoder(nn.Module):
         self.encoder_biases = nn.ParameterList([torch.zeros(size) for size in sizes[1:]])
         self.decoder_weights = nn.ParameterList([] if config.decoder_constraint else decoder)
         self.decoder_biases = nn.ParameterList([torch.zeros(size) for size in reversed(sizes[:-1])])
+        rated = [_xavier_uniform(shapes[0], generator)] if config.implicit_input else []
+        self.rated_weights = nn.ParameterList(rated)
         self.config = config
         self.activation = FUNCTIONS[config.activation].function
+        self.reads_rated = config.implicit_input or config.input_normalization
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, rated: Tensor | None = None) -> Tensor:
         """Reconstruct rows (B, n_columns), without dropout; `flexlib.fast.backprop` has the passes of training."""
-        return self.decode(self.encode(inputs))
+        return self.decode(self.encode(inputs, rated))
 
-    def encode(self, inputs: Tensor) -> Tensor:
-        """Map rows (B, n_columns) to the bottleneck (B, last hidden layer)."""
+    def encode(self, inputs: Tensor, rated: Tensor | None = None) -> Tensor:
+        """Map rows (B, n_columns) to the bottleneck (B, last hidden layer).
+
+        Parameters
+        ----------
+        inputs
+            Centred ratings, 0 elsewhere.
+        rated
+            (B, n_columns) 1 at the ratings, 0 elsewhere; needed where the network `reads_rated`.
+        """
         hidden = inputs
-        for weight, bias in zip(self.encoder_weights, self.encoder_biases, strict=True):
-            hidden = self.activation(torch.addmm(bias, hidden, weight))
+        for depth, (weight, bias) in enumerate(zip(self.encoder_weights, self.encoder_biases, strict=True)):
+            if depth == 0 and rated is not None:
+                sums = torch.mm(inputs, weight)
+                for rated_weight in self.rated_weights:
+                    sums = sums + torch.mm(rated, rated_weight)
+                sums = (sums * input_scales(rated.sum(1)) if self.config.input_normalization else sums) + bias
+            else:
+                sums = torch.addmm(bias, hidden, weight)
+            hidden = self.activation(sums)
         return hidden
 
     def decode(self, hidden: Tensor) -> Tensor:
@@ -77,6 +95,11 @@ class Autoencoder(nn.Module):
     def activate_output(self, sums: Tensor) -> Tensor:
         """Apply the activation to sums of the output layer, unless `output_activation` is off."""
         return self.activation(sums) if self.config.output_activation else sums
+
+
+def input_scales(counts: Tensor) -> Tensor:
+    """Give what the first layer's sums are multiplied by (InN): (B, 1), from (B,) ratings in each row."""
+    return counts.clamp(min=1).rsqrt().unsqueeze(1)
 
 
 def _xavier_uniform(shape: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from flexlib.centring import mean_by
 from flexlib.data import Ids, Index, Mask, Ratings, Stars
-from flexlib.fast.entries import RowTable
+from flexlib.fast.entries import Entries, RowTable
 from flexlib.model import FittedModel
 
 CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB each for input and output
@@ -42,9 +43,15 @@ def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: Ids, 
         for block, (entries, inputs) in enumerate(table.batches(distinct, size, width)):
             wanted = by_row[block_ends[block] : block_ends[block + 1]]
             at = torch.from_numpy((place[wanted] - block * size) * width + columns[wanted]).to(model.device)
-            dense = model.network(entries.dense(inputs)).view(-1)
+            dense = model.network(*network_inputs(model, entries, inputs)).view(-1)
             outputs[torch.from_numpy(wanted).to(model.device)] = dense[at]
     return np.asarray(outputs.cpu().numpy())
+
+
+def network_inputs(model: FittedModel, entries: Entries, values: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Lay the (k,) values at `entries` out as what the network takes: rows, and which cells are rated if it asks."""
+    rated = entries.dense(torch.ones_like(values)) if model.network.reads_rated else None
+    return entries.dense(values), rated
 
 
 def predict_ratings(model: FittedModel, index: Index) -> Stars:

@@ -32,7 +32,7 @@ from torch import Tensor
 from flexlib.centring import fit_centring
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
-from flexlib.fast.backprop import Backprop, dropout
+from flexlib.fast.backprop import Backprop, dropout, dropout_factors
 from flexlib.fast.entries import Entries, RowTable
 from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.model import Autoencoder, FittedModel, matrix_shape
@@ -204,7 +204,7 @@ def make_optimizer(parameters: torch.nn.Parameter, config: FlexConfig) -> Steppe
     FlexError
         For a rule without an implementation.
     """
-    rate, decay = config.learning_rate, config.weight_decay
+    rate, decay = config.learning_rate, 0.0 if config.loss_decay else config.weight_decay
     match config.optimizer:
         case "adam":
             return torch.optim.Adam([parameters], lr=rate, weight_decay=decay, fused=True)
@@ -296,13 +296,14 @@ class _Trainer:
         """
         config, protocol, passes = self.config, self.protocol, self.passes
         n_rows, refeeding = entries.shape[0], config.dense_refeeding
-        seen = values
-        if protocol.noise == "input-and-refed":
-            seen = dropout(values, config.noise_probability, self.generator)
+        rated, noisy = torch.ones_like(values), bool(config.noise_probability) and protocol.noise == "input-and-refed"
+        if noisy:
+            rated = dropout_factors(values, config.noise_probability, self.generator)
+        confined = noisy and config.denoising_loss
         weights = None
         if protocol.pad_refeeding and refeeding and padded > n_rows:
             weights = self._pad(entries, padded)
-        hidden, trace = passes.forward(seen, entries)
+        hidden, trace = passes.forward(values * rated if noisy else values, entries, rated)
         dense = bool(refeeding) or self.whole_matrix  # all outputs are needed, not only those at ratings
         outputs, sums = passes.outputs(hidden, None if dense else entries)
         at, sums_at = (t.view(-1)[entries.cells] if dense else t for t in (outputs, sums))
@@ -313,14 +314,19 @@ class _Trainer:
         if self.whole_matrix:
             gap = outputs - entries.dense(values)
             gap[n_rows:] = 0
-            error, at, sums_at = gap.square().sum(), outputs, sums
+            at, sums_at = outputs, sums
+        if confined:
+            gap = gap * (entries.dense(rated) if self.whole_matrix else rated).eq(0)
+        if self.whole_matrix or confined:
+            error = gap.square().sum()
         size = (padded if protocol.pad_first_pass else n_rows) * self.width
         divisor = size if config.loss_size_average else count
         passes.backward(gap * (2 / divisor), at, sums_at, hidden, trace, entries)
-        self._step()
+        share = len(values) / len(self.table.values)
+        self._step(share / divisor)
         losses = error / divisor
         for _ in range(refeeding):
-            outputs, loss = self._refeed(outputs, weights)
+            outputs, loss = self._refeed(outputs, weights, share)
             losses = losses + loss
         return squares, losses
 
@@ -339,10 +345,11 @@ class _Trainer:
         weights[-1] = padded - n_rows
         return weights
 
-    def _refeed(self, outputs: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _refeed(self, outputs: Tensor, weights: Tensor | None, share: float) -> tuple[Tensor, Tensor]:
         """Take one step that fits the network to its own output (B, width), rounded (DeFR) and noisy (NoP).
 
-        weights: what each row counts for, of `_pad`. Returns the new output and the loss.
+        weights: what each row counts for, of `_pad`. share: of the training ratings, the batch's. Returns the new
+        output and the loss.
         """
         targets = torch.round(outputs * 2) / 2 if self.config.dense_refeeding_rounding else outputs
         inputs = dropout(targets, self.config.noise_probability, self.generator)
@@ -362,9 +369,12 @@ class _Trainer:
         weighted_gap = weighted(gap)
         loss = torch.dot(weighted_gap.view(-1), gap.view(-1)) / divisor
         self.passes.backward(weighted_gap * (2 / divisor), refitted, sums, hidden, trace)
-        self._step()
+        self._step(share / divisor)
         return refitted, loss
 
-    def _step(self) -> None:
+    def _step(self, decayed: float | Tensor) -> None:
+        """Take a step. decayed: how often the sum over all ratings has the L2 term of this batch (LoD)."""
+        if self.config.loss_decay and self.config.weight_decay:
+            self.passes.add_decay(2 * self.config.weight_decay * decayed)
         self.optimizer.step()
         self.model.steps += 1

@@ -60,7 +60,9 @@ class Reference:
         else:
             matrices = [copy[f"decoder_weights.{k}"] for k in range(depth)]
         self.decoder = [(matrix, copy[f"decoder_biases.{k}"]) for k, matrix in enumerate(matrices)]
+        self.rated_weights = copy.get("rated_weights.0")
         self.parameters = list(copy.values())
+        decay = 0 if config.loss_decay else config.weight_decay
         self.optimizer = {
             "adam": lambda p, **k: torch.optim.Adam(p, foreach=False, **k),
             "adagrad": lambda p, **k: torch.optim.Adagrad(p, foreach=False, **k),
@@ -68,17 +70,21 @@ class Reference:
             "adadelta": lambda p, **k: torch.optim.Adadelta(p, foreach=False, **k),
             "adamw": lambda p, **k: torch.optim.AdamW(p, foreach=False, **k),
             "sgd": lambda p, **k: torch.optim.SGD(p, momentum=0.9, foreach=False, **k),
-        }[config.optimizer](self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        }[config.optimizer](self.parameters, lr=config.learning_rate, weight_decay=decay)
 
     def fit_biases(self, used):
-        """The least squares that biases solve, as one system: 5 ratings of 0 behind each."""
-        design = np.zeros((len(used), self.n_rows + self.n_columns))
-        for place, k in enumerate(used):
-            design[place, self.rows[k]] = design[place, self.n_rows + self.columns[k]] = 1
-        values = np.array([self.values[k] for k in used], np.float64)
-        solved = np.linalg.solve(design.T @ design + 5 * np.eye(design.shape[1]), design.T @ (values - values.mean()))
-        self.means = [float(np.float32(values.mean() + bias)) for bias in solved[: self.n_rows]]
-        self.offsets = [float(np.float32(bias)) for bias in solved[self.n_rows :]]
+        """Ten rounds: each column's bias from what rows leave, then each row's; 5 ratings of 0 behind each."""
+        overall = sum(self.values[k] for k in used) / len(used)
+        of_row, of_column = [0.0] * self.n_rows, [0.0] * self.n_columns
+        for _ in range(10):
+            for column in range(self.n_columns):
+                left = [self.values[k] - overall - of_row[self.rows[k]] for k in used if self.columns[k] == column]
+                of_column[column] = sum(left) / (len(left) + 5)
+            for row in range(self.n_rows):
+                left = [self.values[k] - overall - of_column[self.columns[k]] for k in used if self.rows[k] == row]
+                of_row[row] = sum(left) / (len(left) + 5)
+        self.means = [float(np.float32(overall + bias)) for bias in of_row]
+        self.offsets = [float(np.float32(bias)) for bias in of_column]
 
     def row_means(self, index):
         if not self.config.mean_normalization:
@@ -94,9 +100,17 @@ class Reference:
         centre = np.float32(self.means[self.rows[k]]) + np.float32(self.offsets[self.columns[k]])
         return float(np.float32(self.values[k]) - centre)
 
-    def forward(self, x, generator=None):
-        for matrix, bias in self.encoder:
-            x = activate(x @ matrix + bias, self.config.activation)
+    def forward(self, x, generator=None, rated=None):
+        """rated: what stands for "rated" at each cell; 1 where x is not 0 if not given."""
+        if rated is None:
+            rated = torch.where(x != 0, 1.0, 0.0)
+        for depth, (matrix, bias) in enumerate(self.encoder):
+            sums = x @ matrix
+            if depth == 0 and self.config.implicit_input:
+                sums = sums + rated @ self.rated_weights
+            if depth == 0 and self.config.input_normalization:
+                sums = torch.stack([row / math.sqrt(max(1, n)) for row, n in zip(sums, rated.sum(1), strict=True)])
+            x = activate(sums + bias, self.config.activation)
         if generator is not None:
             x = drop(x, self.config.drop_probability, generator)
         for depth, (matrix, bias) in enumerate(self.decoder):
@@ -105,11 +119,19 @@ class Reference:
                 x = activate(x, self.config.activation)
         return x
 
-    def loss(self, outputs, targets, covered, matrix_rows):
-        """Sum of squares over covered entries, by their number or (LSA) by the size of the batch matrix."""
+    def loss(self, outputs, targets, covered, matrix_rows, share, skipped=()):
+        """Sum of squares over covered entries, by their number or (LSA) by the size of the batch matrix.
+
+        share: of the training ratings, how many the batch has. skipped: covered entries that the noise has not hidden.
+        """
         total = 0 * outputs.sum()  # a gradient of zeros where nothing is covered
         for i, j in torch.nonzero(covered).tolist():
-            total = total + (outputs[i, j] - targets[i, j]) ** 2
+            if (i, j) not in skipped:
+                total = total + (outputs[i, j] - targets[i, j]) ** 2
+        if self.config.loss_decay:
+            for weights in self.parameters:
+                if weights.ndim == 2:  # biases are not decayed
+                    total = total + share * self.config.weight_decay * (weights**2).sum()
         return total / (matrix_rows * self.n_columns if self.config.loss_size_average else int(covered.sum()))
 
     def step(self, loss):
@@ -146,14 +168,18 @@ class Reference:
             covered[:own] = True
         if not covered.any() and not config.loss_size_average:
             return True
-        inputs = targets
+        share, shown = len(entries) / len(self.train), set()
+        inputs, rated = targets, observed.to(targets.dtype)
         if protocol.noise == "input-and-refed":
-            noisy = drop(torch.tensor([self.centred(k) for _, k in entries]), config.noise_probability, generator)
-            inputs = torch.zeros_like(targets)
-            for (i, k), value in zip(entries, noisy.tolist(), strict=True):
-                inputs[i, self.columns[k]] = value
-        outputs = self.forward(inputs, generator)
-        loss = self.loss(outputs, targets, covered, padded if protocol.pad_first_pass else own)
+            kept = drop(torch.ones(len(entries)), config.noise_probability, generator)
+            inputs, rated = torch.zeros_like(targets), torch.zeros_like(targets)
+            for (i, k), factor in zip(entries, kept.tolist(), strict=True):
+                inputs[i, self.columns[k]] = self.centred(k) * factor
+                rated[i, self.columns[k]] = factor
+                if factor and config.noise_probability and config.denoising_loss:
+                    shown.add((i, self.columns[k]))
+        outputs = self.forward(inputs, generator, rated)
+        loss = self.loss(outputs, targets, covered, padded if protocol.pad_first_pass else own, share, shown)
         self.step(loss)
         finite = math.isfinite(loss.item())
         for _ in range(config.dense_refeeding):
@@ -168,7 +194,7 @@ class Reference:
                 covered = torch.ones_like(targets, dtype=torch.bool)
             if not covered.any() and not config.loss_size_average:
                 return False  # 0 / 0
-            loss = self.loss(outputs, targets, covered, matrix_rows)
+            loss = self.loss(outputs, targets, covered, matrix_rows, share)
             self.step(loss)
             finite = finite and math.isfinite(loss.item())
         return finite
@@ -181,12 +207,13 @@ class Reference:
         predictions = []
         for k in self.test:
             row, column = self.rows[k], self.columns[k]
-            x = torch.zeros(1, self.n_columns)
+            x, rated = torch.zeros(1, self.n_columns), torch.zeros(1, self.n_columns)
             for other in self.train if self.protocol.test_input == "training" else visible:
                 if self.rows[other] == row:
                     raw = self.protocol.test_input == "visible-raw"
                     x[0, self.columns[other]] = self.values[other] if raw else self.centred(other)
-            value = self.forward(x)[0, column].item() + self.means[row] + self.offsets[column]
+                    rated[0, self.columns[other]] = 1
+            value = self.forward(x, rated=rated)[0, column].item() + self.means[row] + self.offsets[column]
             if self.protocol.unseen_fallback and not (row in known_rows and column in known_columns):
                 same = [self.values[t] for t in self.train if self.rows[t] == row]
                 same = same or [self.values[t] for t in self.train if self.columns[t] == column] or [overall]

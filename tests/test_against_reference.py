@@ -37,6 +37,10 @@ CONFIG_FIELDS = {
     "loss_size_average": st.booleans(),
     "centring": st.sampled_from(["rows", "biases"]),
     "patience": st.just(0),  # early stopping has tests of its own
+    "implicit_input": st.booleans(),
+    "input_normalization": st.booleans(),
+    "denoising_loss": st.booleans(),
+    "loss_decay": st.booleans(),
 }  # fmt: skip
 PROTOCOL_FIELDS = {
     "means": st.sampled_from(["training", "all"]),

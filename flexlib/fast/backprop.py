@@ -11,15 +11,16 @@ from torch import Tensor
 
 from flexlib.activations import FUNCTIONS
 from flexlib.fast.entries import Entries
-from flexlib.model import Autoencoder
+from flexlib.model import Autoencoder, input_scales
 
 
 def dropout(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Zero each value with a probability, and scale the others by 1 / (1 - probability) (Srivastava et al. 2014)."""
-    return values * _dropout_factors(values, probability, generator) if probability else values
+    return values * dropout_factors(values, probability, generator) if probability else values
 
 
-def _dropout_factors(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def dropout_factors(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Draw what `dropout` multiplies each value by: 0, or 1 / (1 - probability)."""
     kept = torch.rand(values.shape, generator=generator, device=values.device) >= probability
     return kept / (1 - probability)
 
@@ -37,13 +38,16 @@ class Visit(NamedTuple):
     """What a forward pass leaves for the backward one at a hidden layer.
 
     inputs: what the layer was given. sums: W x + b. result: the activation of these. dropout_factors: None where the
-    layer has no dropout.
+    layer has no dropout. rated: the implicit input of the first layer (ImI). scales: what its sums were multiplied by
+    before the bias was added (InN).
     """
 
     inputs: Tensor
     sums: Tensor
     result: Tensor
     dropout_factors: Tensor | None
+    rated: Tensor | None = None
+    scales: Tensor | None = None
 
 
 class Backprop:
@@ -80,8 +84,12 @@ class Backprop:
         decoder = zip(network.outward_weights(), network.decoder_biases, strict=True)
         self.layers += [Layer(w.data.t(), b.data, gradients[w].t(), gradients[b]) for w, b in decoder]
         self.bottleneck = len(network.config.hidden_layers) - 1
+        self.rated = [(w.data, gradients[w]) for w in network.rated_weights]
+        self.weights = [(p.data, gradients[p]) for p in own if p.ndim == 2]
 
-    def forward(self, inputs: Tensor, entries: Entries | None = None) -> tuple[Tensor, list[Visit]]:
+    def forward(
+        self, inputs: Tensor, entries: Entries | None = None, rated: Tensor | None = None
+    ) -> tuple[Tensor, list[Visit]]:
         """Run all layers but the output layer, with dropout on the bottleneck (DrP).
 
         Parameters
@@ -90,6 +98,9 @@ class Backprop:
             (B, width) rows, or the (k,) values at `entries` of rows that are 0 elsewhere.
         entries
             Places of these values.
+        rated
+            What stands for "rated" at each value, in the shape of `inputs`: 1, or `dropout_factors`. By default 1
+            wherever the input is not 0.
 
         Returns
         -------
@@ -98,18 +109,38 @@ class Backprop:
         """
         trace = []
         for depth, layer in enumerate(self.layers[:-1]):
-            if depth == 0 and entries:
-                sums = entries.times(inputs, layer.weight).add_(layer.bias)
+            scales = None
+            if depth == 0:
+                sums, rated, scales = self._first_sums(inputs, entries, rated)
             else:
-                sums = torch.addmm(layer.bias, inputs, layer.weight)
+                sums, rated = torch.addmm(layer.bias, inputs, layer.weight), None
             result, factors = self.network.activation(sums), None
             outputs = result
             if depth == self.bottleneck and self.drop:
-                factors = _dropout_factors(result, self.drop, self.generator)
+                factors = dropout_factors(result, self.drop, self.generator)
                 outputs = result * factors
-            trace.append(Visit(inputs, sums, result, factors))
+            trace.append(Visit(inputs, sums, result, factors, rated, scales))
             inputs = outputs
         return inputs, trace
+
+    def _first_sums(
+        self, inputs: Tensor, entries: Entries | None, rated: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Give the sums of the first layer, its implicit input where it has one, and its scales where it has them."""
+        layer, scales = self.layers[0], None
+        if not self.network.reads_rated:
+            if entries:
+                return entries.times(inputs, layer.weight).add_(layer.bias), None, None
+            return torch.addmm(layer.bias, inputs, layer.weight), None, None
+        if rated is None:
+            rated = (inputs != 0).to(inputs.dtype)
+        sums = entries.times(inputs, layer.weight) if entries else torch.mm(inputs, layer.weight)
+        for weight, _ in self.rated:
+            sums += entries.times(rated, weight) if entries else torch.mm(rated, weight)
+        if self.network.config.input_normalization:
+            scales = input_scales(entries.row_sums(rated) if entries else rated.sum(1))
+            sums *= scales
+        return sums.add_(layer.bias), rated, scales
 
     def outputs(self, hidden: Tensor, entries: Entries | None = None) -> tuple[Tensor, Tensor]:
         """Run the output layer.
@@ -172,6 +203,14 @@ class Backprop:
                 gradient = gradient * visit.dropout_factors
             gradient = self.gradient(gradient, visit.sums, visit.result)
             torch.sum(gradient, 0, out=layer.bias_gradient)
+            if visit.scales is not None:
+                gradient = gradient * visit.scales
+            if depth == 0 and visit.rated is not None:
+                for _, total in self.rated:
+                    if entries:
+                        entries.add_transposed(total.zero_(), visit.rated, gradient)
+                    else:
+                        torch.mm(visit.rated.t(), gradient, out=total)
             shared = self.tied and depth <= self.bottleneck  # the decoder has added its part already
             if depth == 0 and entries:
                 total = layer.weight_gradient if shared else layer.weight_gradient.zero_()
@@ -180,3 +219,9 @@ class Backprop:
                 layer.weight_gradient.addmm_(visit.inputs.t(), gradient, beta=1 if shared else 0)
             if depth:
                 gradient = torch.mm(gradient, layer.weight.t())
+
+    def add_decay(self, factor: float | Tensor) -> None:
+        """Add the weights (not the biases), times `factor`, to their gradients."""
+        times = torch.as_tensor(factor, dtype=self.parameters.dtype, device=self.parameters.device)
+        for weight, gradient in self.weights:
+            gradient.addcmul_(weight, times)

@@ -56,6 +56,11 @@ class Entries:
         matrix.view(-1)[self.cells] = values
         return matrix
 
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sum these (k,) values by row: (n_rows,)."""
+        rows = self.cells.div(self.shape[1], rounding_mode="floor")
+        return torch.zeros(self.shape[0], dtype=values.dtype, device=values.device).index_add_(0, rows, values)
+
     def times(self, values: Tensor, matrix: Tensor) -> Tensor:
         """Multiply the matrix with these (k,) values by `matrix` (width, h): (n_rows, h)."""
         return torch.mm(self.dense(values) if self.row_ends is None else self._csr(values), matrix)

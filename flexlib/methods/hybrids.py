@@ -20,7 +20,7 @@ from flexlib.methods.extras import import_extra
 from flexlib.methods.interface import Predictions
 from flexlib.methods.means_and_biases import biases
 from flexlib.model import FittedModel
-from flexlib.predict import CELLS_PER_BLOCK
+from flexlib.predict import CELLS_PER_BLOCK, network_inputs
 from flexlib.train import fit
 
 Vectors = NDArray[np.float32]
@@ -176,5 +176,5 @@ def bottlenecks(model: FittedModel) -> Vectors:
     table = RowTable(model.rows[train], model.columns[train], model.centred(train), n_rows, model.device)
     with torch.inference_mode():
         batches = table.batches(np.arange(n_rows), max(1, CELLS_PER_BLOCK // width), width)
-        parts = [model.network.encode(entries.dense(values)).cpu().numpy() for entries, values in batches]
+        parts = [model.network.encode(*network_inputs(model, *batch)).cpu().numpy() for batch in batches]
     return np.concatenate(parts)
