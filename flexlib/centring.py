@@ -1,6 +1,7 @@
 """Mean normalization (MeN): what is taken off the ratings before training and added back to predictions.
 
-Row means (Equation 3): a rating less the mean of its row. Beyond the paper: user and item biases, or the constant 3.
+Row means (Equation 3): a rating less the mean of its row. Beyond the paper: user and item biases, the constant 3, or
+nothing, where the network's output biases start at the mean rating instead.
 
 References
 ----------
@@ -27,7 +28,7 @@ def fit_centring(
     Parameters
     ----------
     config
-        Says whether (`mean_normalization`) and how (`centring`): "rows", "biases" or "three".
+        Says whether (`mean_normalization`) and how (`centring`).
     rows, columns, values
         (k,) ratings that the centres are taken over: row, column, stars.
     shape
@@ -40,7 +41,7 @@ def fit_centring(
         overall mean.
     """
     means, offsets = np.zeros(shape[0], np.float32), np.zeros(shape[1], np.float32)
-    if not config.mean_normalization:
+    if not config.mean_normalization or config.centring == "output-bias":
         return means, offsets
     if config.centring == "rows":
         return mean_by(rows, values, shape[0]), offsets

@@ -372,8 +372,8 @@ class FlexConfig(Settings):
     """activate the output layer too (not in Table 1)"""
     loss_size_average: Annotated[bool, Field(title="LSA")] = False
     """average the loss over all of the batch matrix (not in Table 1)"""
-    centring: Annotated[Literal["rows", "biases", "three"], Field(title="Cen")] = "rows"
-    """what MeN takes off; not in the paper"""
+    centring: Annotated[Literal["rows", "biases", "three", "output-bias"], Field(title="Cen")] = "rows"
+    """what MeN takes off (with output-bias nothing, but output biases start at the mean rating); not in the paper"""
     patience: Annotated[Whole, Field(ge=0, title="Pat")] = 0
     """epochs without gain on validation ratings that end training; not in the paper (0 for off)"""
     implicit_input: Annotated[bool, Field(title="ImI")] = False

@@ -128,6 +128,8 @@ def _untrained(
     used = slice(None) if protocol.means == "all" else split.train
     known = model.rows[used], model.columns[used], ratings.values[used]
     model.row_means, model.column_offsets = fit_centring(config, *known, shape)
+    if config.mean_normalization and config.centring == "output-bias":
+        network.decoder_biases[-1].data.fill_(float(known[2].mean(dtype=np.float64)))
     return model
 
 

@@ -47,13 +47,16 @@ class Reference:
         sizes = (ratings.n_items, ratings.n_users) if config.item_based else (ratings.n_users, ratings.n_items)
         self.n_rows, self.n_columns = sizes
         self.train, self.test = split.train.tolist(), split.test.tolist()
-        self.means = self.row_means(range(len(self.values)) if protocol.means == "all" else self.train)
+        used = range(len(self.values)) if protocol.means == "all" else self.train
+        self.means = self.row_means(used)
         self.offsets = [0.0] * self.n_columns
-        if config.mean_normalization and config.centring == "biases":
-            used = range(len(self.values)) if protocol.means == "all" else self.train
-            self.fit_biases(used)
         depth = len(config.hidden_layers)
         copy = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
+        if config.mean_normalization and config.centring == "biases":
+            self.fit_biases(used)
+        if config.mean_normalization and config.centring == "output-bias":
+            self.means = [0.0] * self.n_rows
+            copy[f"decoder_biases.{depth - 1}"].data += sum(self.values[k] for k in used) / len(used)
         self.encoder = [(copy[f"encoder_weights.{k}"], copy[f"encoder_biases.{k}"]) for k in range(depth)]
         if config.decoder_constraint:
             matrices = [self.encoder[depth - 1 - k][0] for k in range(depth)]

@@ -35,7 +35,7 @@ CONFIG_FIELDS = {
     "test_split_rate": st.sampled_from([0.1, 0.4]),
     "output_activation": st.booleans(),
     "loss_size_average": st.booleans(),
-    "centring": st.sampled_from(["rows", "biases"]),
+    "centring": st.sampled_from(["rows", "biases", "output-bias"]),
     "patience": st.just(0),  # early stopping has tests of its own
     "implicit_input": st.booleans(),
     "input_normalization": st.booleans(),

@@ -38,10 +38,10 @@ RECORD_COLUMNS = {
 }  # fmt: skip
 
 
-def test_table_1_has_17_parameters_the_released_code_two_more_and_we_two():
+def test_table_1_has_17_parameters_the_released_code_two_more_and_we_six():
     abbreviations = [parameter.abbreviation for parameter in FlexConfig.parameters().values()]
     table1 = "LR WeD HLs DrP NoP TBS Ep Opt Act DeF DeFR DeC MeN PrR PI TMR TSR".split()
-    assert abbreviations == [*table1, "OuA", "LSA", "Cen", "Pat"]
+    assert abbreviations == [*table1, "OuA", "LSA", "Cen", "Pat", "ImI", "InN", "DeL", "LoD"]
     assert {parameter.abbreviation for parameter in Protocol.parameters().values()} == {""}
 
 
@@ -52,7 +52,7 @@ def test_parameters_say_what_the_manual_and_the_explorer_show():
         "optimizer": OPTIMIZERS,
         "activation": ACTIVATIONS,
         "pivot_indexes": PIVOTS,
-        "centring": ("rows", "biases", "three"),
+        "centring": ("rows", "biases", "three", "output-bias"),
     }
     assert {name: (p.low, p.high, p.open_high) for name, p in known.items() if p.low is not None} == {
         "learning_rate": (1e-12, None, False),

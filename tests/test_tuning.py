@@ -258,7 +258,7 @@ def test_autorec_keeps_what_makes_it_autorec():
             assert 50 <= width <= 500
             assert found["train_batch_size"] in (32, 64, 128, 256, 512)
             assert 1e-4 <= found["learning_rate"] <= 1e-2
-            assert 1e-7 <= found["weight_decay"] <= 1e-2
+            assert 1 <= found["weight_decay"] <= 300
         assert len({found["train_batch_size"] for found in drawn}) == 5
 
 
@@ -288,18 +288,23 @@ def test_the_extended_space_has_ranges_that_go_with_the_optimizer():
         low, high = steps[found["optimizer"]]
         assert low <= found["learning_rate"] <= high
         low, high = (1e-3, 10) if found["optimizer"] == "adamw" else (1e-7, 1e-2)
-        assert low <= found["weight_decay"] <= high
-        assert 0 <= found["drop_probability"] <= 0.9
-        assert 0 <= found["noise_probability"] <= 0.95
+        low, high = (0.3, 100) if found["loss_decay"] else (low, high)
+        assert found["weight_decay"] == 0 or low <= found["weight_decay"] <= high
+        assert found["drop_probability"] == 0 or 0.05 <= found["drop_probability"] <= 0.9
+        assert found["noise_probability"] == 0 or 0.05 <= found["noise_probability"] <= 0.95
+        assert ("denoising_loss" in found) == (found["noise_probability"] > 0)
         assert len(found["hidden_layers"]) in (1, 2)
-    choices = {"optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "centring": ("rows", "biases"),
-               "train_batch_size": [2**k for k in range(4, 11)], "dense_refeeding": (0, 1),
+    choices = {"optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "centring": ("rows", "biases", "output-bias"),
+               "train_batch_size": [2**k for k in range(5, 11)], "dense_refeeding": (0, 1),
                "output_activation": (False, True), "decoder_constraint": (False, True),
-               "loss_size_average": (False, True)}  # fmt: skip
+               "loss_size_average": (False, True), "implicit_input": (False, True),
+               "input_normalization": (False, True), "loss_decay": (False, True)}  # fmt: skip
     for name, values in choices.items():
         assert {found[name] for found in drawn} == set(values)
     assert {tuple(found["pivot_indexes"]) for found in drawn} == set(PIVOTS)
-    assert {size for found in drawn for size in found["hidden_layers"]} == {2**k for k in range(3, 11)}
+    assert {size for found in drawn for size in found["hidden_layers"]} == {2**k for k in range(4, 10)}
+    for name in ("weight_decay", "drop_probability", "noise_probability"):
+        assert 50 < sum(found[name] == 0 for found in drawn) < 150
 
 
 def test_a_try_with_early_stopping_is_training_for_its_best_epochs_on_what_is_not_held_back():

@@ -19,7 +19,7 @@ from flexlib.methods.stopping import DIGITS, MOST_EPOCHS, PATIENCE, Curve, expec
 from flexlib.model import FittedModel
 from flexlib.predict import predict_ratings
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.sampling import suggest_extended, suggest_paper
+from flexlib.runs.sampling import EXTENDED_FIRST, suggest_extended, suggest_paper
 from flexlib.train import fit
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _suggest_autorec(trial: "BaseTrial") -> MethodSettings:
     """Suggest what AutoRec leaves open: learning rate, weight decay, width and batch size."""
     return {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay_loss", 1.0, 300.0, log=True),
         "hidden_layers": [trial.suggest_int("hidden_units", 50, 500, log=True)],
         "train_batch_size": 2 ** trial.suggest_int("log2_train_batch_size", 5, 9),
     }
@@ -111,10 +111,19 @@ def _set_1(trial: "BaseTrial") -> MethodSettings:
     return dict(PRESETS["table2:1"])
 
 
+# The presets, as suggested
+_AUTOREC_FIRST: tuple[MethodSettings, ...] = (
+    {"learning_rate": 1e-3, "weight_decay_loss": 60.0, "hidden_units": 500, "log2_train_batch_size": 9},
+)
+
 NETWORKS: dict[str, Predictor] = {
-    "autorec_item": Network("AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec"),
-    "autorec_user": Network("AutoRec, user-based", _suggest_autorec_user, citation="sedhain2015autorec"),
+    "autorec_item": Network(
+        "AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec", first_tries=_AUTOREC_FIRST
+    ),
+    "autorec_user": Network(
+        "AutoRec, user-based", _suggest_autorec_user, citation="sedhain2015autorec", first_tries=_AUTOREC_FIRST
+    ),
     "flexencoder_set1": Network("FlexEncoder, set 1", _set_1, stopped=False),
     "flexencoder_paper": Network("FlexEncoder, the paper's space", suggest_paper, stopped=False),
-    "flexencoder": Network("FlexEncoder, extended space", suggest_extended),
+    "flexencoder": Network("FlexEncoder, extended space", suggest_extended, first_tries=EXTENDED_FIRST),
 }

@@ -19,7 +19,9 @@ from flexlib.methods.registry import METHODS
 from flexlib.methods.stopping import Curve, quiet_study
 
 ALL: dict[str, Predictor] = METHODS | NETWORKS
-RANDOM_TRIES = 30  # at most, and at most half of all, before the sampler learns from them
+# Before the sampler learns from tries: at most so many, and at most half of all. Where a method names its first tries,
+# which are better than random ones, a quarter.
+RANDOM_TRIES = 30
 
 
 def check_start(key: str, suggested: str) -> None:
@@ -84,10 +86,11 @@ class Search:
 
     def _study(self) -> optuna.Study:
         """Make Optuna's study anew; a seed of its own for each try makes a search independent of interruptions."""
+        first = [*map(json.loads, self.start), *ALL[self.method].first_tries]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
-                n_startup_trials=min(RANDOM_TRIES, self.tries // 2),
+                n_startup_trials=min(RANDOM_TRIES, max(len(first), self.tries // 4) if first else self.tries // 2),
                 multivariate=True,
                 group=True,
                 seed=1000 * self.seed + len(self.made),
@@ -107,7 +110,6 @@ class Search:
                     state=state,
                 )
             )
-        first = [*map(json.loads, self.start), *ALL[self.method].first_tries]
         if len(self.made) < len(first):
             study.enqueue_trial(first[len(self.made)])
         return study
