@@ -67,7 +67,8 @@ def test_parameters_say_what_the_manual_and_the_explorer_show():
         "patience": (0, None, False),
     }
     assert known["learning_rate"].meaning == "step size of the optimizer"
-    assert known["centring"].meaning == "what MeN takes off; not in the paper (rows, biases, three)"
+    assert known["loss_decay"].meaning.endswith("not in the paper")
+    assert known["dense_refeeding_rounding"].meaning == "round fed-back outputs to half stars"
     assert Protocol.parameters()["test_input"].meaning == (
         "what the network sees at test time, the row's training ratings or its visible test ratings (centred like "
         "training input, or raw stars) (training, visible-centred, visible-raw)"
