@@ -22,6 +22,7 @@ ALL: dict[str, Predictor] = METHODS | NETWORKS
 # Before the sampler learns from tries: at most so many, and at most half of all. Where a method names its first tries,
 # which are better than random ones, a quarter.
 RANDOM_TRIES = 30
+PRIOR_WEIGHT = 0.2  # of the sampler's uniform prior beside one try, below Optuna's 1: a few tries are to be refined
 
 
 def check_start(key: str, suggested: str) -> None:
@@ -91,6 +92,7 @@ class Search:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=min(RANDOM_TRIES, max(len(first), self.tries // 4) if first else self.tries // 2),
+                prior_weight=PRIOR_WEIGHT,
                 multivariate=True,
                 group=True,
                 seed=1000 * self.seed + len(self.made),

@@ -18,7 +18,7 @@ Curve = Sequence[float]  # validation RMSE after each epoch, in stars
 
 # Of early stopping. Training on all training ratings then takes as many epochs as the try's best one.
 PATIENCE = 5
-MOST_EPOCHS = 300
+MOST_EPOCHS = 150
 
 EXPECTED_EPOCHS = 30  # of a try, as long as fewer than `FULL_TRIES` tell
 FULL_TRIES = 4  # that ended by themselves, before others are measured by them

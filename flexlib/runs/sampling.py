@@ -139,7 +139,8 @@ def suggest_extended(trial: "BaseTrial") -> dict[str, Any]:
     """Let a trial suggest a configuration beyond the paper's space, with continuous numbers.
 
     Weight decay, dropout and noise can each be off. What only makes sense with another choice is suggested with it
-    alone: the loss on what noise hides needs noise, and rates and decays have the range of their optimizer.
+    alone: the loss on what noise hides needs noise and is not re-fed, and rates and decays have the range of their
+    optimizer.
 
     Parameters
     ----------
@@ -175,7 +176,6 @@ def suggest_extended(trial: "BaseTrial") -> dict[str, Any]:
         "drop_probability": _off_or(trial, "drop_probability", 0.05, 0.9),
         "noise_probability": _off_or(trial, "noise_probability", 0.05, 0.95),
         "train_batch_size": 2 ** trial.suggest_int("log2_train_batch_size", 5, 10),
-        "dense_refeeding": trial.suggest_int("dense_refeeding", 0, 1),
         "decoder_constraint": trial.suggest_categorical("decoder_constraint", [False, True]),
         "loss_size_average": trial.suggest_categorical("loss_size_average", [False, True]),
         "implicit_input": trial.suggest_categorical("implicit_input", [False, True]),
@@ -185,7 +185,8 @@ def suggest_extended(trial: "BaseTrial") -> dict[str, Any]:
     }
     if found["noise_probability"]:
         found["denoising_loss"] = trial.suggest_categorical("denoising_loss", [False, True])
-    return found
+    confined = found.get("denoising_loss", False)
+    return found | {"dense_refeeding": 0 if confined else trial.suggest_int("dense_refeeding", 0, 1)}
 
 
 def _off_or(trial: "BaseTrial", name: str, low: float, high: float) -> float:
@@ -215,7 +216,7 @@ _AUTOREC = {
     "item_based": 1,
     "centring": "output-bias",
 }
-_DENOISING = _AUTOREC | {
+_DENOISING = {name: value for name, value in _AUTOREC.items() if name != "dense_refeeding"} | {
     "log2_size_0": 7,
     "weight_decay_loss": 4.0,
     "activation": "tanh",

@@ -5,6 +5,7 @@ networks of `ablate` are trained by the chapter itself.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from flexlib.config import ITEM_BASED, FlexError
+from flexlib.config import ITEM_BASED, FlexConfig, FlexError
 from flexlib.data import Ratings, Split, hold_back
 from flexlib.datasets.loading import load_ratings
 from flexlib.methods.interface import MethodSettings
@@ -116,6 +117,7 @@ def summarise_best(
         - shared: splits that the gap is over
         - users_low, users_high: 95 % interval of the gap over users; NaN where predictions were not kept
         - verdict: as in `flexstudy.methods.summarise_methods`
+        - seconds: of training on all training ratings, mean over splits
         - target: in stars; NaN for references, and where there is none
         - met: whether the mean reaches the target ("yes" or "no"; "" without one)
     """
@@ -147,6 +149,7 @@ def summarise_best(
                     "users_low": by_users[1],
                     "users_high": by_users[2],
                     "verdict": verdict(gap, by_users),
+                    "seconds": float(own["seconds"].mean()),
                     "target": goal,
                     "met": "" if np.isnan(goal) else "yes" if mean[0] <= goal else "no",
                 }
@@ -214,6 +217,10 @@ CHOICES = (
     "output_activation",
     "decoder_constraint",
     "loss_size_average",
+    "implicit_input",
+    "input_normalization",
+    "denoising_loss",
+    "loss_decay",
     "layers",
     "dense_refeeding",
 )
@@ -254,7 +261,7 @@ def choices(tries: pd.DataFrame, top: int = 10) -> pd.DataFrame:
 
 def _settings_table(tries: pd.DataFrame) -> pd.DataFrame:
     """Read the settings of tries, one row a try, with what `choices` counts of lists."""
-    table = pd.DataFrame(map(json.loads, tries["settings"]))
+    table = pd.DataFrame([FlexConfig.from_dict(json.loads(own)).to_dict() for own in tries["settings"]])
     return table.assign(
         layers=table["hidden_layers"].map(len),
         bottleneck=table["hidden_layers"].map(lambda sizes: sizes[-1]),
@@ -265,10 +272,6 @@ def _settings_table(tries: pd.DataFrame) -> pd.DataFrame:
 def _to(**fields: object) -> Callable[[MethodSettings], MethodSettings]:
     """Make a change that gives these fields to settings."""
     return lambda settings: settings | fields
-
-
-def _four_times_as_wide(settings: MethodSettings) -> MethodSettings:
-    return settings | {"hidden_layers": [4 * size for size in settings["hidden_layers"]]}
 
 
 def _with_second_layer(settings: MethodSettings) -> MethodSettings:
@@ -283,13 +286,15 @@ def _with_other_pivot(settings: MethodSettings) -> MethodSettings:
 
 # What is changed in the best settings, one change at a time: its words, and how settings look with it.
 CHANGES: dict[str, Callable[[MethodSettings], MethodSettings]] = {
+    "no implicit input": _to(implicit_input=False),
+    "no input normalization": _to(input_normalization=False),
+    "loss over all ratings": _to(denoising_loss=False),
     "centring by row means": _to(centring="rows"),
+    "output biases in place of centring": _to(centring="output-bias"),
     "no weight decay": _to(weight_decay=0.0),
     "no dropout": _to(drop_probability=0.0),
     "no noise": _to(noise_probability=0.0),
     "weights not tied": _to(decoder_constraint=False),
-    "loss over observed entries only": _to(loss_size_average=False),
-    "four times as wide": _four_times_as_wide,
     "a second hidden layer": _with_second_layer,
     "the other pivot": _with_other_pivot,
     "one re-feeding": _to(dense_refeeding=1),
@@ -373,7 +378,7 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
     """
     found: dict[str, float | str] = {f"{name}_mean_words": "" for name in names.values()}
     for row in table.to_dict("records"):
-        words = row["what"].lower().replace(",", "").replace(" ", "_")
+        words = re.sub("[^a-z0-9]+", "_", row["what"].lower()).strip("_")
         is_mean = row["what"].startswith("mean of ")
         what = "one" if row["what"] == ONE_NETWORK else "mean_of" if is_mean else words
         key = f"{names[row['case']]}_{what}"
