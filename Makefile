@@ -75,8 +75,8 @@ lock: $(READY)
 	mkdir -p build
 	grep '^torch==' requirements.lock > build/constraints.txt
 	echo 'soupsieve<3' >> build/constraints.txt  # from 3 on it wants Python 3.11.5, and Debian 12 has 3.11.2
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-emit-find-links --no-emit-index-url \
-	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml notebooks/pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-emit-find-links \
+	  --no-emit-index-url --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml notebooks/pyproject.toml
 	sed -i.old -e 's/^\(torch==[0-9.]*\)+.*/\1/' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old
 
 clean:

@@ -1,6 +1,7 @@
 """Libraries that come with `flexlib[methods]` alone. They are slow to import, so this happens where one is used."""
 
 import importlib
+from importlib import metadata
 from types import ModuleType
 
 from flexlib.config import FlexError
@@ -30,3 +31,17 @@ def import_extra(module: str, needed_by: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise FlexError(f"{needed_by} needs {error.name}: pip install 'flexlib[methods]'") from None
+
+
+def with_version(library: str) -> str:
+    """Give the name of an optional library with its version, or with "not installed".
+
+    Parameters
+    ----------
+    library
+        Its name on PyPI.
+    """
+    try:
+        return f"{library} {metadata.version(library)}"
+    except metadata.PackageNotFoundError:
+        return f"{library} not installed"

@@ -1,21 +1,18 @@
 """Matrix factorization: a rating, centred, is the product of a vector of its user and a vector of its item.
 
-Three ways to find the vectors: alternating least squares, Gibbs sampling and mean field. In each, one side's vectors
-are solved for or drawn while the other side's are fixed, and only the training ratings of a row count for its vector.
+Two ways to find the vectors: alternating least squares and mean field. In each, one side's vectors are solved for while
+the other side's are fixed, and only the training ratings of a row count for its vector.
 
 References
 ----------
-Zhou, Wilkinson, Schreiber and Pan (2008), Section 3.1 (alternating least squares). Salakhutdinov and Mnih (2008),
-Section 3.3 (Gibbs sampling). Lim and Teh (2007) (mean field).
+Zhou, Wilkinson, Schreiber and Pan (2008), Section 3.1 (alternating least squares). Lim and Teh (2007) (mean field).
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import wishart
 
 from flexlib.centring import SHRINKAGE
 from flexlib.data import Index, Ratings, Split
@@ -24,8 +21,6 @@ from flexlib.methods.means_and_biases import biases
 from flexlib.seeds import Purpose, numpy_generator
 
 Matrix = NDArray[np.floating]
-
-PRIOR_STRENGTH = 2.0  # beta of Salakhutdinov and Mnih (2008): rows of mean 0 that the prior counts for
 
 
 class _Side(NamedTuple):
@@ -111,58 +106,6 @@ def als(
     return centres + _products(vectors, ratings, split.test)
 
 
-def bpmf(
-    ratings: Ratings,
-    split: Split,
-    seed: int = 0,
-    factors: int = 10,
-    precision: float = 2.0,
-    burn_in: int = 20,
-    samples: int = 60,
-    centre: str = "mean",
-) -> Predictions:
-    """Predict by Bayesian probabilistic matrix factorization, with Gibbs sampling.
-
-    Parameters
-    ----------
-    ratings, split, seed
-        As in `Predictor.predict`.
-    factors
-        Length of the vectors.
-    precision
-        1 / variance of a rating around its prediction, in stars.
-    burn_in
-        Draws that are thrown away first.
-    samples
-        Draws whose predictions are averaged.
-    centre
-        What is taken off the ratings first: their "mean", or "biases" too.
-
-    Returns
-    -------
-    Predictions
-        (len(split.test),) stars.
-
-    References
-    ----------
-    Salakhutdinov and Mnih (2008), Section 3.3.
-    """
-    sides, centres = _sides(ratings, split, centre)
-    rng = numpy_generator(seed, Purpose.FACTORS)
-    vectors = _start(rng, sides, factors)
-    vectors[0] = rng.normal(0, 0.1, vectors[0].shape)
-    total = np.zeros(len(split.test))
-    for draw in range(burn_in + samples):
-        for k, side in enumerate(sides):
-            mean, prior_precision = _draw_prior(rng, vectors[k])
-            squares, sums = side.moments(vectors[1 - k])
-            linear = precision * sums + prior_precision @ mean
-            vectors[k] = _draw_normal(rng, prior_precision + precision * squares, linear)
-        if draw >= burn_in:
-            total += _products(vectors, ratings, split.test)
-    return centres + total / samples
-
-
 def mean_field(
     ratings: Ratings, split: Split, seed: int = 0, factors: int = 10, sweeps: int = 30, centre: str = "mean"
 ) -> Predictions:
@@ -236,30 +179,3 @@ def _products(vectors: list[Matrix], ratings: Ratings, index: Index) -> Predicti
     """Multiply the vectors of user and item for the (k,) ratings at `index`."""
     of_users, of_items = vectors
     return np.asarray(np.einsum("nf,nf->n", of_users[ratings.users[index]], of_items[ratings.items[index]]))
-
-
-def _draw_prior(rng: np.random.Generator, vectors: Matrix) -> tuple[Matrix, Matrix]:
-    """Draw (f,) mean and (f, f) precision of one side's vectors (n, f), given these.
-
-    Their own prior has mean 0, beta `PRIOR_STRENGTH`, W the identity and f degrees of freedom. See Salakhutdinov and
-    Mnih (2008), Equation 14.
-    """
-    n, f = vectors.shape
-    average, beta = vectors.mean(axis=0), PRIOR_STRENGTH
-    apart = vectors - average
-    scale = np.eye(f) + apart.T @ apart + beta * n / (beta + n) * np.outer(average, average)
-    scale = np.linalg.inv(scale)
-    precision = np.reshape(wishart.rvs(f + n, (scale + scale.T) / 2, random_state=rng), (f, f))
-    noise = np.linalg.solve(np.linalg.cholesky((beta + n) * precision).T, rng.normal(size=f))
-    return n * average / (beta + n) + noise, precision
-
-
-def _draw_normal(rng: np.random.Generator, precisions: Matrix, linear: Matrix) -> Matrix:
-    """Draw (n, f) normal vectors with (n, f, f) precisions P and the means P^-1 b, where b (n, f) is `linear`.
-
-    With L L' = P, the vector L'^-1 (L^-1 b + noise) has this mean, and the covariance P^-1.
-    """
-    root = torch.from_numpy(np.linalg.cholesky(precisions))
-    half = torch.linalg.solve_triangular(root, torch.from_numpy(linear[..., None]), upper=False)
-    half += torch.from_numpy(rng.normal(size=half.shape))
-    return np.asarray(torch.linalg.solve_triangular(root.mT, half, upper=True)[..., 0].numpy())

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from flexlib.data import Ratings, Split, hold_back
 from flexlib.methods.boltzmann import rbm
-from flexlib.methods.factorization import als, bpmf, mean_field
+from flexlib.methods.extras import with_version
+from flexlib.methods.factorization import als, mean_field
+from flexlib.methods.factorization_machines import bayesian_svdpp, bpmf
 from flexlib.methods.hybrids import cofils, hidden_similarity
 from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Space
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
@@ -30,13 +32,13 @@ from flexlib.methods.scikit_surprise import (
     regularized_svd,
     slope_one,
     svdpp,
-    version,
 )
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-SURPRISE = f"scikit-surprise {version()}"
+SURPRISE = with_version("scikit-surprise")
+MYFM = with_version("myfm")
 CENTRES = ("mean", "biases")
 
 
@@ -116,6 +118,7 @@ def space_of(**settings: tuple[Any, ...]) -> Space:
     return space
 
 
+MACHINE_SPACE = space_of(factors=(4, 32))
 SVD_SPACE = space_of(n_factors=(10, 150), n_epochs=(15, 100), lr_all=(0.002, 0.02), reg_all=(0.02, 0.2))
 
 METHODS: dict[str, Predictor] = {
@@ -130,8 +133,16 @@ METHODS: dict[str, Predictor] = {
     "bpmf": Method(
         "BPMF",
         bpmf,
-        space_of(factors=(4, 24), precision=(1.0, 4.0), centre=CENTRES),
+        MACHINE_SPACE,
         citation="salakhutdinov2008bpmf",
+        made_by=MYFM,
+    ),
+    "bayesian_svdpp": Method(
+        "Bayesian SVD++, flipped",
+        bayesian_svdpp,
+        MACHINE_SPACE,
+        citation="rendle2019difficulty",
+        made_by=MYFM,
     ),
     "rbm": Method(
         "RBM-CF",

@@ -8,7 +8,6 @@ References
 Hug (2020), scikit-surprise.
 """
 
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -162,14 +161,6 @@ def item_knn(
     around = dict(method="als", n_epochs=10, reg_u=SHRINKAGE, reg_i=SHRINKAGE)
     options = dict(k=neighbours, sim_options=alike, bsl_options=around, verbose=False)
     return _predict(ratings, split, "KNNBaseline", options)
-
-
-def version() -> str:
-    """Give the version of scikit-surprise, or "not installed"."""
-    try:
-        return metadata.version("scikit-surprise")
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _predict(
