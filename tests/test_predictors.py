@@ -2,14 +2,17 @@
 
 import dataclasses
 import math
+import re
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_ratings, random_ratings
 from flexstudy import references
-from flexstudy.references import BASELINES, row_mean_rmse, score_baselines
+from flexstudy.references import BASELINES, published_figures, row_mean_rmse, score_baselines
+from test_project import ROOT
 
 from flexlib import centring
 from flexlib.centring import SHRINKAGE
@@ -22,6 +25,7 @@ from flexlib.methods.factorization import als, mean_field
 from flexlib.methods.factorization_machines import bayesian_svdpp, bpmf
 from flexlib.methods.hybrids import bottlenecks, cofils, hidden_similarity
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.methods.tuning import ALL
 from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
@@ -156,6 +160,40 @@ def test_the_row_means_are_what_a_centred_network_predicts_that_has_learned_noth
     assert scores.n_unseen > 0  # whose fallback is part of what it predicts
     assert row_mean_rmse(ratings, item_based, 0.2, 4) == pytest.approx(scores.rmse)
     assert row_mean_rmse(ratings, item_based, 0.2) != row_mean_rmse(ratings, item_based, 0.2, 4)
+
+
+def test_published_figures_name_their_split_source_and_what_was_chosen_on():
+    figures = published_figures()
+    assert not figures.duplicated(["method", "dataset", "split"]).any()
+    assert set(figures["key"]) - {""} <= set(ALL)
+    assert set(figures["epoch_chosen_on"]) == {"test", "validation", "nothing", "not said"}
+    assert set(figures.loc[figures["epoch_chosen_on"] == "test", "method"]) == {"GLocal-K"}
+    known = set(re.findall(r"@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8")))
+    assert set(figures["source"]) <= known
+    assert set(figures["dataset"] + " " + figures["split"]) == {
+        "ml-1m 90/10", "ml-1m 5-fold", "ml-100k u1", "ml-100k u3", "ml-100k 5-fold"
+    }  # fmt: skip
+    assert figures["rmse"].between(0.8, 1).all()
+    assert figures.notna().all(axis=None)
+
+
+def test_figures_of_libraries_are_those_of_their_readmes():
+    figures = published_figures()
+    surprise = metadata.metadata("scikit-surprise")["Description"]
+    heads = re.split(r"\| \[Movielens (100k|1M)\]", surprise)[1:]
+    printed = {}
+    for head, table in zip(heads[::2], heads[1::2], strict=True):
+        for name, rmse in re.findall(r"^\| \[([^\]]+)\]\([^|]*\| +([\d.]+) +\|", table, re.M):
+            printed[name.removesuffix(" (cache_ratings=True)"), f"ml-{head.lower()}"] = float(rmse)
+    own = figures[figures["source"] == "hug2020surprise"]
+    assert len(own) == 12
+    for row in own.itertuples():
+        assert row.rmse == printed[row.method, row.dataset]
+    (myfm,) = figures.loc[figures["source"] == "ohtsuki2020myfm", "rmse"]
+    assert (
+        f"# with grouping\nfm = test_myfm(df_train, df_test, rank=8, grouping=True)\n# rmse={myfm}"
+        in (metadata.metadata("myfm")["Description"])
+    )
 
 
 def unseen_split(ratings, seed=0):
