@@ -69,15 +69,18 @@ explore: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-# The newest versions that pyproject.toml allows, but for torch, which is raised by hand.
+# The newest versions that pyproject.toml allows, but for torch, which is raised by hand. Setuptools is pinned too
+# (--allow-unsafe); pip-compile writes it last, so the file is sorted.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet pip-tools
 	mkdir -p build
 	grep '^torch==' requirements.lock > build/constraints.txt
 	echo 'soupsieve<3' >> build/constraints.txt  # from 3 on it wants Python 3.11.5, and Debian 12 has 3.11.2
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-emit-find-links --no-emit-index-url \
-	  --no-emit-options --no-header --no-annotate -c build/constraints.txt -o requirements.lock pyproject.toml notebooks/pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --allow-unsafe --no-emit-find-links \
+	  --no-emit-index-url --no-emit-options --no-header --no-annotate -c build/constraints.txt \
+	  -o requirements.lock pyproject.toml notebooks/pyproject.toml
 	sed -i.old -e 's/^\(torch==[0-9.]*\)+.*/\1/' -e '/^#/d' -e '/^$$/d' requirements.lock && rm requirements.lock.old
+	LC_ALL=C sort -t= -k1,1 -o requirements.lock requirements.lock
 
 clean:
 	rm -rf .venv build .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info notebooks/*.egg-info

@@ -69,7 +69,7 @@ def write_set(root, name, ratings=None):
 
 
 def test_the_core_is_imported_without_what_fetches_plots_tunes_or_distributes():
-    unwanted = {"pooch", "requests", "matplotlib", "optuna", "distributed", "dask", "sklearn", "surprise"}
+    unwanted = {"pooch", "requests", "matplotlib", "myfm", "optuna", "distributed", "dask", "sklearn", "surprise"}
     code = f"import flexlib, sys; print(sorted({unwanted} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"

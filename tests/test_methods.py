@@ -1,9 +1,10 @@
-"""The registry of methods: what each may look at and must be able to predict, and scikit-surprise by its own way in."""
+"""The registry of methods: what each may look at and must be able to predict, and libraries by their own way in."""
 
 import dataclasses
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import optuna
@@ -16,10 +17,12 @@ from test_project import ROOT
 from flexlib.data import Split, split_ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors
+from flexlib.methods.extras import with_version
 from flexlib.methods.registry import METHODS
 
 SYNTHETIC = load_ratings("synthetic:users=200,items=150,ratings=8000,seed=1")
-DRAWS = {"bpmf", "rbm", "cofils", "mean_field", "als", "hidden_similarity", "nmf", "svdpp", "improved_svd"}
+MACHINES = ("bpmf", "bayesian_svdpp")
+DRAWS = {*MACHINES, "rbm", "cofils", "mean_field", "als", "hidden_similarity", "nmf", "svdpp", "improved_svd"}
 
 
 def some_settings(key, seed=0):
@@ -84,7 +87,8 @@ def test_spaces_hold_a_few_plain_values(key):
         settings = some_settings(key, seed)
         assert all(type(value) in (int, float, str) for value in settings.values())
         assert METHODS[key].space(optuna.trial.FixedTrial(settings)) == settings
-    assert len(settings) == 0 if key in ("user_mean", "item_mean", "slope_one") else 2 <= len(settings) <= 5
+    fewest = 0 if key in ("user_mean", "item_mean", "slope_one") else 1 if key in MACHINES else 2
+    assert fewest <= len(settings) <= (0 if fewest == 0 else 5)
     drawn = [some_settings(key, seed) for seed in range(5)]
     assert all(len({str(settings[name]) for settings in drawn}) > 1 for name in settings)
 
@@ -146,6 +150,57 @@ def test_neighbours_and_slope_one_are_surprises_by_its_own_way_in(scale):
         assert predicted[~seen] == pytest.approx(values[split.train].mean(dtype=np.float64))
 
 
+def dense_machine(ratings, split, seed, factors, draws, burn_in, with_sets):
+    """myfm's regression on one row of numbers for each rating, as Rendle et al. (2019) lay it out."""
+    import myfm
+
+    users, items, train = ratings.users.tolist(), ratings.items.tolist(), set(split.train.tolist())
+    rows, groups = [], []
+    for k in range(len(ratings)):
+        parts = []
+        for own, other in ((users, items), (items, users)):
+            parts.append([float(own[k] == one) for one in range(max(own) + 1)])
+            if with_sets:
+                rated = {other[j] for j in train if own[j] == own[k]}
+                parts.append([(one in rated) / max(len(rated), 1) ** 0.5 for one in range(max(other) + 1)])
+        rows.append([number for part in parts for number in part])
+        groups = [group for group, part in enumerate(parts) for _ in part]
+    features = np.array(rows)
+    machine = myfm.MyFMRegressor(rank=factors, random_seed=seed)
+    values = ratings.values[split.train].astype(float)
+    machine.fit(
+        features[split.train],
+        values,
+        grouping=groups,
+        n_iter=draws,
+        n_kept_samples=draws - burn_in,
+        callback=lambda *_: (False, None),
+    )
+    return machine.predict(features[split.test])
+
+
+@pytest.mark.parametrize("key", MACHINES)
+def test_factorization_machines_are_myfms_on_plain_rows_of_features(key):
+    ratings, split = split_with_unseen()
+    settings = dict(factors=3, draws=12, burn_in=4)
+    expected = dense_machine(ratings, split, 5, **settings, with_sets=key == "bayesian_svdpp")
+    predicted = METHODS[key].predict(ratings, split, 5, **settings)
+    assert predicted == pytest.approx(expected, abs=1e-6)
+    assert np.abs(METHODS[key].predict(ratings, split, 5, **settings | {"burn_in": 0}) - predicted).max() > 0.01
+
+
+def test_factorization_machines_say_nothing():
+    code = (
+        "from conftest import random_ratings; from flexlib.data import split_ratings; "
+        "from flexlib.methods.registry import METHODS; ratings = random_ratings(0, 30, 40); "
+        "[METHODS[key].predict(ratings, split_ratings(ratings)) for key in ('bpmf', 'bayesian_svdpp')]"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT / "tests"
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
 def test_before_any_step_the_svds_are_the_mean_or_nothing():
     ratings, split = split_with_unseen()
     mean, seen = ratings.values[split.train].mean(), ~np.isin(ratings.users[split.test], [1])
@@ -154,17 +209,27 @@ def test_before_any_step_the_svds_are_the_mean_or_nothing():
         assert METHODS[key].predict(ratings, split, n_epochs=0, n_factors=3)[seen] == pytest.approx(start, abs=0.2)
 
 
-@pytest.mark.parametrize(
-    "key", [key for key, method in METHODS.items() if method.made_by.startswith("scikit-surprise")]
-)
-def test_without_surprise_its_methods_say_what_to_install(key, monkeypatch, refused):
-    monkeypatch.setitem(sys.modules, "surprise", None)
+MODULES = {"scikit-surprise": "surprise", "myfm": "myfm"}
+BY_A_LIBRARY = [(key, MODULES[name]) for key in METHODS if (name := METHODS[key].made_by.split()[0]) in MODULES]
+
+
+@pytest.mark.parametrize(("key", "module"), BY_A_LIBRARY)
+def test_without_its_library_a_method_says_what_to_install(key, module, monkeypatch, refused):
+    monkeypatch.setitem(sys.modules, module, None)
     ratings, split = split_with_unseen()
-    refused(lambda: METHODS[key].predict(ratings, split), "surprise", "pip install 'flexlib[methods]'")
+    refused(lambda: METHODS[key].predict(ratings, split), module, "pip install 'flexlib[methods]'")
+
+
+def test_libraries_are_named_with_their_versions():
+    assert {module for _, module in BY_A_LIBRARY} == set(MODULES.values())
+    for key, _ in BY_A_LIBRARY:
+        name, number = METHODS[key].made_by.split()
+        assert number == metadata.version(name)
+    assert with_version("no-such-library") == "no-such-library not installed"
 
 
 def test_the_registries_import_without_the_libraries_of_an_extra():
     code = "import sys, flexlib.methods.registry, flexlib.methods.networks; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert {"flexlib.methods.registry", "torch"} <= set(found.stdout.split())
-    assert set(found.stdout.split()) & {"distributed", "optuna", "sklearn", "surprise"} == set()
+    assert set(found.stdout.split()) & {"distributed", "myfm", "optuna", "sklearn", "surprise"} == set()

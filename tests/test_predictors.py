@@ -2,25 +2,30 @@
 
 import dataclasses
 import math
+import re
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_ratings, random_ratings
 from flexstudy import references
-from flexstudy.references import BASELINES, row_mean_rmse, score_baselines
+from flexstudy.references import BASELINES, published_figures, row_mean_rmse, score_baselines
+from test_project import ROOT
 
 from flexlib import centring
 from flexlib.centring import SHRINKAGE
 from flexlib.config import FlexConfig
 from flexlib.data import Split, split_ratings
 from flexlib.evaluate import errors, evaluate
-from flexlib.methods import factorization, hybrids
+from flexlib.methods import hybrids
 from flexlib.methods.boltzmann import rbm
-from flexlib.methods.factorization import als, bpmf, mean_field
+from flexlib.methods.factorization import als, mean_field
+from flexlib.methods.factorization_machines import bayesian_svdpp, bpmf
 from flexlib.methods.hybrids import bottlenecks, cofils, hidden_similarity
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.methods.tuning import ALL
 from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
@@ -157,6 +162,40 @@ def test_the_row_means_are_what_a_centred_network_predicts_that_has_learned_noth
     assert row_mean_rmse(ratings, item_based, 0.2) != row_mean_rmse(ratings, item_based, 0.2, 4)
 
 
+def test_published_figures_name_their_split_source_and_what_was_chosen_on():
+    figures = published_figures()
+    assert not figures.duplicated(["method", "dataset", "split"]).any()
+    assert set(figures["key"]) - {""} <= set(ALL)
+    assert set(figures["epoch_chosen_on"]) == {"test", "validation", "nothing", "not said"}
+    assert set(figures.loc[figures["epoch_chosen_on"] == "test", "method"]) == {"GLocal-K"}
+    known = set(re.findall(r"@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8")))
+    assert set(figures["source"]) <= known
+    assert set(figures["dataset"] + " " + figures["split"]) == {
+        "ml-1m 90/10", "ml-1m 5-fold", "ml-100k u1", "ml-100k u3", "ml-100k 5-fold"
+    }  # fmt: skip
+    assert figures["rmse"].between(0.8, 1).all()
+    assert figures.notna().all(axis=None)
+
+
+def test_figures_of_libraries_are_those_of_their_readmes():
+    figures = published_figures()
+    surprise = metadata.metadata("scikit-surprise")["Description"]
+    heads = re.split(r"\| \[Movielens (100k|1M)\]", surprise)[1:]
+    printed = {}
+    for head, table in zip(heads[::2], heads[1::2], strict=True):
+        for name, rmse in re.findall(r"^\| \[([^\]]+)\]\([^|]*\| +([\d.]+) +\|", table, re.M):
+            printed[name.removesuffix(" (cache_ratings=True)"), f"ml-{head.lower()}"] = float(rmse)
+    own = figures[figures["source"] == "hug2020surprise"]
+    assert len(own) == 12
+    for row in own.itertuples():
+        assert row.rmse == printed[row.method, row.dataset]
+    (myfm,) = figures.loc[figures["source"] == "ohtsuki2020myfm", "rmse"]
+    assert (
+        f"# with grouping\nfm = test_myfm(df_train, df_test, rank=8, grouping=True)\n# rmse={myfm}"
+        in (metadata.metadata("myfm")["Description"])
+    )
+
+
 def unseen_split(ratings, seed=0):
     """A split whose test part holds all ratings of user 1 and of item 2, and a share of the others."""
     test = (ratings.users == 1) | (ratings.items == 2) | (np.random.default_rng(seed).random(len(ratings)) < 0.2)
@@ -176,7 +215,8 @@ def rmse_of(predicted, ratings, split):
 
 
 @pytest.mark.parametrize(
-    ("predict", "below"), [(als, 0.55), (bpmf, 0.5), (mean_field, 0.5), (rbm, 0.75), (hidden_similarity, 0.75)]
+    ("predict", "below"),
+    [(als, 0.55), (bpmf, 0.5), (bayesian_svdpp, 0.5), (mean_field, 0.5), (rbm, 0.75), (hidden_similarity, 0.75)],
 )
 def test_a_planted_structure_is_found_that_biases_miss(predict, below):
     ratings = planted()
@@ -260,46 +300,29 @@ def test_mean_fields_updates_are_lim_and_tehs(centre):
     assert predicted == pytest.approx(off + dots(u, v, ratings, split), abs=1e-9)
 
 
-def test_bpmf_draws_each_factor_from_its_conditional_distribution(monkeypatch):
-    ratings, split, cells, off = small_case("mean")
-    priors, prior_of = [], factorization._draw_prior
-    monkeypatch.setattr(factorization, "_draw_prior", lambda *args: priors.append(prior_of(*args)) or priors[-1])
-    predicted = bpmf(ratings, split, seed=2, factors=2, precision=1.7, burn_in=1, samples=2)
-    rng = numpy_generator(2, Purpose.FACTORS)
-    sides = [None, rng.normal(0, 0.1, (ratings.n_items, 2))]
-    sides[0] = rng.normal(0, 0.1, (ratings.n_users, 2))
-    total, asked = np.zeros(len(off)), iter(priors)
-    for draw in range(3):
-        for axis in (0, 1):
-            mean, precision = prior_of(rng, sides[axis])
-            assert precision == pytest.approx(next(asked)[1])
-            noise = rng.normal(size=(len(sides[axis]), 2))
-            for k in range(len(noise)):
-                rated = [(sides[1 - axis][cell[1 - axis]], m) for cell, m in cells.items() if cell[axis] == k]
-                inverse = precision + 1.7 * sum((np.outer(v, v) for v, _ in rated), np.zeros((2, 2)))
-                covariance = np.linalg.inv(inverse)
-                middle = covariance @ (1.7 * sum((m * v for v, m in rated), np.zeros(2)) + precision @ mean)
-                # Any root of the covariance would do; this one is upper triangular, as the draws' is.
-                root = np.linalg.cholesky(covariance[::-1, ::-1])[::-1, ::-1]
-                assert root @ root.T == pytest.approx(covariance)
-                sides[axis][k] = middle + root @ noise[k]
-        total += (draw >= 1) * np.array(dots(*sides, ratings, split))
-    assert predicted == pytest.approx(off + total / 2, abs=1e-8)
+def chosen_by_taste(users=600):
+    """Two camps of users, who rate the first 20 items at 2 or at 4; which of the other 60 they rate tells their camp.
 
-
-def test_bpmfs_hyperparameters_have_their_posteriors_moments():
+    What they give these is about 3 in both camps.
+    """
     rng = np.random.default_rng(0)
-    factors = rng.normal(1.5, 0.5, (40, 2)) @ np.array([[1.0, 0.4], [0.0, 0.7]])
-    draws = [factorization._draw_prior(rng, factors) for _ in range(4000)]
-    n, average = 40, factors.mean(axis=0)
-    inverse = np.eye(2) + n * np.cov(factors.T, bias=True) + 2 * n / (2 + n) * np.outer(average, average)
-    # The mean of a Wishart distribution is its degrees of freedom times its scale.
-    expected = (2 + n) * np.linalg.inv(inverse)
-    assert np.mean([precision for _, precision in draws], axis=0) == pytest.approx(expected, rel=0.03, abs=0.03)
-    assert np.mean([mean for mean, _ in draws], axis=0) == pytest.approx(n * average / (2 + n), abs=0.02)
-    # The mean's covariance is the expected inverse of (beta + n) times the precision, that of a Wishart distribution.
-    spread = inverse / (2 + n - 2 - 1) / (2 + n)
-    assert np.cov(np.array([mean for mean, _ in draws]).T) == pytest.approx(spread, rel=0.1, abs=2e-4)
+    triples = []
+    for user in range(users):
+        camp = user % 2
+        disputed, telling = rng.choice(20, 3, replace=False), 20 + 30 * camp + rng.choice(30, 6, replace=False)
+        for item in (*disputed, *telling):
+            score = 3 + rng.normal(0, 0.5) + (2 * camp - 1 if item < 20 else 0)
+            triples.append((user, int(item), float(np.clip(np.round(2 * score) / 2, 0.5, 5))))
+    return make_ratings(triples)
+
+
+def test_who_rated_what_tells_the_taste_that_few_ratings_do_not():
+    ratings = chosen_by_taste()
+    split = split_ratings(ratings, 0.3, 0)
+    with_sets, without = (rmse_of(predict(ratings, split, 0, 2), ratings, split) for predict in (bayesian_svdpp, bpmf))
+    by_biases = rmse_of(biases(ratings, split.train)[split.test], ratings, split)
+    assert with_sets < 0.95 * without
+    assert without < 0.85 * by_biases
 
 
 def naive_rbm(ratings, split, seed, hidden, epochs, rate, decay, batch):

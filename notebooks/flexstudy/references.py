@@ -1,4 +1,6 @@
-"""Scores to hold a network against: means and biases, fitted on all ratings or on training ratings alone.
+"""Scores to hold a network against: means and biases, and what others have published.
+
+Means and biases are fitted on all ratings or on training ratings alone. The published figures are in `published.yaml`.
 
 References
 ----------
@@ -6,9 +8,12 @@ Koren (2010), Equation 1 (biases).
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import yaml
 from numpy.typing import NDArray
 
 from flexlib.data import Index, Ratings, hold_back, split_ratings
@@ -116,3 +121,23 @@ def score_baselines(
                 rmse, _ = errors(actual, np.where(unseen, means, predict(ratings, used)[test]))
                 rows.append({"predictor": name, "fitted_on": fitted_on, "seed": seed, "rmse": rmse})
     return rows
+
+
+def published_figures() -> pd.DataFrame:
+    """Read the RMSE that others have published for methods on MovieLens.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a method, data set and split:
+
+        - method: its name in the source
+        - key: of `flexlib.methods.tuning.ALL`; "" where that does not have it
+        - rmse: in stars, as printed
+        - dataset, split: what it was measured on
+        - epoch_chosen_on: "test", "validation", "nothing" or "not said"
+        - source: key of the bibliography
+        - note: what else to know
+    """
+    text = Path(__file__).with_name("published.yaml").read_text(encoding="utf-8")
+    return pd.DataFrame([{**row, "note": row.get("note", "")} for row in yaml.safe_load(text)])
