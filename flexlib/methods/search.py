@@ -90,6 +90,7 @@ class Search:
         first = [*map(json.loads, self.start), *ALL[self.method].first_tries]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # Optuna 6 is to drop `prior_weight`
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=min(RANDOM_TRIES, max(len(first), self.tries // 4) if first else self.tries // 2),
                 prior_weight=PRIOR_WEIGHT,

@@ -38,6 +38,10 @@ def remarks(config: FlexConfig, ratings: Ratings) -> list[str]:
         found.append("DeFR has no effect while DeF is 0.")
     if config.centring != "rows" and not config.mean_normalization:
         found.append("Cen has no effect while MeN is off.")
+    if config.denoising_loss and not config.noise_probability:
+        found.append("DeL has no effect while NoP is 0.")
+    if config.loss_decay and not config.weight_decay:
+        found.append("LoD has no effect while WeD is 0.")
     if config.patience >= config.epochs > 0:
         found.append("Pat cannot end training before Ep does.")
     return found

@@ -274,6 +274,10 @@ def _to(**fields: object) -> Callable[[MethodSettings], MethodSettings]:
     return lambda settings: settings | fields
 
 
+def _four_times_as_wide(settings: MethodSettings) -> MethodSettings:
+    return settings | {"hidden_layers": [4 * size for size in settings["hidden_layers"]]}
+
+
 def _with_second_layer(settings: MethodSettings) -> MethodSettings:
     """Put a layer of twice the size before the only one."""
     sizes = settings["hidden_layers"]
@@ -295,9 +299,9 @@ CHANGES: dict[str, Callable[[MethodSettings], MethodSettings]] = {
     "no dropout": _to(drop_probability=0.0),
     "no noise": _to(noise_probability=0.0),
     "weights not tied": _to(decoder_constraint=False),
+    "four times as wide": _four_times_as_wide,
     "a second hidden layer": _with_second_layer,
     "the other pivot": _with_other_pivot,
-    "one re-feeding": _to(dense_refeeding=1),
 }
 
 
@@ -336,7 +340,7 @@ def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.Data
             before = _validation_rmse(ratings, split, at, settings, np.inf)
             for word, change in CHANGES.items():
                 changed = change(settings)
-                if changed != settings:
+                if FlexConfig.from_dict(changed) != FlexConfig.from_dict(settings):
                     after = _validation_rmse(ratings, split, at, changed, tuning.max_seconds)
                     rows.append((word, name, after - before))
     made = pd.DataFrame(rows, columns=["change", "split", "gap"]).dropna()

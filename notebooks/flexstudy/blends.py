@@ -180,7 +180,7 @@ def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, fl
     Parameters
     ----------
     table
-        Of `compare_families`, with the column `case`.
+        Of `compare_families`, with the column `case`; cases without a blend are left out.
     names
         Title of each case to its short name.
 
@@ -194,14 +194,16 @@ def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, fl
         - CASE_blend_words: a sentence on these
     """
     found: dict[str, float | str] = {}
-    for case, name in names.items():
+    for case in table["case"].unique():
+        name = names[case]
         rows = table[table["case"] == case].set_index("group").to_dict("index")
         without, blend = rows[MACHINES], rows[WITH_FAMILY]
         found |= {f"{name}_blend_without": without["mean"], f"{name}_blend_with": blend["mean"]}
         gap = (blend["gap"], blend["gap_low"], blend["gap_high"])
         found |= labelled(f"{name}_blend_gap", gap, f"{name}_blend_gap_")
+        change = span_words(*gap, form="+.3f")
         found[f"{name}_blend_words"] = (
-            f"A blend of two factorization machines scores {without['mean']:.3f}. With FlexEncoder in it, the RMSE changes "
-            f"by {span_words(*gap, form='+.3f')}."
+            f"A blend of two factorization machines scores {without['mean']:.3f}. "
+            f"With FlexEncoder in it, the RMSE changes by {change}."
         )
     return found
