@@ -308,7 +308,7 @@ def test_each_parameter_has_a_control_with_its_abbreviation_and_its_meaning(make
     pairs = [row.children for row in shown if isinstance(row, ipywidgets.HBox)]
     helps = {id(row[0]): words(parsed(row[1].value)) for row in pairs if isinstance(row[-1], ipywidgets.HTML)}
     table = {row["parameter"]: row for row in FlexConfig().describe()}
-    assert len(helps) == len(table) == 21
+    assert len(helps) == len(table) == 25
     for name, row in table.items():
         control = explorer.controls[name]
         assert control.description == f"{name.replace('_', ' ')} ({row['abbreviation']})"

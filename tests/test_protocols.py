@@ -190,8 +190,8 @@ def test_a_blow_up_in_the_very_last_step_is_seen(monkeypatch):
     """The only loss is finite; the weights that its step leaves behind are not."""
     take_step = _Trainer._step
 
-    def spoil(trainer):
-        take_step(trainer)
+    def spoil(trainer, decayed):
+        take_step(trainer, decayed)
         with torch.no_grad():
             trainer.model.network.encoder_biases[0][0] = float("inf")
 

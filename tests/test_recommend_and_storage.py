@@ -197,6 +197,9 @@ def test_files_of_this_format_are_read_for_good(tmp_path):
     save_model(model, tmp_path / "new.safetensors")
     new_facts, new_tensors = contents(tmp_path / "new.safetensors")
     del facts["provenance"], new_facts["provenance"]
+    added = {"implicit_input", "input_normalization", "denoising_loss", "loss_decay"}  # off in files from before
+    assert {name for name in new_facts["config"] if name not in facts["config"]} == added
+    assert not any(new_facts["config"].pop(name) for name in added)
     assert new_facts == facts
     assert set(new_tensors) == set(tensors)
     assert all(new_tensors[name].equal(tensor) for name, tensor in tensors.items())

@@ -27,6 +27,7 @@ from flexstudy.style import COLOURS, bar_lengths
 
 ONE_NETWORK = "one network"
 DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a search is drawn
+LEGEND_SPLITS = 5  # at most, which a legend names
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
@@ -464,7 +465,7 @@ def plot_search(histories: Mapping[str, pd.DataFrame], references: Mapping[str, 
                 where = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small")
                 ax.annotate(word, (1, value), **where)
         ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(bottom, top))
-        if history["split"].nunique() > 1:
+        if 1 < history["split"].nunique() <= LEGEND_SPLITS:
             ax.legend(ncols=3, loc="upper right")
     figure.tight_layout()
     return figure
