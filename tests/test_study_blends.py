@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from conftest import SMALL, not_told
 from flexstudy.blends import (
+    BOTH_MACHINES,
     FAMILY_ALONE,
-    MACHINES,
     WITH_FAMILY,
     Kept,
     blend_numbers,
@@ -101,7 +101,7 @@ def test_the_chapters_blends_take_the_mean_of_networks():
     table = drawn_predictions(3)
     is_own = table["method"] == "flexencoder"
     found = compare_families(plan, table[is_own], table[~is_own])
-    assert found["group"].tolist() == [MACHINES, WITH_FAMILY, FAMILY_ALONE]
+    assert found["group"].tolist() == [BOTH_MACHINES, WITH_FAMILY, FAMILY_ALONE]
     assert [len(weights) for weights in found["weights"]] == [2, 3, 1]
     assert compare_families(PLAN, table[is_own], table[~is_own])["n"].tolist() == [2, 0, 0]
     numbers = blend_numbers(found.assign(case="few"), {"few": "a"})

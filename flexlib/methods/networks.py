@@ -111,17 +111,18 @@ def _set_1(trial: "BaseTrial") -> MethodSettings:
     return dict(PRESETS["table2:1"])
 
 
-# The presets, as suggested
-_AUTOREC_FIRST: tuple[MethodSettings, ...] = (
-    {"learning_rate": 1e-3, "weight_decay_loss": 60.0, "hidden_units": 500, "log2_train_batch_size": 9},
-)
+# What the search of AutoRec begins with, as suggested: the presets
+_AUTOREC_FIRST = {"learning_rate": 1e-3, "weight_decay_loss": 100.0, "hidden_units": 500, "log2_train_batch_size": 9}
 
 NETWORKS: dict[str, Predictor] = {
     "autorec_item": Network(
-        "AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec", first_tries=_AUTOREC_FIRST
+        "AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec", first_tries=(_AUTOREC_FIRST,)
     ),
     "autorec_user": Network(
-        "AutoRec, user-based", _suggest_autorec_user, citation="sedhain2015autorec", first_tries=_AUTOREC_FIRST
+        "AutoRec, user-based",
+        _suggest_autorec_user,
+        citation="sedhain2015autorec",
+        first_tries=(_AUTOREC_FIRST | {"weight_decay_loss": 10.0},),
     ),
     "flexencoder_set1": Network("FlexEncoder, set 1", _set_1, stopped=False),
     "flexencoder_paper": Network("FlexEncoder, the paper's space", suggest_paper, stopped=False),

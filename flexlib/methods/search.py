@@ -2,15 +2,19 @@
 
 References
 ----------
-Bergstra et al. (2011) (the sampler).
+Bergstra et al. (2011) (the sampler). Caruana et al. (2004) (which networks are averaged).
 """
 
+import itertools
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
 
 from flexlib.config import FlexError, first_line
 from flexlib.methods.interface import MethodSettings, Predictor
@@ -135,3 +139,42 @@ class Search:
 
     def _ended(self) -> list[dict[str, Any]]:
         return [one for one in self.made if one["validation_rmse"] is not None]
+
+
+def choose_members(
+    best: Sequence[dict[str, Any]], actual: NDArray[np.floating[Any]], count: int
+) -> list[MethodSettings]:
+    """Choose the networks whose mean is scored, greedily: each lowers the validation RMSE of the mean the most.
+
+    A try may be chosen again; its network then has other initial weights.
+
+    Parameters
+    ----------
+    best
+        Tries, lowest validation RMSE first, with their predictions of the validation ratings in hundredths of a star.
+        Where one of them lacks these, tries are taken in turns.
+    actual
+        (n,) stars of the validation ratings.
+    count
+        How many networks.
+
+    Returns
+    -------
+    list
+        Settings of each network, those of the best try first; empty where there are no tries.
+
+    References
+    ----------
+    Caruana et al. (2004) (ensemble selection).
+    """
+    if not best:
+        return []
+    if count == 1 or not all(one.get("predicted") for one in best):
+        return [one["settings"] for one in itertools.islice(itertools.cycle(best), count)]
+    predicted = np.array([one["predicted"] for one in best], float) / 100
+    chosen, total = [0], predicted[0].copy()
+    while len(chosen) < count:
+        errors = np.square((total + predicted) / (len(chosen) + 1) - actual).sum(axis=1)
+        chosen.append(int(errors.argmin()))
+        total += predicted[chosen[-1]]
+    return [best[k]["settings"] for k in chosen]

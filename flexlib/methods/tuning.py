@@ -6,7 +6,6 @@ final fit of a method on a split; what ended is in a journal, from which a searc
 """
 
 import functools
-import itertools
 import json
 import math
 import time
@@ -26,7 +25,7 @@ from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluate import errors
 from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.search import ALL, Search, check_start
+from flexlib.methods.search import ALL, Search, check_start, choose_members
 from flexlib.methods.stopping import Curve
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
@@ -279,17 +278,25 @@ def make_try(
     -------
     dict
         validation_rmse (None where the network diverged or is too costly), settings (to be used with all training
-        ratings), pruned, curve, seconds.
+        ratings), pruned, curve, seconds; predicted, hundredths of a star, where networks are to be averaged.
     """
     begun = time.perf_counter()
     ratings, split = load_split(tuning, checksum, name)
     outcome = ALL[key].rehearse(ratings, split, seed, settings, tuning.max_seconds, earlier)
     found: dict[str, Any] = {"validation_rmse": None, "settings": settings}
     if outcome is not None:
-        rmse = score(ratings, hold_back(split, seed), outcome.predictions)["rmse"]
+        inner = hold_back(split, seed)
+        rmse = score(ratings, inner, outcome.predictions)["rmse"]
         found = {"validation_rmse": None if math.isnan(rmse) else rmse, "settings": outcome.settings}
         found |= {"pruned": outcome.pruned, "curve": list(outcome.curve)}
+        if _averages(tuning, key) > 1:
+            found["predicted"] = _hundredths(ratings, inner, outcome.predictions)
     return found | {"seconds": round(time.perf_counter() - begun, 3)}
+
+
+def _averages(tuning: Tuning, key: str) -> int:
+    """Count the networks that are averaged of a method."""
+    return tuning.average if key in NETWORKS else 1
 
 
 def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[MethodSettings]) -> list[dict[str, Any]]:
@@ -304,7 +311,7 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Me
     key, name
         Of the method and the split.
     chosen
-        Settings of the best tries; a network for each, where these are averaged.
+        Settings of the best try first; a network for each, where these are averaged.
 
     Returns
     -------
@@ -494,8 +501,9 @@ class _Desk:
             arguments = (self.tuning, self.checksum, key, name, search.seed, search.curves(), settings)
             yield Job(("try", key, name, len(search.made), json.dumps(suggested)), make_try, arguments)
             return
-        count = self.tuning.average if key in NETWORKS else 1
-        chosen = [one["settings"] for one in itertools.islice(itertools.cycle(search.best()), count)]
+        ratings, split = load_split(self.tuning, self.checksum, name)
+        actual = ratings.values[hold_back(split, search.seed).test]
+        chosen = choose_members(search.best(), actual, _averages(self.tuning, key))
         for final in self._finals(search):
             yield Job(("fit", key, name, final), fit_best, (self.tuning, self.checksum, key, final, chosen))
 

@@ -25,10 +25,55 @@ from flexstudy.methods import GREY, REFERENCE, span_words, users_bootstrap, verd
 from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
 from flexstudy.style import COLOURS, bar_lengths
 
+SIMPLE = ("biases", "flexencoder_set1")
+MACHINES = ("bpmf", "bayesian_svdpp")
 ONE_NETWORK = "one network"
 DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a search is drawn
 LEGEND_SPLITS = 5  # at most, which a legend names
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
+
+
+def plan_searches(
+    dataset: str, large: str, folded: str, splits: Sequence[int], tries: Sequence[int], max_seconds: float, average: int
+) -> dict[str, Tuning]:
+    """Plan the chapter's searches.
+
+    Parameters
+    ----------
+    dataset
+        Searched with three tenths and with one tenth held out.
+    large
+        One search for all splits, with one tenth held out.
+    folded
+        Searched on its own folds; "" for none.
+    splits, tries
+        Three numbers, of the three cases in order. On folds there are as many tries as in the second case.
+    max_seconds, average
+        As in `Tuning`.
+
+    Returns
+    -------
+    dict
+        Title of each case to its search.
+    """
+
+    def search(name: str, rate: float | None, case: int, n_splits: int, shared: bool = False) -> Tuning:
+        return Tuning(name, (REFERENCE,), rate, n_splits, tries[case], shared, max_seconds, average)
+
+    found = {
+        f"{dataset}, 70/30": search(dataset, 0.3, 0, splits[0]),
+        f"{dataset}, 90/10": search(dataset, 0.1, 1, splits[1]),
+    }
+    found[f"{large}, 90/10" + (", one search" if large == dataset else "")] = search(large, 0.1, 2, splits[2], True)
+    if folded:
+        found[f"{folded}, its folds"] = search(folded, None, 1, len(load_ratings(folded).folds))
+    return found
+
+
+def plan_references(search: Tuning, tries: int) -> Tuning:
+    """Plan what stands beside a search on its splits; the factorization machines not where one search serves them all."""
+    methods = SIMPLE if search.shared else SIMPLE + MACHINES
+    return Tuning(search.dataset, methods, search.test_split_rate, search.splits, tries, search.shared)
 
 
 def check_searches(tunings: Sequence[Tuning], found: Sequence[pd.DataFrame]) -> None:

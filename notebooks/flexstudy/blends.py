@@ -22,10 +22,11 @@ from flexlib.data import hold_back
 from flexlib.datasets.loading import load_ratings
 from flexlib.evaluate import errors
 from flexlib.methods.tuning import ALL, Tuning
-from flexstudy.methods import span_words, users_bootstrap, verdict
+from flexstudy.best import MACHINES
+from flexstudy.methods import REFERENCE, span_words, users_bootstrap, verdict
 from flexstudy.statistics import labelled, split_interval
 
-MACHINES = "both factorization machines"
+BOTH_MACHINES = "both factorization machines"
 WITH_FAMILY = "and FlexEncoder"
 FAMILY_ALONE = "FlexEncoder alone"
 
@@ -163,9 +164,9 @@ def compare_families(tuning: Tuning, searched: pd.DataFrame, beside: pd.DataFram
     searched, beside
         Predictions of the search, and of the methods beside it, of `flexstudy.methods.find_tuned`.
     """
-    family, machines = ALL["flexencoder"].name, [ALL[key].name for key in ("bpmf", "bayesian_svdpp")]
+    family, machines = ALL[REFERENCE].name, [ALL[key].name for key in MACHINES]
     members = kept_predictions(beside) | kept_predictions(searched, tuning.average)
-    groups = {MACHINES: machines, WITH_FAMILY: [*machines, family], FAMILY_ALONE: [family]}
+    groups = {BOTH_MACHINES: machines, WITH_FAMILY: [*machines, family], FAMILY_ALONE: [family]}
     return compare_blends(tuning, members, groups)
 
 
@@ -197,7 +198,7 @@ def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, fl
     for case in table["case"].unique():
         name = names[case]
         rows = table[table["case"] == case].set_index("group").to_dict("index")
-        without, blend = rows[MACHINES], rows[WITH_FAMILY]
+        without, blend = rows[BOTH_MACHINES], rows[WITH_FAMILY]
         found |= {f"{name}_blend_without": without["mean"], f"{name}_blend_with": blend["mean"]}
         gap = (blend["gap"], blend["gap_low"], blend["gap_high"])
         found |= labelled(f"{name}_blend_gap", gap, f"{name}_blend_gap_")
