@@ -173,7 +173,7 @@ def _off_or(trial: "BaseTrial", name: str, low: float, high: float) -> float:
 
 
 # What a search of the extended space begins with, as suggested: a small and a larger network with implicit input (Koren
-# 2008) that are fitted on what noise hides (Vincent et al. 2010), the same for users, and AutoRec (Sedhain et al. 2015).
+# 2008), fitted on what noise hides (Vincent et al. 2010); the same for users; and AutoRec (Sedhain et al. 2015).
 _DENOISING = {
     "n_layers": 1,
     "log2_size_0": 7,

@@ -71,7 +71,7 @@ def plan_searches(
 
 
 def plan_references(search: Tuning, tries: int) -> Tuning:
-    """Plan what stands beside a search on its splits; the factorization machines not where one search serves them all."""
+    """Plan what stands beside a search on its splits; factorization machines only where each split has its own."""
     methods = SIMPLE if search.shared else SIMPLE + MACHINES
     return Tuning(search.dataset, methods, search.test_split_rate, search.splits, tries, search.shared)
 
@@ -258,17 +258,11 @@ def search_history(tries: pd.DataFrame) -> pd.DataFrame:
 CHOICES = (
     "pivot",
     "centring",
-    "optimizer",
     "activation",
-    "output_activation",
-    "decoder_constraint",
-    "loss_size_average",
     "implicit_input",
     "input_normalization",
     "denoising_loss",
-    "loss_decay",
     "layers",
-    "dense_refeeding",
 )
 NUMBERS = ("bottleneck", "drop_probability", "noise_probability", "learning_rate", "weight_decay", "epochs")
 
@@ -344,7 +338,6 @@ CHANGES: dict[str, Callable[[MethodSettings], MethodSettings]] = {
     "no weight decay": _to(weight_decay=0.0),
     "no dropout": _to(drop_probability=0.0),
     "no noise": _to(noise_probability=0.0),
-    "weights not tied": _to(decoder_constraint=False),
     "four times as wide": _four_times_as_wide,
     "a second hidden layer": _with_second_layer,
     "the other pivot": _with_other_pivot,
@@ -438,9 +431,7 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
         found[f"{key}_words"] = span_words(row["mean"], row["low"], row["high"])
         found[f"{key}_gap_words"] = gap_words(row)
         if is_mean:
-            sentence = (
-                f" The {row['what']}, those of the search's best tries, scores {row['mean']:.3f}: {gap_words(row)}."
-            )
+            sentence = f" The {row['what']}, chosen on validation ratings, scores {row['mean']:.3f}: {gap_words(row)}."
             found[f"{names[row['case']]}_mean_words"] = sentence
     return found
 
