@@ -27,6 +27,7 @@ from flexstudy.style import COLOURS, bar_lengths
 
 SIMPLE = ("biases", "flexencoder_set1")
 MACHINES = ("bpmf", "bayesian_svdpp")
+ONE_TENTH = 0.1  # held out
 ONE_NETWORK = "one network"
 DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a search is drawn
 LEGEND_SPLITS = 5  # at most, which a legend names
@@ -62,17 +63,19 @@ def plan_searches(
 
     found = {
         f"{dataset}, 70/30": search(dataset, 0.3, 0, splits[0]),
-        f"{dataset}, 90/10": search(dataset, 0.1, 1, splits[1]),
+        f"{dataset}, 90/10": search(dataset, ONE_TENTH, 1, splits[1]),
     }
-    found[f"{large}, 90/10" + (", one search" if large == dataset else "")] = search(large, 0.1, 2, splits[2], True)
+    found[f"{large}, 90/10" + (", one search" if large == dataset else "")] = search(
+        large, ONE_TENTH, 2, splits[2], True
+    )
     if folded:
         found[f"{folded}, its folds"] = search(folded, None, 1, len(load_ratings(folded).folds))
     return found
 
 
 def plan_references(search: Tuning, tries: int) -> Tuning:
-    """Plan what stands beside a search on its splits; factorization machines only where each split has its own."""
-    methods = SIMPLE if search.shared else SIMPLE + MACHINES
+    """Plan what stands beside a search on its splits; factorization machines not where one tenth is held out."""
+    methods = SIMPLE if search.test_split_rate == ONE_TENTH else SIMPLE + MACHINES
     return Tuning(search.dataset, methods, search.test_split_rate, search.splits, tries, search.shared)
 
 
