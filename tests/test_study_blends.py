@@ -15,6 +15,7 @@ from flexstudy.blends import (
     blend_weights,
     compare_blends,
     compare_families,
+    compare_searches,
     kept_predictions,
     spelled_weights,
 )
@@ -104,6 +105,9 @@ def test_the_chapters_blends_take_the_mean_of_networks():
     assert found["group"].tolist() == [BOTH_MACHINES, WITH_FAMILY, FAMILY_ALONE]
     assert [len(weights) for weights in found["weights"]] == [2, 3, 1]
     assert compare_families(PLAN, table[is_own], table[~is_own])["n"].tolist() == [2, 0, 0]
+    few = table[table["method"] == "bpmf"]  # one machine is not both
+    both = compare_searches({"few": plan, "more": plan}, [table[is_own]] * 2, [few, table[~is_own]])
+    pd.testing.assert_frame_equal(both, found.assign(case="more"))
     numbers = blend_numbers(found.assign(case="few"), {"few": "a"})
     row = found.set_index("group").loc[WITH_FAMILY]
     assert numbers["a_blend_with"] == row["mean"]

@@ -170,6 +170,30 @@ def compare_families(tuning: Tuning, searched: pd.DataFrame, beside: pd.DataFram
     return compare_blends(tuning, members, groups)
 
 
+def compare_searches(
+    searches: Mapping[str, Tuning], searched: Sequence[pd.DataFrame], beside: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Blend the methods of each search beside which both factorization machines stand.
+
+    Parameters
+    ----------
+    searches
+        Title of each case to its search.
+    searched, beside
+        Of each case in order: predictions, as in `compare_families`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Rows of `compare_families`, with the column `case`.
+    """
+    tables = []
+    for (case, tuning), own, others in zip(searches.items(), searched, beside, strict=True):
+        if set(MACHINES) <= set(others["method"]):
+            tables.append(compare_families(tuning, own, others).assign(case=case))
+    return pd.concat(tables, ignore_index=True)
+
+
 def spelled_weights(weights: Mapping[str, float]) -> str:
     """Spell out the weights of a blend: "BPMF 0.20, ..."; "" where there is none."""
     return ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
