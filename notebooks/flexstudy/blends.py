@@ -102,6 +102,7 @@ def compare_blends(
         - n: splits
         - mean, low, high: RMSE in stars, with its 95 % interval over splits
         - gap, gap_low, gap_high: RMSE above that of the first group in stars, with its 95 % interval over splits
+        - shared: splits that the gap is over
         - users_low, users_high: 95 % interval of the gap over users
         - verdict: as in `flexstudy.methods.summarise_methods`
         - weights: name to mean weight over splits
@@ -136,7 +137,8 @@ def compare_blends(
     first = next(iter(groups))
     rows: list[dict[str, Any]] = []
     for word in groups:
-        gap = split_interval((rmse[word] - rmse[first]).dropna(), share)
+        gaps = (rmse[word] - rmse[first]).dropna()
+        gap = split_interval(gaps, share)
         parts_only = {name: split for name, (_, split) in splits.items()}
         users = users_bootstrap(blended.get(word, {}), blended.get(first, {}), ratings, parts_only)
         rows.append(
@@ -145,6 +147,7 @@ def compare_blends(
                 "n": len(rmse[word]),
                 **labelled("mean", split_interval(rmse[word], share)),
                 **labelled("gap", gap, "gap_"),
+                "shared": len(gaps),
                 "users_low": users[1],
                 "users_high": users[2],
                 "verdict": verdict(gap, users) if word != first else "",
