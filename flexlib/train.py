@@ -6,7 +6,9 @@ For each batch of rows with observed ratings r, centred, and outputs f(x)::
            (or / size of the whole batch matrix, with `loss_size_average`)
 
 one step of the optimizer, then dense re-feeding (DeF): f(x) becomes input and target of another step, `dense_refeeding`
-times. What a step sees and what counts is up to the protocol. Weight decay (WeD) is the optimizer's.
+times. What a step sees and what counts is up to the protocol. With `denoising_loss` the sum is over the ratings that
+noise hides from x. Weight decay (WeD) is the optimizer's; with `loss_decay` the sum has another term, WeD times the
+squared weights times the batch's share of all training ratings.
 
 The ratings live on the device from the start. Each epoch's shuffled entries are laid out once, so that a batch is a
 slice of them, and the loop reads one number back per epoch. One step: `_Trainer.train_batch` here, its passes in
