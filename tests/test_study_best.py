@@ -21,6 +21,7 @@ from flexstudy.best import (
     over_users,
     search_history,
     summarise_best,
+    won_by_first_tries,
 )
 from flexstudy.methods import users_bootstrap
 from test_study_methods import interval, record, tries_made_here
@@ -160,6 +161,15 @@ def test_the_history_is_the_lowest_so_far():
     assert history["number"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
     np.testing.assert_equal(history["validation_rmse"].to_numpy(), [NAN, 1.0, 0.95, 0.97, 0.9, 1.2, NAN, 0.9])
     np.testing.assert_equal(history["best"].to_numpy(), [NAN, 1.0, 0.95, 0.95, 0.9, 1.2, 1.2, 0.9])
+
+
+def test_splits_that_a_first_try_won_are_counted():
+    n_first = len(NETWORKS["flexencoder"].first_tries)
+    rows = [("a", 0, 0.9, False), ("a", n_first, 0.8, True), ("b", 1, 0.9, False), ("b", n_first, 0.8, False)]
+    tries = pd.DataFrame(rows, columns=["split", "number", "validation_rmse", "pruned"])
+    assert won_by_first_tries(tries) == 1  # what was cut does not count
+    assert won_by_first_tries(tries.assign(validation_rmse=[0.9, NAN, NAN, 0.8])) == 1
+    assert won_by_first_tries(tries.assign(pruned=False)) == 0
 
 
 def test_choices_of_the_best_tries_stand_beside_those_of_all():
@@ -380,7 +390,7 @@ def test_every_number_of_the_text_on_the_best_is_there(monkeypatch):
     cases = {name: (search, pd.concat([beside, machine])) for name in names}
     numbers = best_numbers(summarise_best(cases), names) | ablation_numbers(ablation)
     # The others are put in one by one; those of blends have a test of their own.
-    own = ["a_lowest", "d_words", "fewer_tries", "a_blend_words"]
+    own = ["a_lowest", "d_words", "fewer_tries", "a_blend_words", "a_first", "n_seeds"]
     assert not_told("09_best", numbers | dict.fromkeys(own)) == set()
 
 

@@ -258,6 +258,19 @@ def search_history(tries: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(number=rows.groupby("split").cumcount() + 1, best=best)
 
 
+def won_by_first_tries(tries: pd.DataFrame) -> int:
+    """Count the splits whose best try is one that the search begins with.
+
+    Parameters
+    ----------
+    tries
+        Of a `Tuning` of FlexEncoder.
+    """
+    ended = tries[tries["validation_rmse"].notna() & ~tries["pruned"]]
+    best = ended.sort_values("validation_rmse").groupby("split").head(1)
+    return int((best["number"] < len(NETWORKS[REFERENCE].first_tries)).sum())
+
+
 CHOICES = (
     "pivot",
     "centring",
