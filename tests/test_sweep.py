@@ -210,6 +210,15 @@ def test_records_survive_being_written(records):
     assert not list(records.parent.glob("*.partial"))
 
 
+def test_parameters_that_came_later_are_off_in_records_from_before(records):
+    later = ["details", "implicit_input", "input_normalization", "denoising_loss", "loss_decay"]
+    table = load_records(records)
+    pd.read_parquet(records).drop(columns=later).to_parquet(records, index=False)
+    found = load_records(records)
+    assert found[later].drop_duplicates().to_numpy().tolist() == [["", False, False, False, False]]
+    pd.testing.assert_frame_equal(found.drop(columns=later), table.drop(columns=later))
+
+
 @pytest.mark.parametrize(("damage", "pieces"), [
     (lambda t: t.drop(columns="mae"), ["no column 'mae'"]),
     (lambda t: t.drop(columns="record"), ["no column 'run'"]),

@@ -51,6 +51,10 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
+# Columns that came later, and what they are in records from before
+ADDED = {"details": ""} | dict.fromkeys(
+    ("implicit_input", "input_normalization", "denoising_loss", "loss_decay"), False
+)
 
 
 def blank_record(run: Run, ratings: Ratings, status: str = "skipped", error: str = "") -> dict[str, Any]:
@@ -164,12 +168,18 @@ def load_records(path: Path | str) -> pd.DataFrame:
 
 
 def _with_old_columns(table: pa.Table, path: Path | str) -> pa.Table:
-    """Add what records of before lack and need not be asked for: `details`, which the oldest do not have."""
+    """Add what records of before lack and need not be asked for: see `with_added_columns`."""
     for name in ("setting", "role"):
         if name not in table.column_names and "protocol" in table.column_names:
             raise FlexError(f"{path}: no column '{name}': records of an earlier version; flexstudy convert adds it")
-    if "details" not in table.column_names:
-        table = table.append_column("details", pa.array([""] * len(table), _TEXT))
+    return with_added_columns(table)
+
+
+def with_added_columns(table: pa.Table) -> pa.Table:
+    """Add columns that came later: `details`, and parameters that were off when there was nothing to say of them."""
+    for name, value in ADDED.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([value] * len(table), SCHEMA.field(name).type))
     return table
 
 

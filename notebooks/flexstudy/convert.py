@@ -7,7 +7,15 @@ import pandas as pd
 
 from flexlib.config import FlexError
 from flexlib.runs.plan import Setting
-from flexlib.runs.records import COLUMNS, KEYS, config_of, load_records, read_parquet, save_records, to_table
+from flexlib.runs.records import (
+    KEYS,
+    config_of,
+    load_records,
+    read_parquet,
+    save_records,
+    to_table,
+    with_added_columns,
+)
 from flexstudy.plans import EXPERIMENTS, experiment
 
 
@@ -37,12 +45,10 @@ def convert_folder(folder: Path) -> list[Path]:
         if "protocol" not in names or "status" not in names or "setting" in names:
             continue
         (key,) = (key for key in KEYS if key in names)
-        table = read_parquet(path).to_pandas()
+        table = with_added_columns(read_parquet(path)).to_pandas()
         settings = _settings(path, key, table)
         known = {name: [getattr(settings[k], name) for k in table[key]] for name in ("name", "role")}
         table = table.assign(setting=known["name"], role=known["role"])
-        for name in set(COLUMNS) - set(table):
-            table[name] = ""  # `details`, which the oldest lack
         save_records(to_table(table.to_dict("records"), key), path)
         load_records(path)
         changed.append(path)
