@@ -14,6 +14,7 @@ from flexstudy.best import (
     CHANGES,
     ablate,
     ablation_numbers,
+    already_so,
     best_numbers,
     check_searches,
     choices,
@@ -323,6 +324,14 @@ def test_a_change_that_was_not_measured_is_nan(monkeypatch):
     assert (none.pop("worst"), none.pop("second_worst")) == ("none", "none")
     assert none.pop("ablation_words") == "No change that could be measured does harm on average."
     assert all(map(math.isnan, none.values()))
+
+
+def test_what_all_best_settings_have_already_changes_nothing():
+    records = best_records(BEST | {"drop_probability": 0.0}, BEST | {"drop_probability": 0.0, "noise_probability": 0.0})
+    assert already_so(records) == ["no dropout"]
+    numbers = ablation_numbers(pd.DataFrame(columns=["change", "n", "changed_by", "low", "high"]), ["no dropout"])
+    assert [numbers[f"no_dropout{end}"] for end in ("", "_low", "_high")] == [0, 0, 0]
+    assert math.isnan(numbers["no_noise"])
 
 
 def test_a_change_that_diverges_is_no_pair(monkeypatch):

@@ -452,21 +452,34 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
     return found
 
 
-def ablation_numbers(table: pd.DataFrame) -> dict[str, float | str]:
+def already_so(records: pd.DataFrame) -> list[str]:
+    """List those of `CHANGES` that the best settings of every split have already, in the records of a search."""
+    own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)]
+    settings = [json.loads(text) for text in own["settings"]]
+    return [
+        word
+        for word, change in CHANGES.items()
+        if all(FlexConfig.from_dict(change(one)) == FlexConfig.from_dict(one) for one in settings)
+    ]
+
+
+def ablation_numbers(table: pd.DataFrame, already: Sequence[str] = ()) -> dict[str, float | str]:
     """Collect the numbers of the chapter's prose on changes of the best settings.
 
     Parameters
     ----------
     table
         Of `ablate`.
+    already
+        Of `already_so`: changes that change nothing.
 
     Returns
     -------
     dict
         Name to number or text:
 
-        - CHANGE (_low, _high), of each of `CHANGES` ("no_dropout"): change of the validation RMSE in stars; NaN where
-          it was not measured
+        - CHANGE (_low, _high), of each of `CHANGES` ("no_dropout"): change of the validation RMSE in stars; 0 where all
+          best settings have it already, NaN where it was not measured
         - worst, second_worst: the most harmful changes ("none" where so many were not measured)
         - worst_by, second_worst_by: what they change, in stars
         - ablation_words: a sentence on these, and on how many changes the intervals tell from 0
@@ -476,7 +489,8 @@ def ablation_numbers(table: pd.DataFrame) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     for word in CHANGES:
         name = word.replace(" ", "_")
-        found |= labelled(name, spans.get(word, UNKNOWN), f"{name}_")
+        nothing = (0.0, 0.0, 0.0) if word in already else UNKNOWN
+        found |= labelled(name, spans.get(word, nothing), f"{name}_")
     worst = [(row["change"], row["changed_by"]) for row in rows] + [("none", np.nan)] * 2
     for name, (word, changed_by) in zip(("worst", "second_worst"), worst, strict=False):
         found |= {name: word, f"{name}_by": changed_by}
