@@ -132,8 +132,8 @@ def suggest_extended(trial: "BaseTrial") -> dict[str, Any]:
     """Let a trial suggest a configuration beyond the paper's space, with continuous numbers.
 
     Dropout and noise can each be off; the loss is confined to what noise hides only where there is noise. What the
-    paper's space varies and a search on validation ratings never chose is left out: other optimizers than Adam, an
-    activated output, tied weights and re-feeding.
+    paper's space varies and was never best in trial searches on validation ratings is left out, as few tries cannot
+    cover it: other optimizers than Adam, an activated output, tied weights and re-feeding.
 
     Parameters
     ----------
