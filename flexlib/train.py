@@ -35,7 +35,7 @@ from flexlib.centring import fit_centring
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
 from flexlib.fast.backprop import Backprop, dropout, dropout_factors
-from flexlib.fast.entries import Entries, RowTable
+from flexlib.fast.entries import Entries, RowTable, has_sparse_products
 from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.model import Autoencoder, FittedModel, matrix_shape
 from flexlib.predict import predict_ratings
@@ -256,8 +256,7 @@ class _Trainer:
         covered = values != 0 if self.protocol.loss_entries == "nonzero" else np.ones(len(values), bool)
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
-        # Without MKL, PyTorch has no product of a sparse and a dense matrix on a CPU.
-        self.sparse = model.device == "cpu" and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+        self.sparse = has_sparse_products(model.device)
 
     def train_epoch(self) -> float | None:
         """Train on each row once; the RMSE of the first passes in stars, None where a loss was not finite."""

@@ -37,9 +37,10 @@ def test_sparse_products_equal_dense_ones(double_precision, seed, size, width, e
         left, right = torch.randn(width, 3), torch.randn(len(own), 3)
         torch.testing.assert_close(entries.dense(values), own)
         torch.testing.assert_close(entries.times(values, left), own @ left)
-        total = torch.ones(width, 3)
-        entries.add_transposed(total, values, right)
-        torch.testing.assert_close(total, 1 + own.T @ right)
+        for add in (False, True):
+            total = torch.ones(width, 3)
+            entries.times_transposed(values, right, total, add)
+            torch.testing.assert_close(total, add + own.T @ right)
         torch.testing.assert_close(entries.sample(right, left.T), (right @ left.T)[own != 0])
 
 

@@ -190,7 +190,7 @@ class Backprop:
             gradient = self.gradient(gradient, sums, outputs)
         output = self.layers[-1]
         if entries and gradient.ndim == 1:
-            entries.add_transposed(output.weight_gradient.t().zero_(), gradient, hidden)
+            entries.times_transposed(gradient, hidden, output.weight_gradient.t())
             output.bias_gradient.zero_().index_add_(0, entries.columns, gradient)
             gradient = entries.times(gradient, output.weight.t())
         else:
@@ -208,13 +208,12 @@ class Backprop:
             if depth == 0 and visit.rated is not None:
                 for _, total in self.rated:
                     if entries:
-                        entries.add_transposed(total.zero_(), visit.rated, gradient)
+                        entries.times_transposed(visit.rated, gradient, total)
                     else:
                         torch.mm(visit.rated.t(), gradient, out=total)
             shared = self.tied and depth <= self.bottleneck  # the decoder has added its part already
             if depth == 0 and entries:
-                total = layer.weight_gradient if shared else layer.weight_gradient.zero_()
-                entries.add_transposed(total, visit.inputs, gradient)
+                entries.times_transposed(visit.inputs, gradient, layer.weight_gradient, add=shared)
             else:
                 layer.weight_gradient.addmm_(visit.inputs.t(), gradient, beta=1 if shared else 0)
             if depth:
