@@ -28,7 +28,8 @@ class Rows(Interface):
 
     def __matmul__(self, weight: Tensor, /) -> Tensor: ...
 
-    def sum(self, dim: int, /) -> Tensor: ...
+    def sum(self, dim: int, /) -> Tensor:
+        """Sum each row where `dim` is 1."""
 
 
 class Autoencoder(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flexlib.data import Ids, Stars
+from flexlib.data import Ids, Index, Stars
 
 with warnings.catch_warnings():  # PyTorch says once in a process that its sparse row format is in beta state
     warnings.simplefilter("ignore", UserWarning)
@@ -140,7 +140,7 @@ class RowTable:
         Where the entries live.
     """
 
-    def __init__(self, rows: Ids, columns: Ids, values: Stars, n_rows: int, device: str) -> None:
+    def __init__(self, rows: Index | Ids, columns: Ids, values: Stars, n_rows: int, device: str) -> None:
         order = np.argsort(rows, kind="stable")
         self.counts = np.bincount(rows, minlength=n_rows)
         self.starts = torch.from_numpy(np.cumsum(self.counts) - self.counts).to(device)
@@ -177,10 +177,9 @@ class RowTable:
         entries, values
             Of each batch.
         """
-        per_batch = np.add.reduceat(self.counts[order], np.arange(0, len(order), size)) if len(order) else []
-        groups = np.cumsum(per_batch) // ENTRIES_AT_ONCE
-        firsts = np.flatnonzero(np.diff(groups, prepend=-1)) * size
-        for part in np.split(order, firsts[1:]):
+        ends = np.cumsum(self.counts[order])[size - 1 :: size]  # of full batches
+        new_group = np.flatnonzero(np.diff(ends // ENTRIES_AT_ONCE)) + 1
+        for part in np.split(order, new_group * size):
             yield from self._lay_out(part, size, width, sparse, transposed)
 
     def _lay_out(
