@@ -48,16 +48,16 @@ def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: Ids, 
         strict=True,
     )
     weight, bias = network.outward_weights()[-1], network.decoder_biases[-1]
-    outputs = np.empty(len(rows), np.float32)
+    outputs = torch.empty(len(rows))
     done = 0
     with torch.inference_mode():
         for batch, (cells, _) in blocks:
             hidden = network.decode_inner(encode_rows(network, *batch))
             sums = cells.sample(hidden, weight.t()) + bias[cells.columns]
-            there = by_row[done : done + len(sums)]
-            outputs[there] = network.activate_output(sums).cpu().numpy()
+            there = torch.from_numpy(by_row[done : done + len(sums)])
+            outputs[there] = network.activate_output(sums).cpu()
             done += len(sums)
-    return outputs
+    return np.asarray(outputs.numpy())
 
 
 def encode_rows(network: Autoencoder, entries: Entries, values: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from flexlib.seeds import TorchStream, torch_generator
 
 MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code
 PROGRESS = ("history", "validation_history", "steps", "seconds")  # of a model, what training adds to
+LEAVE_OUT_FROM = 64  # width of the first layer, from which products without the ratings that noise hides are faster
 SMALL_PRODUCT = 5_000_000  # multiplications, below which handing a product to several threads costs more than it saves
 
 
@@ -291,6 +292,7 @@ class _Trainer:
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
         self.sparse = has_sparse_products(model.device)
+        self.leave_out = self.sparse and self.config.hidden_layers[0] >= LEAVE_OUT_FROM
 
     @property
     def out_of_patience(self) -> bool:
@@ -389,7 +391,11 @@ class _Trainer:
         weights = None
         if protocol.pad_refeeding and refeeding and padded > n_rows:
             weights = self._pad(entries, padded)
-        hidden, trace = passes.forward(values * rated if noisy else values, entries, rated)
+        inputs, seen, shown = values * rated if noisy else values, rated, entries
+        if noisy and self.leave_out:
+            shown, index = entries.select(rated != 0)
+            inputs, seen = inputs[index], rated[index]
+        hidden, trace = passes.forward(inputs, shown, seen)
         dense = bool(refeeding) or self.whole_matrix  # all outputs are needed, not only those at ratings
         outputs, sums = passes.outputs(hidden, None if dense else entries)
         at, sums_at = (t.view(-1)[entries.cells] if dense else t for t in (outputs, sums))
@@ -407,7 +413,7 @@ class _Trainer:
             error = gap.square().sum()
         size = (padded if protocol.pad_first_pass else n_rows) * self.width
         divisor = size if config.loss_size_average else count
-        passes.backward(gap * (2 / divisor), at, sums_at, hidden, trace, entries)
+        passes.backward(gap * (2 / divisor), at, sums_at, hidden, trace, None if self.whole_matrix else entries)
         share = len(values) / len(self.table.values)
         self._step(share / divisor)
         losses = error / divisor

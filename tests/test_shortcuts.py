@@ -13,7 +13,7 @@ from flexlib.activations import FUNCTIONS
 from flexlib.config import ACTIVATIONS, FlexConfig, Protocol
 from flexlib.data import Split, split_ratings
 from flexlib.evaluation import evaluate
-from flexlib.fast.entries import RowTable
+from flexlib.fast.entries import Entries, RowTable
 from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.predict import network_outputs
 from flexlib.train import fit
@@ -89,6 +89,28 @@ def test_without_sparse_products_training_is_the_same(double_precision, monkeypa
     dense = fit(random_ratings(3), config, protocol, device="cpu")
     for one, other in zip(sparse.network.parameters(), dense.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@needs_mkl
+@pytest.mark.parametrize("protocol", ["described", "holdout"])
+@pytest.mark.parametrize("refeeding", [0, 1])
+@pytest.mark.parametrize("ours", [False, True])
+def test_leaving_hidden_ratings_out_of_products_changes_nothing(
+    double_precision, monkeypatch, protocol, refeeding, ours
+):
+    extras = dict(implicit_input=ours, input_normalization=ours, denoising_loss=ours)
+    config = FlexConfig(hidden_layers=(5, 3), train_batch_size=4, epochs=3, dense_refeeding=refeeding,
+                        noise_probability=0.6, decoder_constraint=not ours, **extras)  # fmt: skip
+    whole = fit(random_ratings(3), config, protocol, device="cpu")
+    selected = []
+    select = Entries.select
+    monkeypatch.setattr(sys.modules["flexlib.train"], "LEAVE_OUT_FROM", 1)
+    monkeypatch.setattr(Entries, "select", lambda *args: selected.append(args) or select(*args))
+    fewer = fit(random_ratings(3), config, protocol, device="cpu")
+    assert selected
+    assert fewer.history == pytest.approx(whole.history, rel=1e-12)
+    for one, other in zip(fewer.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

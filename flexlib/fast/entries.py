@@ -61,6 +61,30 @@ class Entries:
             self.row_ends = torch.cat([self.row_ends, self.row_ends[-1:].expand(n_rows - self.shape[0])])
         self.shape = (n_rows, self.shape[1])
 
+    def select(self, kept: Tensor) -> tuple["Entries", Tensor]:
+        """Leave entries out.
+
+        Parameters
+        ----------
+        kept
+            (k,) True for those that stay.
+
+        Returns
+        -------
+        entries, index
+            Those that stay, and their places among all, (n_kept,).
+        """
+        index = kept.nonzero().squeeze(1)
+        part = Entries(self.cells[index], self.columns[index], *self.shape)
+        if self.row_ends is not None:
+            before = torch.zeros(len(kept) + 1, dtype=torch.int64)
+            torch.cumsum(kept, 0, out=before[1:])
+            part.row_ends = before[self.row_ends]
+            kept_by_column = kept[self.by_column].nonzero().squeeze(1)
+            part.by_column = before[self.by_column[kept_by_column]]
+            part.rows_by_column = self.rows_by_column[kept_by_column]
+        return part, index
+
     def dense(self, values: Tensor) -> Tensor:
         """Make the (n_rows, width) matrix with these (k,) values."""
         matrix = torch.zeros(self.shape, device=values.device)
