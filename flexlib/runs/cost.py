@@ -83,6 +83,8 @@ def estimate_cost(config: FlexConfig, ratings: Ratings, pad_refeeding: bool = Fa
         refed_rows = n_rows * batch / (batch + 1)  # the expected largest index of a random batch
     refeeding, epochs = config.dense_refeeding, config.epochs
     first = 10 * SPARSE_SLOWDOWN * entries * sizes[1] + 6 * n_rows * inner
+    if config.patience:  # the ratings held back are scored after each epoch
+        first += 2 * SPARSE_SLOWDOWN * entries * sizes[1] + 2 * n_rows * inner
     if refeeding:
         first += 2 * (refed_rows if pad_refeeding else batch) * batches * outer
     refed = batches * refed_rows * (10 * outer + 6 * inner)

@@ -1,0 +1,334 @@
+"""The chapter on speed: what `benchmarks/` recorded, against the limits of the machine and beside peers.
+
+Nothing is timed here: the numbers are those of the records, which name their machine.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from flexlib.config import FlexError
+from flexstudy.style import legend_below
+
+FLOORS = {
+    "bytes_floor": "memory: the optimizer's numbers",
+    "gathers_floor": "memory: rows that sparse products read",
+    "products_floor": "dense products",
+    "calls_floor": "calls of PyTorch",
+}
+FLOOR_COLOURS = ["#0072B2", "#56B4E9", "#009E73", "#E69F00"]
+LEFT = "not accounted for"
+OURS = "FlexEncoder"
+PUBLISHED = Path(__file__).parents[2] / "results" / "records"
+KEYS = {"training": "setting", "scale": "case", "peers": "method", "loading": "what"}
+
+
+def read_measurements(folder: str | Path, kind: str) -> pd.DataFrame:
+    """Read what a program of `benchmarks/` recorded.
+
+    Parameters
+    ----------
+    folder
+        Of the records; the published ones where empty.
+    kind
+        The program's name; its files are speed-KIND*.parquet.
+
+    Returns
+    -------
+    DataFrame
+        The rows of all files, in the order of their names.
+
+    Raises
+    ------
+    FlexError
+        Where there is no such file, or one lacks the columns of its kind.
+    """
+    files = sorted(Path(folder or PUBLISHED).glob(f"speed-{kind}*.parquet"))
+    if not files:
+        raise FlexError(f"{folder or PUBLISHED}: no speed-{kind}*.parquet; benchmarks/{kind}.py writes it with --out")
+    tables = [pd.read_parquet(file) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        missing = {KEYS[kind], "machine", "threads", "commit"} - set(table)
+        if missing:
+            raise FlexError(f"{file}: has no column '{min(missing)}': benchmarks/{kind}.py did not write it")
+    return pd.concat(tables, ignore_index=True)
+
+
+def training_shares(records: pd.DataFrame) -> pd.DataFrame:
+    """Put the time of each setting's step beside the plain loop's and beside what it cannot go below.
+
+    Parameters
+    ----------
+    records
+        Of `benchmarks/training.py`.
+
+    Returns
+    -------
+    DataFrame
+        One row a setting, data set and number of threads.
+
+        - setting, dataset, threads.
+        - ms, plain_ms: of a step, in milliseconds.
+        - ratio: how much faster than the plain loop, both without what that lacks.
+        - floor: share of the step that its bytes, rows and products take at the ceilings.
+        - bytes, gathers, products, calls: shares of each.
+    """
+    table = records[["setting", "dataset", "threads"]].copy()
+    table["ms"], table["plain_ms"] = records["seconds"] * 1e3, records["plain_seconds"] * 1e3
+    table["ratio"] = records["plain_seconds"] / records["alike_seconds"]
+    for name in FLOORS:
+        table[name.removesuffix("_floor")] = records[name] / records["seconds"]
+    table["floor"] = table[["bytes", "gathers", "products"]].sum(axis=1)
+    return table
+
+
+def plot_floors(shares: pd.DataFrame, title: str) -> Figure:
+    """Draw what each setting's step is made of.
+
+    Parameters
+    ----------
+    shares
+        Of `training_shares`, from bottom to top.
+    title
+        Of the figure.
+
+    Returns
+    -------
+    Figure
+        A bar a setting; beyond 1 where caches are faster than the memory that the ceiling was measured on.
+    """
+    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.42 * len(shares)))
+    names = [f"{row.setting}\n{row.dataset}" for row in shares.itertuples()]
+    left, places = np.zeros(len(shares)), np.arange(len(shares))
+    for (column, words), colour in zip(FLOORS.items(), FLOOR_COLOURS, strict=True):
+        widths = shares[column.removesuffix("_floor")].to_numpy(float)
+        ax.barh(places, widths, left=left, color=colour, label=words, height=0.7)
+        left += widths
+    rest = np.clip(1 - left, 0, None)
+    ax.barh(places, rest, left=left, color="#DDDDDD", label=LEFT, height=0.7)
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_yticks(places, names, fontsize="x-small")
+    ax.set_xlabel("share of a step's time")
+    ax.set_title(title)
+    ax.grid(axis="y", visible=False)
+    legend_below(ax, columns=1, down=0.9 / (1.6 + 0.42 * len(shares)))
+    return figure
+
+
+def scale_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Give what training costs by the number of ratings.
+
+    Parameters
+    ----------
+    records
+        Of `benchmarks/scale.py`.
+
+    Returns
+    -------
+    DataFrame
+        One row a case.
+
+        - case, ratings, weights, rows: sizes; rows says "users" or "items".
+        - epoch_seconds, validation_seconds, scoring_seconds: of an epoch, and of scoring after it.
+        - nanoseconds: of an epoch, a training rating.
+        - floor: share of the epoch that its bytes, rows and products take at the ceilings.
+        - peak_gigabytes: of memory.
+    """
+    table = records[["case", "ratings", "weights", "epoch_seconds", "validation_seconds", "scoring_seconds"]].copy()
+    table["rows"] = np.where(records["item_based"], "items", "users")
+    table["nanoseconds"] = records["epoch_seconds"] / records["n_train"] * 1e9
+    table["floor"] = records["floor_seconds"] / records["epoch_seconds"]
+    table["peak_gigabytes"] = records["peak_bytes"] / 1e9
+    return table
+
+
+def plot_scale(table: pd.DataFrame, title: str) -> Figure:
+    """Draw time a rating, and memory, against the number of ratings.
+
+    Parameters
+    ----------
+    table
+        Of `scale_table`.
+    title
+        Of the figure.
+    """
+    figure, axes = plt.subplots(2, 1, figsize=(6.5, 6.2), sharex=True)
+    labels = ("time of an epoch\nfor each rating (µs)", "peak memory (GB)")
+    values = (table["nanoseconds"] / 1e3, table["peak_gigabytes"])
+    for ax, value, label in zip(axes, values, labels, strict=True):
+        for rows, marker, colour in (("users", "o", "#0072B2"), ("items", "s", "#D55E00")):
+            chosen = table["rows"] == rows
+            ax.plot(table["ratings"][chosen], value[chosen], marker, color=colour, label=f"rows are {rows}")
+        for case, x, y in zip(table["case"], table["ratings"], value, strict=True):
+            ax.annotate(case, (x, y), xytext=(5, 5), textcoords="offset points", fontsize="x-small")
+        ax.set_ylim(0, 1.25 * value.max())
+        ax.set_ylabel(label)
+    axes[0].set_xscale("log")
+    axes[1].set_xlabel("ratings in the data set")
+    axes[0].set_title(title)
+    legend_below(axes[1], columns=2, down=0.25)
+    return figure
+
+
+def name_curves(records: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `curve`: the method, and which of its settings where it was run with several."""
+    several = records.groupby("method")["setting"].transform("nunique") > 1
+    return records.assign(curve=records["method"] + np.where(several, " (" + records["setting"] + ")", ""))
+
+
+def peers_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Give where each method ended.
+
+    Parameters
+    ----------
+    records
+        Of `benchmarks/peers.py`, one data set.
+
+    Returns
+    -------
+    DataFrame
+        One row a method and setting, the lowest RMSE first.
+
+        - method, library: with its version.
+        - rmse: on test ratings, in stars.
+        - seconds: of training.
+        - ours_sooner: seconds after which `OURS` was at or below that RMSE, NaN where it never was.
+        - complete: whether training ended as planned, not at the limit of seconds.
+    """
+    curves = name_curves(records)
+    last = curves.sort_values("seconds").groupby("curve").tail(1).sort_values("rmse")
+    ours = curves[curves["method"] == OURS].sort_values("seconds")
+    reached = [ours.loc[ours["rmse"] <= rmse, "seconds"].min() for rmse in last["rmse"]]
+    library = last["library"] + " " + last["library_version"]
+    return pd.DataFrame(
+        {
+            "method": last["curve"],
+            "library": library.str.strip(),
+            "rmse": last["rmse"],
+            "seconds": last["seconds"],
+            "ours_sooner": reached,
+            "complete": last["is_final"].astype(bool),
+        }
+    ).reset_index(drop=True)
+
+
+def faster_and_better(ended: pd.DataFrame) -> list[str]:
+    """List the methods that ended sooner than `OURS` was as low: with a lower RMSE than any of its, or sooner."""
+    others = ended[~ended["method"].str.startswith(OURS)]
+    return others.loc[~(others["ours_sooner"] <= others["seconds"]), "method"].tolist()
+
+
+def plot_peers(records: pd.DataFrame, title: str) -> Figure:
+    """Draw test RMSE against seconds of training, a curve a method.
+
+    Parameters
+    ----------
+    records
+        Of `benchmarks/peers.py`, one data set.
+    title
+        Of the figure.
+    """
+    curves = name_curves(records)
+    figure, ax = plt.subplots(figsize=(6.5, 5.4))
+    ends = curves.sort_values("seconds").groupby("curve").tail(1).sort_values("rmse")
+    colours = plt.get_cmap("cividis")(np.linspace(0, 0.95, max(1, len(ends))))
+    for number, (name, colour) in enumerate(zip(ends["curve"], colours, strict=True)):
+        curve = curves[curves["curve"] == name].sort_values("seconds")
+        ours = name.startswith(OURS)
+        style = dict(color="#D55E00", linewidth=2.5, zorder=3) if ours else dict(color=colour, linewidth=1.2)
+        marker = "o" if ours else "sDv^<>PX*hpd8"[number % 13]
+        ax.plot(curve["seconds"], curve["rmse"], marker=marker, markersize=4, label=name, **style)
+    ax.set_xscale("log")
+    ax.set_xlabel("seconds of training, scoring not counted")
+    ax.set_ylabel("test RMSE (stars)")
+    lowest = curves["rmse"].min()
+    ax.set_ylim(lowest - 0.005, min(curves["rmse"].max(), lowest + 0.15))
+    ax.set_title(title)
+    legend_below(ax, columns=2, down=0.16)
+    return figure
+
+
+def loading_table(records: pd.DataFrame) -> pd.DataFrame:
+    """Give how long it takes to read a file of ratings.
+
+    Returns
+    -------
+    DataFrame
+        - what: how it is read.
+        - ratings, seconds, peak_gigabytes.
+        - ratio: to `pandas.read_csv`, which checks nothing.
+    """
+    table = records[["what", "n_ratings", "seconds", "ratio"]].rename(columns={"n_ratings": "ratings"})
+    return table.assign(peak_gigabytes=records["peak_bytes"] / 1e9)
+
+
+def replay_hours(folder: str | Path = "") -> dict[str, float]:
+    """Compare the hours of the authors' runs with those of the same settings trained here, on one thread.
+
+    Parameters
+    ----------
+    folder
+        Of the report of `flexstudy.replay`; the published one where empty.
+
+    Returns
+    -------
+    dict
+        - replayed: how many runs of the authors' log are compared.
+        - authors_hours, our_hours: of training, by their log and by our records.
+        - replay_ratio: of the two.
+    """
+    (path,) = Path(folder or PUBLISHED).glob("replay-ml-latest-small-2016-*.json")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    ours, theirs = report["seconds"]["ours"], report["seconds"]["authors"]
+    count = report["agreement"]["released-padded, else released"]["all"]["n"]
+    hours = {"authors_hours": theirs / 3600, "our_hours": ours / 3600, "replay_ratio": theirs / ours}
+    return {"replayed": int(count)} | hours
+
+
+def spelled_machine(records: pd.DataFrame) -> str:
+    """Name the machine, threads and version of PyTorch that measurements were made with."""
+    first = records.iloc[0]
+    torch = json.loads(first["versions"])["torch"]
+    threads = " and ".join(str(number) for number in sorted(set(records["threads"])))
+    return f"{first['machine']}, {first['cores']} cores, {threads} thread(s), PyTorch {torch}"
+
+
+def speed_numbers(
+    training: pd.DataFrame, scale: pd.DataFrame, ended: pd.DataFrame, loading: pd.DataFrame
+) -> dict[str, Any]:
+    """Gather the numbers that the chapter's prose glues.
+
+    Parameters
+    ----------
+    training, scale, ended, loading
+        Of `training_shares`, `scale_table`, `peers_table` and `loading_table`.
+    """
+    by_case = scale.set_index("case")
+    alike = by_case.loc[by_case["weights"] == by_case["weights"].mode()[0]]
+    winners = faster_and_better(ended)
+    words = ", ".join(winners) or "none"
+    is_large = training["ms"] >= 1
+    return {
+        "at_half": int((training["floor"] >= 0.5).sum()),
+        "n_settings": len(training),
+        "large_at_half": int((training["floor"] >= 0.5)[is_large].sum()),
+        "n_large": int(is_large.sum()),
+        "ratio_low": training["ratio"].min(),
+        "ratio_high": training["ratio"].max(),
+        "spread": alike["nanoseconds"].max() / alike["nanoseconds"].min(),
+        "most_ratings": int(scale["ratings"].max()),
+        "most_gigabytes": by_case.loc[scale.loc[scale["ratings"].idxmax(), "case"], "peak_gigabytes"],
+        "scoring_share": float((scale["scoring_seconds"] / scale["epoch_seconds"]).max()),
+        "ours_rmse": ended.loc[ended["method"].str.startswith(OURS), "rmse"].min(),
+        "n_peers": int((~ended["method"].str.startswith(OURS)).sum()),
+        "winners_words": words,
+        "n_winners": len(winners),
+        "read_seconds": float(loading.loc[loading["what"].str.contains("fast"), "seconds"].iloc[-1]),
+        "cached_seconds": float(loading.loc[loading["what"].str.contains("cache"), "seconds"].iloc[-1]),
+        "read_ratings": int(loading["ratings"].max()),
+    }
