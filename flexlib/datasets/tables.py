@@ -271,7 +271,7 @@ def _check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
 
 def _seconds(dates: "pd.Series[Any]") -> "pd.Series[Any]":
     """Give the whole seconds since 1970."""
-    return (dates - pd.Timestamp(0, tz=dates.dt.tz)) // pd.Timedelta(seconds=1)
+    return (dates - pd.Timestamp(0, unit="s", tz=dates.dt.tz)) // pd.Timedelta(seconds=1)
 
 
 def _check_ids(column: "pd.Series[Any]") -> NDArray[Any]:
