@@ -1,15 +1,16 @@
 """FlexEncoder: the deep autoencoder for rating prediction of 2018, its data, and how it is scored."""
 
+import importlib
 from typing import TYPE_CHECKING
 
-from flexlib.config import VERSION, FlexConfig, FlexError, Protocol
-from flexlib.data import split_ratings
-from flexlib.evaluate import evaluate, recommend
-from flexlib.train import fit
-
 if TYPE_CHECKING:
+    from flexlib.config import FlexConfig, FlexError, Protocol
+    from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
+    from flexlib.evaluation import evaluate, recommend
+    from flexlib.train import fit
 
+__version__ = "0.1.0"
 __all__ = [
     "FlexConfig",
     "FlexError",
@@ -20,13 +21,19 @@ __all__ = [
     "recommend",
     "split_ratings",
 ]
-__version__ = VERSION
+
+_HOMES = {
+    "flexlib.config": ("FlexConfig", "FlexError", "Protocol"),
+    "flexlib.data": ("split_ratings",),
+    "flexlib.datasets.loading": ("load_ratings",),
+    "flexlib.evaluation": ("evaluate", "recommend"),
+    "flexlib.train": ("fit",),
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import `load_ratings` when it is first asked for, as it brings the downloader along."""
-    if name == "load_ratings":
-        from flexlib.datasets.loading import load_ratings
-
-        return load_ratings
+    """Import what is asked for when it is first asked for, as PyTorch takes more than a second."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
     raise AttributeError(f"module 'flexlib' has no attribute '{name}'")

@@ -17,8 +17,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-VERSION = "0.1.0"
-
 Optimizer = Literal["adam", "adagrad", "rmsprop", "sgd", "adadelta", "adamw"]
 Activation = Literal[
     "selu", "relu", "relu6", "elu", "lrelu", "sigmoid", "tanh", "swish", "gelu", "mish", "softplus", "hardtanh"

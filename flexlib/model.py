@@ -11,6 +11,7 @@ Tran et al. (2018), Section 3.2. Glorot and Bengio (2010) for the initial weight
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Protocol as Interface
 
 import numpy as np
 import torch
@@ -20,6 +21,15 @@ from torch.nn import functional as F
 from flexlib.activations import FUNCTIONS
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Ids, Index, Ratings, Split, Stars
+
+
+class Rows(Interface):
+    """Rows of a matrix, (B, n_columns): a tensor, or `flexlib.fast.entries.SparseRows`."""
+
+    def __matmul__(self, weight: Tensor, /) -> Tensor: ...
+
+    def sum(self, dim: int, /) -> Tensor:
+        """Sum each row where `dim` is 1."""
 
 
 class Autoencoder(nn.Module):
@@ -55,11 +65,11 @@ class Autoencoder(nn.Module):
         self.activation = FUNCTIONS[config.activation].function
         self.reads_rated = config.implicit_input or config.input_normalization
 
-    def forward(self, inputs: Tensor, rated: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Rows, rated: Rows | None = None) -> Tensor:
         """Reconstruct rows (B, n_columns), without dropout; `flexlib.fast.backprop` has the passes of training."""
         return self.decode(self.encode(inputs, rated))
 
-    def encode(self, inputs: Tensor, rated: Tensor | None = None) -> Tensor:
+    def encode(self, inputs: Rows, rated: Rows | None = None) -> Tensor:
         """Map rows (B, n_columns) to the bottleneck (B, last hidden layer).
 
         Parameters
@@ -69,24 +79,28 @@ class Autoencoder(nn.Module):
         rated
             (B, n_columns) 1 at the ratings, 0 elsewhere; needed where the network `reads_rated`.
         """
-        hidden = inputs
-        for depth, (weight, bias) in enumerate(zip(self.encoder_weights, self.encoder_biases, strict=True)):
-            if depth == 0 and rated is not None:
-                sums = torch.mm(inputs, weight)
-                for rated_weight in self.rated_weights:
-                    sums = sums + torch.mm(rated, rated_weight)
-                sums = (sums * input_scales(rated.sum(1)) if self.config.input_normalization else sums) + bias
-            else:
-                sums = torch.addmm(bias, hidden, weight)
-            hidden = self.activation(sums)
+        first, *others = zip(self.encoder_weights, self.encoder_biases, strict=True)
+        sums = inputs @ first[0]
+        if rated is not None:
+            for rated_weight in self.rated_weights:
+                sums = sums + rated @ rated_weight
+            sums = sums * input_scales(rated.sum(1)) if self.config.input_normalization else sums
+        hidden = self.activation(sums + first[1])
+        for weight, bias in others:
+            hidden = self.activation(torch.addmm(bias, hidden, weight))
         return hidden
 
     def decode(self, hidden: Tensor) -> Tensor:
         """Map the bottleneck (B, last hidden layer) to rows (B, n_columns)."""
-        *inner, last = zip(self.outward_weights(), self.decoder_biases, strict=True)
+        weight, bias = self.outward_weights()[-1], self.decoder_biases[-1]
+        return self.activate_output(F.linear(self.decode_inner(hidden), weight, bias))
+
+    def decode_inner(self, hidden: Tensor) -> Tensor:
+        """Map the bottleneck (B, last hidden layer) to what the output layer is given (B, first hidden layer)."""
+        *inner, _ = zip(self.outward_weights(), self.decoder_biases, strict=True)
         for weight, bias in inner:
             hidden = self.activation(F.linear(hidden, weight, bias))
-        return self.activate_output(F.linear(hidden, *last))
+        return hidden
 
     def outward_weights(self) -> list[Tensor]:
         """Give the decoder's weights, each (outputs, inputs): its own, or the encoder's reversed where tied (DeC)."""

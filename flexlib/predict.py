@@ -9,14 +9,17 @@ from torch import Tensor
 
 from flexlib.centring import mean_by
 from flexlib.data import Ids, Index, Mask, Ratings, Stars
-from flexlib.fast.entries import Entries, RowTable
-from flexlib.model import FittedModel
+from flexlib.fast.entries import Entries, RowTable, SparseRows, has_sparse_products
+from flexlib.model import Autoencoder, FittedModel
 
-CELLS_PER_BLOCK = 16_000_000  # of a dense block of rows at test time: 64 MB each for input and output
+CELLS_PER_BLOCK = 16_000_000  # of the rating matrix that are scored at once, the network's rows times its columns
+DENSE_SPEEDUP = 8  # how much faster an output is computed along with all others of its row than by itself
 
 
 def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: Ids, columns: Ids) -> Stars:
     """Run the network on each row's shown ratings and read its outputs.
+
+    Time and memory grow with the ratings shown and the cells read, not with the size of the rating matrix.
 
     Parameters
     ----------
@@ -32,26 +35,35 @@ def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: Ids, 
     Stars
         (k,) outputs, before centres are added back.
     """
-    n_rows, width = model.shape
-    table = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
+    network, (n_rows, width) = model.network, model.shape
     distinct, place = np.unique(rows, return_inverse=True)
     by_row = np.argsort(place, kind="stable")
-    size = max(1, CELLS_PER_BLOCK // width)
-    block_ends = np.searchsorted(place[by_row], np.arange(0, len(distinct) + size, size))
-    outputs = torch.empty(len(rows), device=model.device)
+    inputs = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
+    wanted = RowTable(place[by_row], columns[by_row], np.zeros(len(rows), np.float32), len(distinct), model.device)
+    size, sparse = max(1, CELLS_PER_BLOCK // width), has_sparse_products(model.device)
+    few = sparse and len(rows) * DENSE_SPEEDUP < len(distinct) * width
+    blocks = zip(
+        inputs.batches(distinct, size, width, sparse, transposed=False),
+        wanted.batches(np.arange(len(distinct)), size, width, few, transposed=False),
+        strict=True,
+    )
+    weight, bias = network.outward_weights()[-1], network.decoder_biases[-1]
+    outputs = torch.empty(len(rows))
+    done = 0
     with torch.inference_mode():
-        for block, (entries, inputs) in enumerate(table.batches(distinct, size, width)):
-            wanted = by_row[block_ends[block] : block_ends[block + 1]]
-            at = torch.from_numpy((place[wanted] - block * size) * width + columns[wanted]).to(model.device)
-            dense = model.network(*network_inputs(model, entries, inputs)).view(-1)
-            outputs[torch.from_numpy(wanted).to(model.device)] = dense[at]
-    return np.asarray(outputs.cpu().numpy())
+        for batch, (cells, _) in blocks:
+            hidden = network.decode_inner(encode_rows(network, *batch))
+            sums = cells.sample(hidden, weight.t()) + bias[cells.columns]
+            there = torch.from_numpy(by_row[done : done + len(sums)])
+            outputs[there] = network.activate_output(sums).cpu()
+            done += len(sums)
+    return np.asarray(outputs.numpy())
 
 
-def network_inputs(model: FittedModel, entries: Entries, values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Lay the (k,) values at `entries` out as what the network takes: rows, and which cells are rated if it asks."""
-    rated = entries.dense(torch.ones_like(values)) if model.network.reads_rated else None
-    return entries.dense(values), rated
+def encode_rows(network: Autoencoder, entries: Entries, values: Tensor) -> Tensor:
+    """Map rows with these (k,) values at `entries` to the bottleneck (B, last hidden layer)."""
+    rated = SparseRows(entries, torch.ones_like(values)) if network.reads_rated else None
+    return network.encode(SparseRows(entries, values), rated)
 
 
 def predict_ratings(model: FittedModel, index: Index) -> Stars:

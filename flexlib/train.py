@@ -22,9 +22,9 @@ stopping.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from typing import Protocol as Interface
 
 import numpy as np
@@ -35,13 +35,15 @@ from flexlib.centring import fit_centring
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
 from flexlib.fast.backprop import Backprop, dropout, dropout_factors
-from flexlib.fast.entries import Entries, RowTable
+from flexlib.fast.entries import Entries, RowTable, has_sparse_products
 from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.model import Autoencoder, FittedModel, matrix_shape
 from flexlib.predict import predict_ratings
 from flexlib.seeds import TorchStream, torch_generator
 
 MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code
+PROGRESS = ("history", "validation_history", "steps", "seconds")  # of a model, what training adds to
+LEAVE_OUT_FROM = 64  # width of the first layer, from which products without the ratings that noise hides are faster
 SMALL_PRODUCT = 5_000_000  # multiplications, below which handing a product to several threads costs more than it saves
 
 
@@ -53,6 +55,8 @@ def fit(
     split: Split | None = None,
     device: str | None = None,
     on_epoch: Callable[[FittedModel], bool | None] | None = None,
+    on_batch: Callable[[FittedModel, float], object] | None = None,
+    checkpoint: "Keeper | None" = None,
 ) -> FittedModel:
     """Train a FlexEncoder on the training part of a split.
 
@@ -77,6 +81,10 @@ def fit(
     on_epoch
         Called with the model after each epoch; training ends where it returns True. The model's split is the same at
         every call.
+    on_batch
+        Called after each batch with the model and the share of the epoch's rows that are done.
+    checkpoint
+        Where training goes on from, and keeps its state after each epoch: `flexlib.storage.checkpoints.Checkpoint`.
 
     Returns
     -------
@@ -86,7 +94,7 @@ def fit(
     Raises
     ------
     FlexError
-        For a protocol or a device that is not there.
+        For a protocol or a device that is not there, and for a checkpoint of another training.
     """
     rules, device = Protocol.named(protocol), choose_device(device)
     split = split or split_ratings(ratings, config.test_split_rate, seed)
@@ -95,24 +103,19 @@ def fit(
         inner = hold_back(split, seed)
         held_back, split = inner.test, Split(inner.train, split.test)
     model = _untrained(ratings, config, rules, seed, split, device)
-    trainer = _Trainer(model)
-    best = BestEpoch(math.inf, 0, None)
-    for epoch in range(1, config.epochs + 1):
-        begun = time.perf_counter()
-        with _threads_for(model):
-            rmse = trainer.train_epoch()
-        if rmse is not None and held_back is not None:
-            model.validation_history.append(rmse_of(model, held_back))
-            best = best.or_better(model.validation_history[-1], epoch, trainer.passes.parameters)
-        model.seconds += time.perf_counter() - begun
-        if rmse is None:
+    trainer = _Trainer(model, held_back, on_batch)
+    state = checkpoint.load(model) if checkpoint else None
+    if state:
+        trainer.restore(state)
+    while len(model.history) < config.epochs and not trainer.out_of_patience:
+        if not trainer.run_epoch():
             model.status = "diverged"
             break
-        model.history.append(rmse)
+        if checkpoint:
+            checkpoint.save(model, trainer.state())
         if on_epoch and on_epoch(model):
             break
-        if held_back is not None and epoch - best.epoch >= config.patience:
-            break
+    best = trainer.best
     if best.weights is not None and model.status == "ok":
         trainer.passes.parameters.data.copy_(best.weights)
         model.validation_rmse, model.best_epoch = best.rmse, best.epoch
@@ -184,8 +187,33 @@ class BestEpoch(NamedTuple):
 class Stepper(Interface):
     """Anything that updates weights from their gradients."""
 
+    @property
+    def state(self) -> Mapping[Tensor, Any]:
+        """What it keeps of each tensor between steps, by name."""
+
     def step(self) -> object:
         """Update every weight once."""
+
+
+class TrainingState(NamedTuple):
+    """All that training goes on from after an epoch.
+
+    tensors: weights, the optimizer's state, random generators, and the best epoch's weights, by name. numbers: plain
+    values, also by name.
+    """
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+class Keeper(Interface):
+    """Anything that keeps the state of one training."""
+
+    def load(self, model: FittedModel) -> TrainingState | None:
+        """Give the state that is kept, or None."""
+
+    def save(self, model: FittedModel, state: TrainingState) -> object:
+        """Keep a state in place of the one before."""
 
 
 def make_optimizer(parameters: torch.nn.Parameter, config: FlexConfig) -> Stepper:
@@ -241,10 +269,17 @@ def _threads_for(model: FittedModel) -> Iterator[None]:
 
 
 class _Trainer:
-    """One network's training state: its rows on the device, the passes, the optimizer, the random streams."""
+    """One network in training: its rows on the device, passes, optimizer, random streams, and the best epoch."""
 
-    def __init__(self, model: FittedModel) -> None:
+    def __init__(
+        self,
+        model: FittedModel,
+        held_back: Index | None = None,
+        on_batch: Callable[[FittedModel, float], object] | None = None,
+    ) -> None:
         self.model, self.config, self.protocol = model, model.config, model.protocol
+        self.held_back, self.on_batch = held_back, on_batch
+        self.best = BestEpoch(math.inf, 0, None)
         self.order_generator = torch_generator(model.seed, TorchStream.ORDER)
         self.generator = torch_generator(model.seed, TorchStream.DROPOUT, model.device)
         self.passes = Backprop(model.network, self.generator)
@@ -256,8 +291,55 @@ class _Trainer:
         covered = values != 0 if self.protocol.loss_entries == "nonzero" else np.ones(len(values), bool)
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
-        # Without MKL, PyTorch has no product of a sparse and a dense matrix on a CPU.
-        self.sparse = model.device == "cpu" and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+        self.sparse = has_sparse_products(model.device)
+        self.leave_out = self.sparse and self.config.hidden_layers[0] >= LEAVE_OUT_FROM
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the validation RMSE has not fallen for `patience` epochs."""
+        return self.held_back is not None and len(self.model.history) - self.best.epoch >= self.config.patience
+
+    def run_epoch(self) -> bool:
+        """Train for an epoch, score the ratings held back, and take both down; False where a loss was not finite."""
+        model, begun = self.model, time.perf_counter()
+        with _threads_for(model):
+            rmse = self.train_epoch()
+        if rmse is not None:
+            model.history.append(rmse)
+            if self.held_back is not None:
+                model.validation_history.append(rmse_of(model, self.held_back))
+                found = model.validation_history[-1], len(model.history), self.passes.parameters
+                self.best = self.best.or_better(*found)
+        model.seconds += time.perf_counter() - begun
+        return rmse is not None
+
+    def state(self) -> TrainingState:
+        """Give all that training goes on from; the tensors are those in use."""
+        kept: dict[str, Tensor | None] = self.optimizer.state[self.passes.parameters]
+        tensors = {f"optimizer.{name}": tensor for name, tensor in kept.items() if tensor is not None}
+        tensors |= {"weights": self.passes.parameters.detach()}
+        tensors |= {"order": self.order_generator.get_state(), "dropout": self.generator.get_state()}
+        if self.best.weights is not None:
+            tensors["best"] = self.best.weights
+        numbers = {name: getattr(self.model, name) for name in PROGRESS}
+        return TrainingState(tensors, numbers | {"best_rmse": self.best.rmse, "best_epoch": self.best.epoch})
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a state of the same training."""
+        tensors, numbers = state
+        self.passes.parameters.data.copy_(tensors["weights"])
+        kept = self.optimizer.state[self.passes.parameters]
+        for name in tensors:
+            kind, _, part = name.partition(".")
+            if kind == "optimizer" and part in kept:
+                kept[part].copy_(tensors[name])
+            elif kind == "optimizer":
+                kept[part] = tensors[name].to(self.model.device)
+        self.order_generator.set_state(tensors["order"])
+        self.generator.set_state(tensors["dropout"])
+        self.best = BestEpoch(numbers["best_rmse"], numbers["best_epoch"], tensors.get("best"))
+        for name in PROGRESS:
+            setattr(self.model, name, numbers[name])
 
     def train_epoch(self) -> float | None:
         """Train on each row once; the RMSE of the first passes in stars, None where a loss was not finite."""
@@ -277,6 +359,8 @@ class _Trainer:
             squares += error
             losses += loss
             scored += covered[batch]
+            if self.on_batch:
+                self.on_batch(self.model, min(1.0, (batch + 1) * size / len(order)))
         # A step may blow the weights up after the last loss was seen: their sum tells.
         total, finite = torch.stack([squares, losses + self.passes.parameters.sum()]).tolist()
         return math.sqrt(total / max(scored, 1)) if math.isfinite(finite) else None
@@ -307,7 +391,11 @@ class _Trainer:
         weights = None
         if protocol.pad_refeeding and refeeding and padded > n_rows:
             weights = self._pad(entries, padded)
-        hidden, trace = passes.forward(values * rated if noisy else values, entries, rated)
+        inputs, seen, shown = values * rated if noisy else values, rated, entries
+        if noisy and self.leave_out:
+            shown, index = entries.select(rated != 0)
+            inputs, seen = inputs[index], rated[index]
+        hidden, trace = passes.forward(inputs, shown, seen)
         dense = bool(refeeding) or self.whole_matrix  # all outputs are needed, not only those at ratings
         outputs, sums = passes.outputs(hidden, None if dense else entries)
         at, sums_at = (t.view(-1)[entries.cells] if dense else t for t in (outputs, sums))
@@ -325,7 +413,7 @@ class _Trainer:
             error = gap.square().sum()
         size = (padded if protocol.pad_first_pass else n_rows) * self.width
         divisor = size if config.loss_size_average else count
-        passes.backward(gap * (2 / divisor), at, sums_at, hidden, trace, entries)
+        passes.backward(gap * (2 / divisor), at, sums_at, hidden, trace, None if self.whole_matrix else entries)
         share = len(values) / len(self.table.values)
         self._step(share / divisor)
         losses = error / divisor

@@ -10,7 +10,7 @@ from reference import Reference
 
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, FlexConfig, Protocol
 from flexlib.data import split_ratings
-from flexlib.evaluate import evaluate, hidden_mask
+from flexlib.evaluation import evaluate, hidden_mask
 from flexlib.model import Autoencoder
 from flexlib.seeds import TorchStream, torch_generator
 from flexlib.train import fit

@@ -121,6 +121,21 @@ def test_mistakes_get_one_line_and_status_2(capsys, arguments, piece):
     assert piece in err
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import flexlib",
+        "from flexlib.cli import main; main(['--help'])",
+        "from flexlib.cli import main; main(['tune', '-h'])",
+    ],
+)
+def test_the_manual_does_not_wait_for_what_computes(code):
+    heavy = "{'torch', 'pandas', 'scipy', 'distributed', 'optuna'}"
+    code = f"import sys; {code}; print('imported:', *sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["imported:"]
+
+
 def test_the_manual_lists_parameters_protocols_and_presets(capsys):
     status, text, _ = run(capsys, "train", "--help")
     assert status == 0

@@ -25,7 +25,7 @@ from test_explorer_trained import command
 from flexlib.config import PRESETS, FlexConfig, FlexError
 from flexlib.datasets import sources
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate, recommend
+from flexlib.evaluation import evaluate, recommend
 from flexlib.runs.plan import Plan
 from flexlib.train import fit
 

@@ -16,7 +16,7 @@ from test_project import ROOT
 
 from flexlib.data import Split, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import errors
+from flexlib.evaluation import errors
 from flexlib.methods.extras import with_version
 from flexlib.methods.registry import METHODS
 

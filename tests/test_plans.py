@@ -29,7 +29,7 @@ from flexstudy.plans import (
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
 from flexlib.data import hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.plan import Plan, Setting, slug, sweep_name
 from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table

@@ -18,7 +18,7 @@ from flexlib import centring
 from flexlib.centring import SHRINKAGE
 from flexlib.config import FlexConfig
 from flexlib.data import Split, split_ratings
-from flexlib.evaluate import errors, evaluate
+from flexlib.evaluation import errors, evaluate
 from flexlib.methods import hybrids
 from flexlib.methods.boltzmann import rbm
 from flexlib.methods.factorization import als, mean_field

@@ -10,7 +10,7 @@ from conftest import make_ratings, random_ratings
 
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Split, hold_back, split_ratings
-from flexlib.evaluate import errors, evaluate, hidden_mask
+from flexlib.evaluation import errors, evaluate, hidden_mask
 from flexlib.predict import round_predictions
 from flexlib.train import _Trainer, fit
 

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Split
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate, recommend
-from flexlib.storage import load_model, save_model
+from flexlib.evaluation import evaluate, recommend
+from flexlib.storage.models import load_model, save_model
 from flexlib.train import fit
 
 MEANS_ONLY = FlexConfig(epochs=0, hidden_layers=[2], activation="tanh", pivot_indexes=[1, 0])

@@ -348,10 +348,10 @@ def test_addresses_follow_from_the_repository(monkeypatch):
 
 
 def test_backquotes_link_what_is_clear():
-    named = "train.fit a.run b.run a.evaluate evaluate.evaluate a.One.run a.One.shown b.Two.shown b.Two b.key b"
+    named = "train.fit a.run b.run a.evaluate evaluation.evaluate a.One.run a.One.shown b.Two.shown b.Two b.key b"
     objects = {f"flexlib.{name}": SimpleNamespace(objtype="module" if name == "b" else "") for name in named.split()}
     assert api.find("fit", objects, "flexlib.a") == "flexlib.train.fit"  # of the package's face
-    assert api.find("evaluate", objects, "flexlib.b") == "flexlib.evaluate.evaluate"
+    assert api.find("evaluate", objects, "flexlib.b") == "flexlib.evaluation.evaluate"
     assert api.find("evaluate", objects, "flexlib.a") == "flexlib.a.evaluate"
     assert api.find("run", objects, "flexlib.b") == "flexlib.b.run"
     assert api.find("run", objects, "flexlib.a", "One") == "flexlib.a.One.run"

@@ -1,5 +1,7 @@
 """The shortcuts of training change no result: sparse products, RMSprop in pieces, one row for many alike."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from flexlib.activations import FUNCTIONS
 from flexlib.config import ACTIVATIONS, FlexConfig, Protocol
 from flexlib.data import Split, split_ratings
-from flexlib.evaluate import evaluate
-from flexlib.fast.entries import RowTable
+from flexlib.evaluation import evaluate
+from flexlib.fast.entries import Entries, RowTable
 from flexlib.fast.rmsprop import ChunkedRMSprop
+from flexlib.predict import network_outputs
 from flexlib.train import fit
 
 # The shortcut is off in flexlib, too, where PyTorch has no MKL, as on ARM processors: there is nothing to compare.
@@ -37,10 +40,43 @@ def test_sparse_products_equal_dense_ones(double_precision, seed, size, width, e
         left, right = torch.randn(width, 3), torch.randn(len(own), 3)
         torch.testing.assert_close(entries.dense(values), own)
         torch.testing.assert_close(entries.times(values, left), own @ left)
-        total = torch.ones(width, 3)
-        entries.add_transposed(total, values, right)
-        torch.testing.assert_close(total, 1 + own.T @ right)
+        for add in (False, True):
+            total = torch.ones(width, 3)
+            entries.times_transposed(values, right, total, add)
+            torch.testing.assert_close(total, add + own.T @ right)
         torch.testing.assert_close(entries.sample(right, left.T), (right @ left.T)[own != 0])
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_batches_laid_out_in_pieces_are_the_same(monkeypatch, size):
+    config = FlexConfig(hidden_layers=(5,), train_batch_size=size, epochs=2, noise_probability=0.3, patience=2)
+    ratings = random_ratings(3, n_users=20)
+    whole = fit(ratings, config)
+    laid_out = []
+    lay_out = RowTable._lay_out
+    monkeypatch.setattr(RowTable, "_lay_out", lambda *args: laid_out.append(args[1]) or lay_out(*args))
+    monkeypatch.setattr(sys.modules["flexlib.fast.entries"], "ENTRIES_AT_ONCE", 10)
+    pieces = fit(ratings, config)
+    assert size == 50 or max(map(len, laid_out)) < 20  # there are pieces, if there are batches
+    assert (pieces.history, pieces.validation_history) == (whole.history, whole.validation_history)
+    assert evaluate(pieces).scores() == evaluate(whole).scores()
+
+
+@pytest.mark.parametrize("share_wanted", [0.05, 1.0])
+@pytest.mark.parametrize("cells_per_block", [1, 40, 10**6])
+def test_outputs_are_those_of_the_dense_network(double_precision, monkeypatch, share_wanted, cells_per_block):
+    settings = dict(hidden_layers=(5, 3), implicit_input=True, input_normalization=True, output_activation=False)
+    model = fit(random_ratings(3, n_users=30), FlexConfig(epochs=2, dense_refeeding=0, **settings))
+    rng, (n_rows, width), shown = np.random.default_rng(0), model.shape, model.split.train
+    matrix, rated = np.zeros((2, n_rows, width))
+    cells = model.rows[shown], model.columns[shown]
+    values = rng.normal(size=len(shown))
+    matrix[cells], rated[cells] = values, 1
+    outputs = model.network(torch.from_numpy(matrix), torch.from_numpy(rated)).detach().numpy()
+    rows, columns = rng.permutation(np.argwhere(rng.random(outputs.shape) < share_wanted)).T
+    monkeypatch.setattr(sys.modules["flexlib.predict"], "CELLS_PER_BLOCK", cells_per_block)
+    read = network_outputs(model, shown, values, rows, columns)
+    np.testing.assert_allclose(read, outputs[rows, columns], rtol=1e-6)
 
 
 @pytest.mark.parametrize("protocol", ["released", "described", "holdout", "released-padded"])
@@ -53,6 +89,28 @@ def test_without_sparse_products_training_is_the_same(double_precision, monkeypa
     dense = fit(random_ratings(3), config, protocol, device="cpu")
     for one, other in zip(sparse.network.parameters(), dense.network.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@needs_mkl
+@pytest.mark.parametrize("protocol", ["described", "holdout"])
+@pytest.mark.parametrize("refeeding", [0, 1])
+@pytest.mark.parametrize("ours", [False, True])
+def test_leaving_hidden_ratings_out_of_products_changes_nothing(
+    double_precision, monkeypatch, protocol, refeeding, ours
+):
+    extras = dict(implicit_input=ours, input_normalization=ours, denoising_loss=ours)
+    config = FlexConfig(hidden_layers=(5, 3), train_batch_size=4, epochs=3, dense_refeeding=refeeding,
+                        noise_probability=0.6, decoder_constraint=not ours, **extras)  # fmt: skip
+    whole = fit(random_ratings(3), config, protocol, device="cpu")
+    selected = []
+    select = Entries.select
+    monkeypatch.setattr(sys.modules["flexlib.train"], "LEAVE_OUT_FROM", 1)
+    monkeypatch.setattr(Entries, "select", lambda *args: selected.append(args) or select(*args))
+    fewer = fit(random_ratings(3), config, protocol, device="cpu")
+    assert selected
+    assert fewer.history == pytest.approx(whole.history, rel=1e-12)
+    for one, other in zip(fewer.network.parameters(), whole.network.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

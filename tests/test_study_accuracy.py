@@ -38,7 +38,7 @@ from scipy.sparse.linalg import lsqr
 from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig, Protocol
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.train import fit
 
 SETS = ("table2:1", "table2:7", "table2:10")

@@ -22,7 +22,7 @@ from flexstudy.style import COLOURS
 from scipy import stats
 
 from flexlib.config import PAPERS_DATASET, PROTOCOLS, TABLE2_RMSE, FlexConfig
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.train import fit
 
 CONFIG = FlexConfig(hidden_layers=[4], epochs=2)

@@ -13,7 +13,7 @@ from scipy import stats
 from flexlib.config import ACTIVATIONS, OPTIMIZERS, FlexConfig
 from flexlib.data import split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.plan import Plan
 from flexlib.runs.records import COLUMNS, blank_record, config_of, load_records, save_records, to_table

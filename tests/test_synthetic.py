@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from flexlib.config import FlexConfig
 from flexlib.datasets import synthetic
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.train import fit
 
 

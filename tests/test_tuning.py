@@ -21,7 +21,7 @@ from flexlib.centring import fit_biases
 from flexlib.config import PIVOTS, PRESETS, FlexConfig, FlexError, Protocol
 from flexlib.data import Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate, fallback
+from flexlib.evaluation import evaluate, fallback
 from flexlib.methods import networks
 from flexlib.methods import tuning as search
 from flexlib.methods.interface import Rehearsal

@@ -1,4 +1,7 @@
-"""The command line, a file a command: `data`, `train`, `recommend`, `sweep` and `tune`."""
+"""The command line, a file a command: `data`, `train`, `recommend`, `sweep` and `tune`.
+
+A command imports what computes when it runs, so that the manual does not wait for PyTorch.
+"""
 
 from collections.abc import Sequence
 

@@ -6,7 +6,6 @@ import click
 
 from flexlib.cli.options import DATA_SETS, layout_options
 from flexlib.cli.tables import print_facts
-from flexlib.datasets.loading import load_ratings
 
 
 @click.command(epilog=DATA_SETS)
@@ -14,5 +13,7 @@ from flexlib.datasets.loading import load_ratings
 @layout_options
 def data(dataset: str, columns: dict[str, str], scale: Any) -> None:
     """Fetch a data set, check it, and print its counts."""
+    from flexlib.datasets.loading import load_ratings
+
     ratings = load_ratings(dataset, columns, scale)
     print_facts({"data set": ratings.name} | ratings.summary())

@@ -1,11 +1,8 @@
 """`flexlib recommend`: what a saved model predicts a user to rate highest."""
 
 import click
-import pandas as pd
 
 from flexlib.config import FlexError
-from flexlib.evaluate import recommend as recommend_items
-from flexlib.storage import load_model
 
 
 @click.command()
@@ -14,8 +11,11 @@ from flexlib.storage import load_model
 @click.option("-k", type=int, default=10, show_default=True, help="how many items")
 def recommend(model: str, user: str, k: int) -> None:
     """List the items that a saved model predicts a user to rate highest."""
+    from flexlib.evaluation import recommend as recommend_items
+    from flexlib.storage.models import load_model
+
     if k < 1:
         raise FlexError(f"-k {k}: at least 1 is needed")
     table = recommend_items(load_model(model), user, k)
-    table.index = pd.RangeIndex(1, len(table) + 1)
+    table.index += 1
     print(table.to_string(float_format="{:.2f}".format))

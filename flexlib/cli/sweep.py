@@ -1,16 +1,17 @@
 """`flexlib sweep`: random configurations, each trained and scored under several protocols."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, dataset_option, protocols_option, run_options, seed_option
 from flexlib.cli.tables import print_outcomes
 from flexlib.config import FlexError
-from flexlib.runs.plan import Plan
 from flexlib.runs.sampling import SPACES
-from flexlib.train import choose_device
+
+if TYPE_CHECKING:
+    from flexlib.runs.plan import Plan
 
 
 @click.command(epilog=DATA_SETS)
@@ -26,6 +27,8 @@ def sweep(dataset: str, runs: int, space: str, seed: int, protocols: tuple[str, 
     Run k's configuration follows from the seed and k alone; its protocols share split and initial weights. A sweep that
     was stopped goes on where it was, also with more --runs or seconds.
     """
+    from flexlib.runs.plan import Plan
+
     work_off(Plan.sweep(dataset, protocols, runs, seed, space, **plan_options(options)), options)
 
 
@@ -38,7 +41,7 @@ def plan_options(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def work_off(plan: Plan, options: dict[str, Any]) -> tuple[Any, Path]:
+def work_off(plan: "Plan", options: dict[str, Any]) -> tuple[Any, Path]:
     """Work a plan off as `run_options` say, and print what became of the runs.
 
     Returns
@@ -51,6 +54,8 @@ def work_off(plan: Plan, options: dict[str, Any]) -> tuple[Any, Path]:
     FlexError
         Where Dask is not installed, or the device is not there.
     """
+    from flexlib.train import choose_device
+
     try:
         from flexlib.runs.run import run_plan  # Dask is an extra
     except ImportError as error:

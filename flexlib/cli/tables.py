@@ -1,9 +1,10 @@
 """How commands print what they found."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -13,7 +14,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         print(f"{key:<{width}}  {value:,}" if type(value) is int else f"{key:<{width}}  {value}")
 
 
-def print_outcomes(records: pd.DataFrame) -> None:
+def print_outcomes(records: "pd.DataFrame") -> None:
     """Print what became of a plan's runs: counts by protocol and status, and the lowest RMSE."""
     counts = records.groupby("protocol")["status"].value_counts().unstack(fill_value=0)
     best = records.groupby("protocol")["rmse"].min().rename("lowest rmse")

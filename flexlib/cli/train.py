@@ -2,20 +2,19 @@
 
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flexlib.cli.options import DATA_SETS, dataset_option, device_option, layout_options
 from flexlib.cli.tables import print_facts
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
-from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import evaluate
-from flexlib.model import FittedModel
-from flexlib.runs.provenance import provenance
-from flexlib.storage import check_writable, save_model
-from flexlib.train import fit
+
+if TYPE_CHECKING:
+    from flexlib.model import FittedModel
+
+SECONDS_BETWEEN_LINES = 10.0  # of progress within an epoch
 
 
 def _listing(settings: FlexConfig | Protocol) -> str:
@@ -43,6 +42,11 @@ def _listing(settings: FlexConfig | Protocol) -> str:
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object instead of a table")
 @click.option("--save", metavar="FILE", help="write the model, with its ratings, to this .safetensors file")
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="keep the state of training in this .safetensors file after each epoch, and go on from it where it is there",
+)
 @layout_options
 def train(
     dataset: str,
@@ -54,17 +58,35 @@ def train(
     device: str | None,
     as_json: bool,
     save: str | None,
+    checkpoint: str | None,
     columns: dict[str, str],
     scale: Any,
 ) -> None:
     """Train a configuration and score it under a protocol."""
+    from flexlib.datasets.loading import load_ratings
+    from flexlib.evaluation import evaluate
+    from flexlib.runs.provenance import provenance
+    from flexlib.storage.checkpoints import Checkpoint
+    from flexlib.storage.models import check_writable, save_model
+    from flexlib.train import fit
+
     settings = FlexConfig.load(config).override(changes)
     rules = Protocol.named(protocol).override(protocol_set)
-    if save:
-        check_writable(save)
+    for path in filter(None, (save, checkpoint)):
+        check_writable(path)
     ratings = load_ratings(dataset, columns, scale)
     quiet = as_json and not sys.stderr.isatty()
-    model = fit(ratings, settings, rules, seed, device=device, on_epoch=None if quiet else _reporter(settings.epochs))
+    progress = None if quiet else _Progress(settings.epochs)
+    model = fit(
+        ratings,
+        settings,
+        rules,
+        seed,
+        device=device,
+        on_epoch=progress.on_epoch if progress else None,
+        on_batch=progress.on_batch if progress else None,
+        checkpoint=Checkpoint(checkpoint) if checkpoint else None,
+    )
     scores = evaluate(model).scores()
     named = " ".join([protocol, *protocol_set])
     origin = provenance(model)
@@ -95,10 +117,28 @@ def train(
         save_model(model, save)
 
 
-def _reporter(epochs: int) -> Callable[[FittedModel], None]:
-    def report(model: FittedModel) -> None:
-        done, seconds = len(model.history), model.seconds
-        left = f"{seconds:.1f} s, {seconds / done * (epochs - done):.1f} s left"
-        print(f"epoch {done}/{epochs}: training RMSE {model.history[-1]:.4f}, {left}", file=sys.stderr)
+class _Progress:
+    """Lines on training, with the time left: after each epoch, and now and then within a long one."""
 
-    return report
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.begun = self.told = time.perf_counter()
+        self.first: int | None = None  # epoch that this process begins with: a checkpoint may have some already
+
+    def on_batch(self, model: "FittedModel", share: float) -> None:
+        """Tell of a part of an epoch, unless a line was printed a moment ago."""
+        if self.first is None:
+            self.first = len(model.history)
+        if time.perf_counter() - self.told >= SECONDS_BETWEEN_LINES and share < 1:
+            self._tell(len(model.history) + share, f"epoch {len(model.history) + 1}/{self.epochs}, {share:.0%} of it")
+
+    def on_epoch(self, model: "FittedModel") -> None:
+        """Tell of an epoch."""
+        done = len(model.history)
+        self._tell(done, f"epoch {done}/{self.epochs}: training RMSE {model.history[-1]:.4f}")
+
+    def _tell(self, done: float, what: str) -> None:
+        self.told = time.perf_counter()
+        seconds = self.told - self.begun
+        left = seconds / (done - (self.first or 0)) * (self.epochs - done)
+        print(f"{what}, {seconds:.1f} s, {left:.1f} s left", file=sys.stderr)

@@ -7,7 +7,6 @@ import click
 
 from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
 from flexlib.config import FlexConfig, FlexError
-from flexlib.datasets.loading import load_ratings
 
 
 @click.command(epilog=DATA_SETS)
@@ -63,6 +62,8 @@ def tune(
     on all of them. A network's try that takes twice the epochs of earlier ones ends where it is worse than half of
     them. A search that was stopped goes on where it was.
     """
+    from flexlib.datasets.loading import load_ratings
+
     try:
         from flexlib.methods import tuning as search  # Optuna and Dask are extras
     except ImportError as error:

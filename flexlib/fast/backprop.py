@@ -38,14 +38,15 @@ class Visit(NamedTuple):
     """What a forward pass leaves for the backward one at a hidden layer.
 
     inputs: what the layer was given. sums: W x + b. result: the activation of these. dropout_factors: None where the
-    layer has no dropout. rated: the implicit input of the first layer (ImI). scales: what its sums were multiplied by
-    before the bias was added (InN).
+    layer has no dropout. Of the first layer alone: entries, places of the inputs; rated, the implicit input (ImI);
+    scales, what its sums were multiplied by before the bias was added (InN).
     """
 
     inputs: Tensor
     sums: Tensor
     result: Tensor
     dropout_factors: Tensor | None
+    entries: Entries | None = None
     rated: Tensor | None = None
     scales: Tensor | None = None
 
@@ -119,7 +120,7 @@ class Backprop:
             if depth == self.bottleneck and self.drop:
                 factors = dropout_factors(result, self.drop, self.generator)
                 outputs = result * factors
-            trace.append(Visit(inputs, sums, result, factors, rated, scales))
+            trace.append(Visit(inputs, sums, result, factors, None if depth else entries, rated, scales))
             inputs = outputs
         return inputs, trace
 
@@ -178,19 +179,19 @@ class Backprop:
         Parameters
         ----------
         gradient
-            Of the loss by the outputs: (B, width), or (k,) where the loss is confined to `entries`.
+            Of the loss by the outputs: (B, width), or (k,) at `entries`.
         outputs, sums
             Of `outputs`, in the shape of `gradient`.
         hidden, trace
             Of `forward`.
         entries
-            Places of the inputs, if these were given as entries.
+            Places of the gradient, where the loss is confined to some.
         """
         if self.network.config.output_activation:
             gradient = self.gradient(gradient, sums, outputs)
         output = self.layers[-1]
-        if entries and gradient.ndim == 1:
-            entries.add_transposed(output.weight_gradient.t().zero_(), gradient, hidden)
+        if entries:
+            entries.times_transposed(gradient, hidden, output.weight_gradient.t())
             output.bias_gradient.zero_().index_add_(0, entries.columns, gradient)
             gradient = entries.times(gradient, output.weight.t())
         else:
@@ -207,14 +208,13 @@ class Backprop:
                 gradient = gradient * visit.scales
             if depth == 0 and visit.rated is not None:
                 for _, total in self.rated:
-                    if entries:
-                        entries.add_transposed(total.zero_(), visit.rated, gradient)
+                    if visit.entries:
+                        visit.entries.times_transposed(visit.rated, gradient, total)
                     else:
                         torch.mm(visit.rated.t(), gradient, out=total)
             shared = self.tied and depth <= self.bottleneck  # the decoder has added its part already
-            if depth == 0 and entries:
-                total = layer.weight_gradient if shared else layer.weight_gradient.zero_()
-                entries.add_transposed(total, visit.inputs, gradient)
+            if visit.entries:
+                visit.entries.times_transposed(visit.inputs, gradient, layer.weight_gradient, add=shared)
             else:
                 layer.weight_gradient.addmm_(visit.inputs.t(), gradient, beta=1 if shared else 0)
             if depth:

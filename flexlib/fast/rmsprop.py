@@ -17,6 +17,11 @@ class ChunkedRMSprop:
     lr, weight_decay, momentum
         As in PyTorch.
 
+    Attributes
+    ----------
+    state
+        The mean squares and the velocities of `parameters`, by PyTorch's names.
+
     References
     ----------
     Tieleman and Hinton (2012).
@@ -29,6 +34,7 @@ class ChunkedRMSprop:
         assert parameters.grad is not None
         self.lr, self.weight_decay, self.momentum = lr, weight_decay, momentum
         squares, velocities = torch.zeros_like(parameters), torch.zeros_like(parameters)
+        self.state = {parameters: {"square_avg": squares, "momentum_buffer": velocities}}
         size = self.PIECE if parameters.device.type == "cpu" else parameters.numel()
         state = parameters.detach(), parameters.grad, squares, velocities
         self.pieces = list(zip(*(torch.split(tensor, size) for tensor in state), strict=True))

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from flexlib.centring import SHRINKAGE
 from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig
 from flexlib.data import Ratings, Split
-from flexlib.fast.entries import RowTable
+from flexlib.fast.entries import RowTable, has_sparse_products
 from flexlib.methods.extras import import_extra
 from flexlib.methods.interface import Predictions
 from flexlib.methods.means_and_biases import biases
 from flexlib.model import FittedModel
-from flexlib.predict import CELLS_PER_BLOCK, network_inputs
+from flexlib.predict import CELLS_PER_BLOCK, encode_rows
 from flexlib.train import fit
 
 Vectors = NDArray[np.float32]
@@ -175,6 +175,7 @@ def bottlenecks(model: FittedModel) -> Vectors:
     (n_rows, width), train = model.shape, model.split.train
     table = RowTable(model.rows[train], model.columns[train], model.centred(train), n_rows, model.device)
     with torch.inference_mode():
-        batches = table.batches(np.arange(n_rows), max(1, CELLS_PER_BLOCK // width), width)
-        parts = [model.network.encode(*network_inputs(model, *batch)).cpu().numpy() for batch in batches]
+        size, sparse = max(1, CELLS_PER_BLOCK // width), has_sparse_products(model.device)
+        batches = table.batches(np.arange(n_rows), size, width, sparse, transposed=False)
+        parts = [encode_rows(model.network, *batch).cpu().numpy() for batch in batches]
     return np.concatenate(parts)

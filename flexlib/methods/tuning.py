@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from flexlib.config import FlexError
 from flexlib.data import Index, Mask, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
-from flexlib.evaluate import errors
+from flexlib.evaluation import errors
 from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.search import ALL, Search, check_start, choose_members

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flexlib.config import VERSION
+from flexlib import __version__
 from flexlib.model import FittedModel
 
 
@@ -56,7 +56,7 @@ def software() -> dict[str, str]:
         - commit: of this code, see `commit`
     """
     return {
-        "flexlib": VERSION,
+        "flexlib": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

@@ -11,7 +11,7 @@ import pandas as pd
 from flexlib.config import FlexError, first_line
 from flexlib.data import Ratings, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached
-from flexlib.evaluate import Evaluation, errors, evaluate
+from flexlib.evaluation import Evaluation, errors, evaluate
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.plan import Plan, Run
 from flexlib.runs.provenance import device_name

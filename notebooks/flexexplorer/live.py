@@ -31,7 +31,7 @@ from flexlib.config import PRESETS, FlexConfig, FlexError, Parameter, first_line
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.sources import DATASETS, local_path
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.model import FittedModel
 from flexlib.train import fit
 

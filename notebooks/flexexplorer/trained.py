@@ -14,7 +14,7 @@ from flexexplorer.pictures import Curve
 from flexexplorer.recorded import CURVE_NOTE, recommended_table
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
-from flexlib.evaluate import evaluate, recommend
+from flexlib.evaluation import evaluate, recommend
 from flexlib.model import FittedModel
 from flexlib.runs.cost import estimate_cost
 

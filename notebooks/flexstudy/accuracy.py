@@ -25,7 +25,7 @@ from tqdm import tqdm
 from flexlib.config import FlexConfig, FlexError
 from flexlib.data import Ratings, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import errors, evaluate
+from flexlib.evaluation import errors, evaluate
 from flexlib.methods.means_and_biases import item_mean
 from flexlib.predict import fallback
 from flexlib.train import fit

@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from flexlib.config import FlexError
 from flexlib.data import hold_back
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluate import errors
+from flexlib.evaluation import errors
 from flexlib.methods.tuning import ALL, Tuning
 from flexstudy.best import MACHINES
 from flexstudy.methods import REFERENCE, span_words, users_bootstrap, verdict

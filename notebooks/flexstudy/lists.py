@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flexlib.config import FlexError
 from flexlib.data import Index, Mask, Ratings
-from flexlib.evaluate import errors, evaluate, recommend
+from flexlib.evaluation import errors, evaluate, recommend
 from flexlib.model import FittedModel
 from flexlib.predict import network_outputs, round_predictions
 from flexlib.seeds import Purpose, numpy_generator

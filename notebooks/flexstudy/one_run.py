@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Ratings
-from flexlib.evaluate import evaluate
+from flexlib.evaluation import evaluate
 from flexlib.train import fit
 from flexstudy.statistics import labelled, split_interval
 from flexstudy.style import COLOURS, PROTOCOL_NAMES, words_of
@@ -78,7 +78,7 @@ def compare_protocols(
         - protocol, seed: what was run
         - test_split_rate: share of the ratings that the split holds out
         - rmse, mae: in stars; NaN where the run diverged
-        - n_scored, n_unseen, n_nonfinite: as in `flexlib.evaluate.Evaluation`
+        - n_scored, n_unseen, n_nonfinite: as in `flexlib.evaluation.Evaluation`
         - status: "ok" or "diverged"
         - steps: of the optimizer
         - seconds: of training
@@ -213,7 +213,7 @@ def plot_predictions(
     Parameters
     ----------
     predictions
-        Protocol to the predictions of its `flexlib.evaluate.Evaluation`. Those that do not count are left out.
+        Protocol to the predictions of its `flexlib.evaluation.Evaluation`. Those that do not count are left out.
     scale
         Lowest rating, highest rating and step, in stars.
     dataset

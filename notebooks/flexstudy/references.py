@@ -17,7 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from flexlib.data import Index, Ratings, hold_back, split_ratings
-from flexlib.evaluate import errors
+from flexlib.evaluation import errors
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
 from flexlib.predict import fallback
 
