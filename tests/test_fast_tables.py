@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flexlib.config import FlexConfig, FlexError
 from flexlib.datasets import columnar, fast_csv, grouplens, loading, sources
 from flexlib.datasets.loading import load_ratings
-from flexlib.storage import load_model, save_model
+from flexlib.storage.models import load_model, save_model
 from flexlib.train import fit
 
 USUAL = "userId,movieId,rating,timestamp\n1,10,4,900\n1,20,3.5,901\n3,10,0.5,902\n3,30,5,903\n"
@@ -163,6 +163,12 @@ def test_the_formats_of_grouplens_are_read_fast(tmp_path, name, text):
         ratings = grouplens.read_ratings(sources.Source(tmp_path / "set.zip", archive, "inside"), spec)
     assert ratings.values[:2].tolist() == [4, 3 if name == "ml-100k" else 3.5]
     assert (ratings.item_ids[:2].tolist(), ratings.timestamps[:2].tolist()) == ([10, 20], [900, 901])
+
+
+def test_a_file_with_a_zero_byte_is_left_to_the_careful_reader(tmp_path):
+    for text, is_read in ((USUAL, True), (USUAL.replace("3,30", "3\0,30"), False)):
+        (tmp_path / "my.csv").write_text(text)
+        assert (fast_csv.read_fast(lambda: (tmp_path / "my.csv").open("rb"), {}, None) is not None) == is_read
 
 
 @pytest.fixture

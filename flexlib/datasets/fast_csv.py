@@ -103,7 +103,7 @@ def _read(
         name="",
         users=users,
         items=items,
-        values=stars.astype(np.float32)[codes],
+        values=_of_each(codes, stars.astype(np.float32)),
         timestamps=np.concatenate(times) if times else None,
         user_ids=user_ids,
         item_ids=item_ids,
@@ -195,15 +195,20 @@ def _numbered(what: str, parts: Sequence[pa.DictionaryArray]) -> tuple[Ids, NDAr
     """Give (n,) numbers of ids, and the ids in their order."""
     codes, ids = _checked(what, parts)
     numbers, in_order = number_ids(ids)
-    return numbers[codes], in_order
+    return _of_each(codes, numbers), in_order
 
 
-def _checked(what: str, parts: Sequence[pa.DictionaryArray]) -> tuple[Ids, NDArray[Any]]:
-    """Give (n,) codes, and the value that each code stands for, as the careful reader converts it."""
+def _checked(what: str, parts: Sequence[pa.DictionaryArray]) -> tuple[list[Ids], NDArray[Any]]:
+    """Give the codes of each part, and the value that each code stands for, as the careful reader converts it."""
     unified = pa.chunked_array(parts, CODED).unify_dictionaries()
     texts = unified.chunk(0).dictionary.to_pylist()
     values = check_column(pd.Series(texts, name=what, dtype=str), "")
-    return np.concatenate([part.indices.to_numpy() for part in unified.chunks]), values
+    return [part.indices.to_numpy() for part in unified.chunks], values
+
+
+def _of_each(codes: Sequence[Ids], values: NDArray[Any]) -> NDArray[Any]:
+    """Give (n,) values by their codes; part by part, as NumPy makes larger numbers of the codes first."""
+    return np.concatenate([values[part] for part in codes])
 
 
 def _has_repeated_pair(users: Ids, items: Ids, n_items: int) -> bool:
