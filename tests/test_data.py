@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -375,6 +376,9 @@ def test_byte_order_marks_line_ends_quotes_and_blank_lines_are_read(tmp_path):
 def test_text_dates_are_seconds_and_broken_gzip_is_named(tmp_path, refused):
     text = "userId,movieId,rating,date\n1,10,4,1970-01-02\n1,11,3,1970-01-01T00:00:05\n"
     assert read_text(tmp_path, text).timestamps.tolist() == [86_400, 5]
+    early = datetime(1066, 10, 14) - datetime(1970, 1, 1)
+    old = "userId,movieId,rating,date\n1,10,4,1066-10-14\n"
+    assert read_text(tmp_path, old).timestamps.tolist() == [early.total_seconds()]
     packed = gzip.compress(text.encode() * 200)
     for data in (packed[:50], packed[:30] + b"?" * 30, b"plain"):
         (tmp_path / "my.csv.gz").write_bytes(data)

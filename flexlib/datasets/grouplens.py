@@ -14,8 +14,9 @@ import pandas as pd
 
 from flexlib.config import FlexError
 from flexlib.data import Index, Ratings
+from flexlib.datasets.fast_csv import read_fast
 from flexlib.datasets.sources import DatasetSpec, Source
-from flexlib.datasets.tables import Texts, check_table, first_true, read_csv, read_numbered
+from flexlib.datasets.tables import Texts, check_table, first_true, read_csv, read_numbered, to_ratings
 
 COLUMNS = ["user", "item", "rating", "timestamp"]
 CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
@@ -27,6 +28,39 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "tab": dict(sep="\t", header=None, names=COLUMNS),
     "double-colon": dict(sep=":", header=None, usecols=[0, 2, 4, 6]),
 }
+
+# The arguments of `read_fast` for the same.
+FAST_LAYOUTS: dict[str, dict[str, Any]] = {
+    "csv": dict(columns=dict(zip(COLUMNS, CSV_COLUMNS, strict=True))),
+    "tab": dict(separator="\t", names=COLUMNS, columns={}),
+    "double-colon": dict(separator=":", names=["user", "", "item", "", "rating", "", "timestamp"], columns={}),
+}
+
+
+def read_ratings(source: Source, spec: DatasetSpec) -> Ratings:
+    """Read and check all ratings of a set.
+
+    Parameters
+    ----------
+    source, spec
+        Where the file is, and what is known of the set.
+
+    Returns
+    -------
+    Ratings
+        Without a name, titles and provenance.
+
+    Raises
+    ------
+    FlexError
+        As `read_text` and `check_table` do.
+    """
+    ratings = read_fast(lambda: source.open(spec.ratings), scale=spec.scale, **FAST_LAYOUTS[spec.style])
+    # Ids that are no whole numbers as they are usually written are read as numbers here, where they can be.
+    if ratings is not None and ratings.user_ids.dtype.kind == ratings.item_ids.dtype.kind == "i":
+        return ratings
+    table = read_text(source, spec.ratings, spec)
+    return to_ratings(check_table(table, source.describe(spec.ratings), spec.scale), spec.scale)
 
 
 def read_text(source: Source, name: str, spec: DatasetSpec) -> pd.DataFrame:

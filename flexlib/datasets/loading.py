@@ -4,23 +4,27 @@ What is read is checked line by line and against the published counts; nothing i
 """
 
 import dataclasses
+import gzip
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import pandas as pd
 import pooch
 from numpy.typing import NDArray
 
-from flexlib.config import FlexError
+from flexlib.config import FlexError, first_line
 from flexlib.data import Index, Ratings
-from flexlib.datasets.grouplens import read_fold, read_text, read_titles
+from flexlib.datasets.columnar import through_cache
+from flexlib.datasets.fast_csv import read_fast
+from flexlib.datasets.grouplens import read_fold, read_ratings, read_titles
 from flexlib.datasets.netflix import read_netflix, read_netflix_titles
 from flexlib.datasets.sources import DATASETS, DatasetSpec, Source, open_source
 from flexlib.datasets.synthetic import named_synthetic
-from flexlib.datasets.tables import Scale, Texts, check_table, checked_scale, infer_scale, read_own_file
+from flexlib.datasets.tables import KNOWN_COLUMNS, Scale, Texts, check_table, checked_scale, read_own_file, to_ratings
 
 
 def load_ratings(
@@ -41,7 +45,8 @@ def load_ratings(
     Returns
     -------
     Ratings
-        In the order of the file.
+        In the order of the file. Large ones are kept in the cache: the arrays are then those of a file mapped into
+        memory, and read-only.
 
     Raises
     ------
@@ -96,12 +101,14 @@ def load_cached(
 def _load_known(name: str, spec: DatasetSpec) -> Ratings:
     with open_source(name) as source:
         if spec.style == "netflix":
-            where, table = source.describe(""), read_netflix(source)
+            where = source.describe("")
+            ratings = to_ratings(check_table(read_netflix(source), where, spec.scale), spec.scale)
             titles, genres = read_netflix_titles(source, spec), None
         else:
-            where, table = source.describe(spec.ratings), read_text(source, spec.ratings, spec)
+            where, settings = source.describe(spec.ratings), [source.facts["sha256"], spec.style, spec.scale]
+            ratings = through_cache(source.on_disk(spec.ratings), settings, lambda: read_ratings(source, spec))
             titles, genres = read_titles(source, spec)
-        ratings = _assemble(name, check_table(table, where, spec.scale), spec.scale, source.facts, titles, genres)
+        ratings = _complete(ratings, name, source.facts, titles, genres)
         counts = (len(ratings), ratings.n_users, ratings.n_items)
         for what, count, known in zip(("ratings", "users", "rated items"), counts, spec.counts, strict=True):
             if known is not None and count != known:
@@ -118,30 +125,34 @@ def _read_folds(source: Source, spec: DatasetSpec, ratings: Ratings) -> dict[str
 
 
 def _load_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> Ratings:
-    table = check_table(read_own_file(path, columns), str(path), scale)
-    facts = {"file": path.name, "sha256": pooch.file_hash(path)}
-    return _assemble(str(path), table, scale or infer_scale(table["rating"].to_numpy()), facts)
+    for what in columns:
+        if what not in KNOWN_COLUMNS:
+            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
+    if not path.is_file():
+        raise FlexError(f"{path}: no such file")
+    try:
+        checksum = pooch.file_hash(path)
+    except OSError as error:
+        raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
+    settings = [checksum, path.suffix, sorted(columns.items()), scale]
+    ratings = through_cache(path, settings, lambda: _read_file(path, columns, scale))
+    return _complete(ratings, str(path), {"file": path.name, "sha256": checksum})
 
 
-def _assemble(
-    name: str, table: pd.DataFrame, scale: Scale, facts: Mapping[str, str], titles: Texts = None, genres: Texts = None
+def _read_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> Ratings:
+    def opened() -> BufferedIOBase:
+        return cast(BufferedIOBase, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
+
+    if path.suffix != ".parquet" and (ratings := read_fast(opened, columns, scale)) is not None:
+        return ratings
+    return to_ratings(check_table(read_own_file(path, columns), str(path), scale), scale)
+
+
+def _complete(
+    ratings: Ratings, name: str, facts: Mapping[str, str], titles: Texts = None, genres: Texts = None
 ) -> Ratings:
-    """Give users and items numbers from 0, in the order of their ids."""
-    users, user_ids = pd.factorize(table["user"].to_numpy(), sort=True)
-    items, item_ids = pd.factorize(table["item"].to_numpy(), sort=True)
-    return Ratings(
-        name=name,
-        users=users.astype(np.int32),
-        items=items.astype(np.int32),
-        values=table["rating"].to_numpy(np.float32),
-        timestamps=table["timestamp"].to_numpy(copy=True) if "timestamp" in table else None,
-        user_ids=user_ids if user_ids.dtype.kind == "i" else user_ids.astype(str),
-        item_ids=item_ids if item_ids.dtype.kind == "i" else item_ids.astype(str),
-        scale=scale,
-        titles=_by_item(titles, item_ids),
-        genres=_by_item(genres, item_ids),
-        facts=facts,
-    )
+    titles_of, genres_of = (_by_item(texts, ratings.item_ids) for texts in (titles, genres))
+    return dataclasses.replace(ratings, name=name, facts=facts, titles=titles_of, genres=genres_of)
 
 
 def _by_item(texts: Texts, item_ids: Index) -> NDArray[np.object_] | None:

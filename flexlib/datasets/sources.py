@@ -95,6 +95,10 @@ class Source:
         """Name a file for messages: its path, with '!' before an archive's member."""
         return f"{self.root}!{self._folder}/{name}" if self._archive else str(self.root / name)
 
+    def on_disk(self, name: str) -> Path:
+        """Give the path of the file, or of the archive that holds it."""
+        return self.root if self._archive else self.root / name
+
     def has(self, name: str) -> bool:
         """Say whether the file is there."""
         if self._archive:

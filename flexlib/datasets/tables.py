@@ -5,7 +5,7 @@ A table's index is the number of the line (of the row, in Parquet), by which a m
 
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from flexlib.config import FlexError, first_line
+from flexlib.data import Ids, Ratings
 from flexlib.datasets.sources import Source
 
 Scale = tuple[float, float, float]  # lowest, highest and step, in stars
@@ -79,6 +80,12 @@ def infer_scale(stars: NDArray[np.float64]) -> Scale:
     return low, high, fits[0] if fits else 0.01
 
 
+def is_off_scale(stars: NDArray[np.float64], scale: Scale) -> NDArray[np.bool_]:
+    """Tell which ratings are not on a scale, to a ten-thousandth of its step."""
+    low, high, step = scale
+    return (stars < low) | (stars > high) | (np.abs(_off_grid(stars, low, step)) > 1e-4)
+
+
 def _off_grid(stars: NDArray[np.float64], low: float, step: float) -> NDArray[np.float64]:
     """Give the distances to the nearest value of a scale, in steps."""
     return (stars - low) / step - np.round((stars - low) / step)
@@ -133,7 +140,7 @@ def read_own_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     path
         It ends in .parquet, or else holds comma-separated text with a head.
     columns
-        Which column holds what; for the rest, `KNOWN_COLUMNS` are looked for.
+        As in `choose_columns`.
 
     Returns
     -------
@@ -149,11 +156,6 @@ def read_own_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     FlexError
         Where the file cannot be read, or lacks a column.
     """
-    for what in columns:
-        if what not in KNOWN_COLUMNS:
-            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
-    if not path.is_file():
-        raise FlexError(f"{path}: no such file")
     if path.suffix == ".parquet":
         try:
             table = pd.read_parquet(path).reset_index(drop=True)
@@ -162,16 +164,43 @@ def read_own_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         table.index += 1
     else:
         table = read_csv(path, str(path), header=0, dtype=str, na_filter=False)
+    chosen = choose_columns(table.columns, columns, str(path))
+    return pd.DataFrame({what: table[column] for what, column in chosen.items()})
+
+
+def choose_columns(names: Iterable[Any], columns: Mapping[str, str], where: str) -> dict[str, str]:
+    """Find the columns of user, item, rating and, where there is one, timestamp.
+
+    Parameters
+    ----------
+    names
+        Of all columns of a file.
+    columns
+        Which column holds what; for the rest, `KNOWN_COLUMNS` are looked for.
+    where
+        How messages name the file.
+
+    Returns
+    -------
+    dict
+        What a column holds to its name.
+
+    Raises
+    ------
+    FlexError
+        Where a column is not there.
+    """
+    names = list(names)
     chosen = {}
-    for what, names in KNOWN_COLUMNS.items():
-        wanted = (columns[what],) if what in columns else names
-        found = [column for column in wanted if column in table.columns]
+    for what, known in KNOWN_COLUMNS.items():
+        wanted = (columns[what],) if what in columns else known
+        found = [column for column in wanted if column in names]
         if found:
-            chosen[what] = table[found[0]]
+            chosen[what] = found[0]
         elif what != "timestamp" or what in columns:
-            has = ", ".join(map(str, table.columns))
-            raise FlexError(f"{path}: no column '{wanted[0]}' for the {what}; it has {has}")
-    return pd.DataFrame(chosen)
+            has = ", ".join(map(str, names))
+            raise FlexError(f"{where}: no column '{wanted[0]}' for the {what}; it has {has}")
+    return chosen
 
 
 def read_numbered(
@@ -232,22 +261,35 @@ def check_table(table: pd.DataFrame, where: str, scale: Scale | None) -> pd.Data
     """
     if not len(table):
         raise FlexError(f"{where}: holds no ratings")
-    checked = pd.DataFrame({name: _check_column(column, where) for name, column in table.items()})
+    checked = pd.DataFrame({name: check_column(column, where) for name, column in table.items()})
     stars = checked["rating"].to_numpy()
-    if scale:
+    if scale and (at := first_true(is_off_scale(stars, scale))) is not None:
         low, high, step = scale
-        at = first_true((stars < low) | (stars > high) | (np.abs(_off_grid(stars, low, step)) > 1e-4))
-        if at is not None:
-            grid = f"({low:g} to {high:g} by {step:g})"
-            raise FlexError(f"{where}, line {table.index[at]}: the rating {stars[at]:g} is off the scale {grid}")
+        grid = f"({low:g} to {high:g} by {step:g})"
+        raise FlexError(f"{where}, line {table.index[at]}: the rating {stars[at]:g} is off the scale {grid}")
     if (at := first_true(checked.duplicated(["user", "item"]))) is not None:
         user, item = checked["user"][at], checked["item"][at]
         raise FlexError(f"{where}, line {table.index[at]}: user {user} rates item {item} a second time")
     return checked
 
 
-def _check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
-    """Convert a column to what `check_table` returns of it."""
+def check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
+    """Check each value of a column, and convert it to what `check_table` returns of it.
+
+    How a value is read depends on which values there are, but neither on their order nor on how often each occurs.
+
+    Parameters
+    ----------
+    column
+        Named user, item, rating or timestamp, and indexed by the number of the line.
+    where
+        How messages name the file.
+
+    Raises
+    ------
+    FlexError
+        With file and line, for the first wrong value.
+    """
     name = column.name
     blank = column.isna() | (column.astype(str) == "") if column.dtype.kind == "O" else column.isna()
     if (at := first_true(blank)) is not None:
@@ -271,7 +313,7 @@ def _check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
 
 def _seconds(dates: "pd.Series[Any]") -> "pd.Series[Any]":
     """Give the whole seconds since 1970."""
-    return (dates - pd.Timestamp(0, tz=dates.dt.tz)) // pd.Timedelta(seconds=1)
+    return (dates - pd.Timestamp(0, unit="s", tz=dates.dt.tz)) // pd.Timedelta(seconds=1)
 
 
 def _check_ids(column: "pd.Series[Any]") -> NDArray[Any]:
@@ -283,3 +325,49 @@ def _check_ids(column: "pd.Series[Any]") -> NDArray[Any]:
     numbers = pd.to_numeric(text, errors="coerce")
     same = numbers.dtype.kind == "i" and (numbers.astype(str) == text).all()
     return numbers.to_numpy(np.int64) if same else text.to_numpy(object)
+
+
+def to_ratings(table: pd.DataFrame, scale: Scale | None) -> Ratings:
+    """Give users and items numbers from 0, in the order of their ids.
+
+    Parameters
+    ----------
+    table
+        As `check_table` returns it.
+    scale
+        By default the one that `infer_scale` finds.
+
+    Returns
+    -------
+    Ratings
+        Without a name, titles and provenance.
+    """
+    users, user_ids = number_ids(table["user"].to_numpy())
+    items, item_ids = number_ids(table["item"].to_numpy())
+    return Ratings(
+        name="",
+        users=users,
+        items=items,
+        values=table["rating"].to_numpy(np.float32),
+        timestamps=table["timestamp"].to_numpy(copy=True) if "timestamp" in table else None,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        scale=scale or infer_scale(table["rating"].to_numpy()),
+    )
+
+
+def number_ids(ids: NDArray[Any]) -> tuple[Ids, NDArray[Any]]:
+    """Give ids numbers from 0, in the order of the ids.
+
+    Parameters
+    ----------
+    ids
+        (n,) whole numbers or texts, repeated or not.
+
+    Returns
+    -------
+    numbers, found
+        (n,) number of each, and the different ids in order.
+    """
+    numbers, found = pd.factorize(ids, sort=True)
+    return numbers.astype(np.int32), found if found.dtype.kind == "i" else found.astype(str)

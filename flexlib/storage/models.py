@@ -49,7 +49,9 @@ def save_model(model: FittedModel, path: str | Path) -> None:
     arrays |= {"row_means": model.row_means, "column_offsets": model.column_offsets}
     arrays |= {"train": model.split.train, "test": model.split.test}
     tensors = {NETWORK + name: value.contiguous().cpu() for name, value in model.network.state_dict().items()}
-    tensors |= {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items() if a is not None}
+    # Copied where they are not to be written to, as those of a mapped file: PyTorch has no such tensors.
+    given = {name: np.require(a, requirements=["C", "W"]) for name, a in arrays.items() if a is not None}
+    tensors |= {name: torch.from_numpy(a) for name, a in given.items()}
     texts = {name: getattr(ratings, name) for name in TEXTS}
     rest = {"name": ratings.name, "scale": ratings.scale, "noise_floor": ratings.noise_floor, "facts": ratings.facts}
     facts = {
