@@ -14,6 +14,8 @@ READY := .venv/.ready
 BUILD_BOOK := $(BIN)/jupyter-book build --all -W -n --keep-going -q
 # The published results are written by the full profile alone.
 RESULTS := $(if $(filter full,$(PROFILE)),results,build/$(PROFILE)/results)
+# And its chapters, which may measure times, run one after the other.
+AT_ONCE := $(if $(filter full,$(PROFILE)),1,2)
 
 # The scripts that the book brings along, maths and widgets, so that its reader asks no other host.
 SCRIPTS := build/scripts/.ready
@@ -33,7 +35,8 @@ $(SCRIPTS): book/fetch_scripts.py | $(READY)
 	touch $@
 
 study: $(READY) $(SCRIPTS)
-	$(BIN)/python notebooks/run_study.py --profile $(PROFILE) --out $(RESULTS) $(if $(DATASET),--dataset $(DATASET))
+	$(BIN)/python notebooks/run_study.py --profile $(PROFILE) --out $(RESULTS) --at-once $(AT_ONCE) \
+	  $(if $(DATASET),--dataset $(DATASET))
 ifeq ($(PROFILE),full)
 	$(MAKE) book
 else
@@ -52,8 +55,9 @@ pdf: $(READY) $(SCRIPTS)
 	$(BUILD_BOOK) --builder singlehtml --path-output build/pdf .
 	$(BIN)/python book/make_pdf.py build/pdf/_build/singlehtml/index.html build/flexencoder-reproduced.pdf
 
+# By two processes, each of which takes whole files, so that what a file builds once is not built twice.
 test: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -5,17 +5,24 @@ python notebooks/run_study.py --profile quick --out build/quick/results
 
 import argparse
 import base64
+import contextlib
 import io
+import itertools
 import json
+import os
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 import yaml
+from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
@@ -27,7 +34,11 @@ NOTEBOOKS = Path(__file__).parent
 
 
 def run_study(
-    profile: str, out: Path | str, dataset: str | None = None, chapters: Sequence[str] | None = None
+    profile: str,
+    out: Path | str,
+    dataset: str | None = None,
+    chapters: Sequence[str] | None = None,
+    at_once: int = 1,
 ) -> list[Path]:
     """Run every chapter with a profile's parameters.
 
@@ -41,16 +52,21 @@ def run_study(
         In place of the profile's.
     chapters
         Names of those to run; by default all, those last that read what the others found.
+    at_once
+        How many chapters to run at the same time. Those that read what the others found wait for them.
 
     Returns
     -------
     list
-        Paths of the executed notebooks.
+        Paths of the executed notebooks, in the order of the chapters.
 
     Raises
     ------
     FlexError
-        For an unknown profile or chapter, and where a chapter fails; the chapters before it are kept.
+        For an unknown profile or chapter, and where a chapter fails: then those that run beside it are finished, and
+        all that are finished are kept.
+    KeyboardInterrupt
+        When stopped, once the chapters' kernels are.
     """
     profiles = yaml.safe_load((NOTEBOOKS / "profiles.yml").read_text(encoding="utf-8"))
     if profile not in profiles:
@@ -59,17 +75,43 @@ def run_study(
     for name in [*(chapters or []), *profiles[profile]]:
         if name not in known:
             raise FlexError(f"there is no chapter '{name}': there are {', '.join(known)}")
-    names = chapters or list(known)
-    done = []
-    for number, name in enumerate(names, 1):
+    names = list(chapters or known)
+    done: dict[str, Path] = {}
+
+    def run(name: str) -> str:
         parameters = dict(profiles[profile].get(name) or {})
         if dataset is not None and "dataset" in known[name]:
             parameters["dataset"] = dataset
             parameters.pop("records", None)  # which are of the profile's own data
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
-        print(f"[{number}/{len(names)}] {name} ({settings or 'its defaults'})", flush=True)
-        done.append(run_chapter(NOTEBOOKS / f"{name}.ipynb", Path(out) / "executed" / f"{name}.ipynb", parameters))
-    return done
+        place = f"[{names.index(name) + 1}/{len(names)}] {name}"
+        print(f"{place} ({settings or 'its defaults'})\n", end="", flush=True)  # one text, as threads take turns
+        begun, path = time.monotonic(), Path(out) / "executed" / f"{name}.ipynb"
+        with contextlib.closing(ensure_event_loop()):  # which papermill leaves open in a thread
+            done[name] = run_chapter(NOTEBOOKS / f"{name}.ipynb", path, parameters, bar=at_once == 1)
+        return f"{place}: done in {time.monotonic() - begun:.0f} s"
+
+    for _, together in itertools.groupby(names, key=lambda name: "executed" in known[name]):
+        # Threads suffice, as each chapter is computed by a kernel, which is a process of its own.
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                at_work = {pool.submit(run, name) for name in itertools.islice(together, at_once)}
+                while at_work:
+                    finished, at_work = wait(at_work, return_when=FIRST_COMPLETED)
+                    print(*(future.result() for future in finished), sep="\n", flush=True)
+                    at_work |= {pool.submit(run, name) for name in itertools.islice(together, len(finished))}
+            except KeyboardInterrupt:
+                _kill_kernels()  # which a terminal's Ctrl-C does not reach
+                raise
+    return [done[name] for name in names]
+
+
+def _kill_kernels() -> None:
+    """Kill the kernels that this process has started."""
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any("ipykernel_launcher" in word for word in process.cmdline()):
+                process.kill()
 
 
 def chapters_in_order() -> dict[str, Any]:
@@ -78,7 +120,7 @@ def chapters_in_order() -> dict[str, Any]:
     return dict(sorted(found.items(), key=lambda item: "executed" in item[1]))
 
 
-def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, Any]) -> Path:
+def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, Any], bar: bool = True) -> Path:
     """Execute one notebook and put it at `out`, which stays as it was if anything fails.
 
     Parameters
@@ -87,6 +129,8 @@ def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, 
         Paths of the source and of the result.
     parameters
         Values for its parameters.
+    bar
+        Whether to show a progress bar of its cells.
 
     Returns
     -------
@@ -118,7 +162,7 @@ def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, 
             str(notebook),
             str(failed),
             parameters=parameters,
-            progress_bar=True,
+            progress_bar=bar,
             extra_arguments=["--IPKernelApp.log_level=40"],  # no note on how the kernel's sockets are secured
         )
     except PapermillExecutionError as error:
@@ -196,10 +240,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
     parser.add_argument("--dataset", help="instead of the profile's")
     parser.add_argument("--chapter", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--at-once", type=int, default=1, help="chapters run at the same time (default: %(default)s)")
     parser.add_argument("--out", default="build/quick/results", help="folder of the results (default: %(default)s)")
     args = parser.parse_args(arguments)
+    if args.at_once < 1:
+        parser.error(f"--at-once {args.at_once} is less than 1")
+    if args.at_once > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the kernels, which would compete for the same cores
     try:
-        for path in run_study(args.profile, args.out, args.dataset, args.chapter):
+        for path in run_study(args.profile, args.out, args.dataset, args.chapter, args.at_once):
             print(f"wrote {path}")
     except FlexError as error:
         print(f"run_study: {error}", file=sys.stderr)

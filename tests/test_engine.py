@@ -529,14 +529,15 @@ def test_a_command_that_is_killed_takes_its_workers_along(tmp_path):
     wait_for(lambda: not members(process), 10)
 
 
-def test_a_second_command_on_the_same_records_says_so(tmp_path, undisturbed):
-    out = tmp_path / "out"
-    first = toys(out, "--jobs", 30, "--seconds", 0.3)
-    wait_for(lambda: journal_lines(out))
-    status, line = ending(toys(out, "--jobs", 30))
-    assert (status, "another command is writing these records" in line) == (2, True)
-    assert ending(first) == (0, "")
-    same(table_of(out), undisturbed)
+def test_a_second_command_on_the_same_records_says_so(tmp_path):
+    with Journal(tmp_path / "records.journal.jsonl") as first:
+        first.append({"number": 1})
+        status, line = ending(toys(tmp_path, "--jobs", 5))
+        assert (status, "another command is writing these records" in line) == (2, True)
+        first.append({"number": 2})
+    with Journal(tmp_path / "records.journal.jsonl") as again:
+        assert again.records == [{"number": 1}, {"number": 2}]
+    assert [path.name for path in tmp_path.iterdir()] == ["records.journal.jsonl"]
 
 
 def test_dasks_logs_come_to_those_who_ask(tmp_path):
@@ -556,7 +557,7 @@ class Running:
     def __init__(self, folder):
         self.file, self.scheduler, self.workers = folder / "scheduler.json", None, []
 
-    def start(self, workers=3, **environment):
+    def start(self, workers, **environment):
         self.environment = environment
         self.scheduler = self.open("scheduler", "--port", "0", "--host", "127.0.0.1", "--dashboard-address", ":0")
         wait_for(self.file.exists)
@@ -589,9 +590,9 @@ def running(tmp_path):
 
 
 def test_a_running_cluster_does_the_work_and_a_killed_worker_costs_no_record(running, tmp_path, undisturbed):
-    running.start()
+    running.start(workers=2)
     out = tmp_path / "out"
-    process = toys(out, "--jobs", 60, "--seconds", 0.1, "--scheduler", running.file)
+    process = toys(out, "--jobs", 60, "--seconds", 0.05, "--scheduler", running.file)
     wait_for(lambda: journal_lines(out) >= 5)
     for one in members(running.workers[0]):  # the nanny too
         one.kill()
@@ -608,8 +609,8 @@ def test_commands_that_share_a_cluster_are_not_blamed_for_one_another(running, t
     running.start(workers=1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
     out = tmp_path / "out"
     process = toys(out, "--jobs", 40, "--seconds", 0.05, "--scheduler", running.file)
-    outcomes = results([Job((k,), cases.die, (0.02,)) for k in range(2)], scheduler=str(running.file))
-    assert [outcome.reason[:22] for outcome in outcomes.values()] == ["its worker died 3 time"] * 2
+    (outcome,) = results([Job((0,), cases.die, (0.02,))], scheduler=str(running.file)).values()
+    assert outcome.reason[:22] == "its worker died 3 time"
     assert ending(process)[0] == 0
     same(table_of(out), undisturbed)
     assert len(table_of(out)) == 40
@@ -634,7 +635,7 @@ def test_a_worker_that_leaves_in_good_order_is_nobodys_fault(running, tmp_path, 
 
 
 def test_a_lost_scheduler_is_told_in_one_line_and_the_same_command_goes_on(running, tmp_path, undisturbed):
-    running.start(workers=2)
+    running.start(workers=1)
     out = tmp_path / "out"
     process = toys(out, "--jobs", 60, "--seconds", 0.1, "--scheduler", running.file)
     wait_for(lambda: journal_lines(out) >= 5)
@@ -649,7 +650,7 @@ def test_a_lost_scheduler_is_told_in_one_line_and_the_same_command_goes_on(runni
     before = table_of(out)
     assert 5 <= len(before) < 60
     running.stop()
-    running.start(workers=2)
+    running.start(workers=1)
     assert ending(toys(out, "--jobs", 60, "--scheduler", running.file))[0] == 0
     after = table_of(out)
     same(after, undisturbed)
@@ -677,10 +678,11 @@ def test_the_environment_names_the_cluster_where_the_caller_does_not(monkeypatch
     assert outcome[3] == os.getpid()
 
 
-def test_a_scheduler_that_does_not_answer_is_told_within_seconds(refused):
+def test_a_scheduler_that_does_not_answer_is_told_within_seconds(monkeypatch, refused):
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 1.0)
     begun = time.monotonic()
     refused(lambda: results([Job((0,), cases.refuse)], scheduler="tcp://127.0.0.1:1"), "tcp://127.0.0.1:1", "start it")
-    assert time.monotonic() - begun < 20  # 5, were it not for a busy machine
+    assert time.monotonic() - begun < 20  # 1, were it not for a busy machine
 
 
 @pytest.mark.parametrize("address", ["nonsense", "foo://127.0.0.1:1", "tls://127.0.0.1:1", "127.0.0.1"])

@@ -193,7 +193,8 @@ def test_factorization_machines_say_nothing():
     code = (
         "from conftest import random_ratings; from flexlib.data import split_ratings; "
         "from flexlib.methods.registry import METHODS; ratings = random_ratings(0, 30, 40); "
-        "[METHODS[key].predict(ratings, split_ratings(ratings)) for key in ('bpmf', 'bayesian_svdpp')]"
+        "[METHODS[key].predict(ratings, split_ratings(ratings), draws=20, burn_in=5) "
+        "for key in ('bpmf', 'bayesian_svdpp')]"
     )
     found = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT / "tests"

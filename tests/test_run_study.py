@@ -4,13 +4,18 @@ again gives the same bytes, pictures and widgets included."""
 import base64
 import io
 import json
+import os
 import random
 import re
+import signal
+import threading
+import time
 import uuid
 
 import ipywidgets
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import run_study as runner
 import yaml
@@ -125,6 +130,77 @@ def test_a_profile_may_say_where_the_others_are(tmp_path, monkeypatch):
     made_study(tmp_path, monkeypatch, {"b": {"executed": "elsewhere"}}, b="executed = 'results/executed'")
     (path,) = run_study("quick", "out")
     assert printed(path) == "elsewhere"
+
+
+def waiting_chapters(tmp_path, monkeypatch, **sources):
+    """A study of chapters that are these lines, with a function that waits for a file."""
+    made_study(tmp_path, monkeypatch, {}, **dict.fromkeys(sources, "x = 1"))
+    wait = (
+        "import pathlib, time\ndef wait(name):\n    while not pathlib.Path(name).exists():\n        time.sleep(0.02)\n"
+    )
+    for name, text in sources.items():
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        made = nbformat.read(path, as_version=4)
+        if "executed" in text:
+            made.cells[0].source += "\nexecuted = ''"
+        made.cells[1].source = wait + text
+        nbformat.write(made, path)
+
+
+def test_chapters_run_at_once_and_readers_of_others_wait_for_all(tmp_path, monkeypatch, capsys):
+    """The first two wait for each other, and would wait for ever if one came after the other."""
+    waiting_chapters(
+        tmp_path,
+        monkeypatch,
+        a="pathlib.Path('a').touch(); wait('b')",
+        b="pathlib.Path('b').touch(); wait('a')",
+        c="time.sleep(1)",
+        d="print(sorted(path.name for path in pathlib.Path(executed).glob('*')))",
+    )
+    paths = run_study("quick", "out", at_once=2)
+    assert [path.stem for path in paths] == ["a", "b", "c", "d"]
+    assert printed(paths[3]) == "['a.ipynb', 'b.ipynb', 'c.ipynb', 'd.failed.ipynb']"
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split(" in ")[0] for line in lines} >= {"[3/4] c (its defaults)", "[3/4] c: done", "[4/4] d: done"}
+    assert (tmp_path / "out" / "executed" / "d.ipynb").exists()
+
+
+def test_a_chapter_that_fails_lets_those_beside_it_end_and_no_other_begin(tmp_path, monkeypatch, capsys):
+    waiting_chapters(
+        tmp_path, monkeypatch, a="wait('b'); 1 / 0", b="pathlib.Path('b').touch(); time.sleep(3)", c="", d="executed"
+    )
+    assert main(["--profile", "quick", "--out", "out", "--at-once", "2"]) == 2
+    assert sorted(path.name for path in (tmp_path / "out" / "executed").iterdir()) == ["a.failed.ipynb", "b.ipynb"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("run_study: ")
+    assert "a.ipynb, cell 2: ZeroDivisionError" in line
+
+
+def test_an_interruption_ends_all_kernels_and_keeps_whole_chapters(tmp_path, monkeypatch, capsys):
+    tell = "import os; pathlib.Path('{}').write_text(str(os.getpid())); time.sleep(600)"
+    waiting_chapters(tmp_path, monkeypatch, a="", b=tell.format("b"), c=tell.format("c"), d="")
+    pids = []
+
+    def interrupt():
+        while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in "bc"):
+            time.sleep(0.02)
+        pids.extend(int((tmp_path / name).read_text()) for name in "bc")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert main(["--profile", "quick", "--out", "out", "--at-once", "2"]) == 130
+    thread.join()
+    assert capsys.readouterr().err == "run_study: interrupted; whole chapters are kept\n"
+    assert len(pids) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert [path.name for path in (tmp_path / "out" / "executed").glob("*") if "failed" not in path.name] == ["a.ipynb"]
+
+
+def test_no_chapter_at_once_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--at-once", "0"])
+    assert "--at-once 0 is less than 1" in capsys.readouterr().err
 
 
 OPTIONS = {"rate": [("0.1", 0.1), ("0.5", 0.5)], "name": [("one", "a"), ("other", "b"), ("third", "c")]}
