@@ -119,6 +119,7 @@ def test_numbers_of_the_chapter():
     assert (numbers["at_half"], numbers["n_large"]) == (1, 2)
     assert [numbers["ratio_low"], numbers["ratio_high"]] == pytest.approx([2, 6])
     assert numbers["winners_words"] == "SVD (tuned) ended both sooner and better"
+    assert numbers["sooner_words"] == "slow and SVD (tuned) and SVD (default)"
     assert numbers["n_peers"] == 3
     assert (numbers["ours_rmse"], numbers["ours_seconds"]) == (0.85, 10)
     assert numbers["spread"] == pytest.approx(2)

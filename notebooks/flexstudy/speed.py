@@ -314,6 +314,8 @@ def speed_numbers(
     big = loading[loading["ratings"] == loading["ratings"].max()].set_index("what")["seconds"]
     large, winners = training[training["ms"] >= 1], faster_and_better(ended)
     ours = ended[ended["method"] == OURS].iloc[0]
+    others = ended[ended["method"] != OURS]
+    sooner = others.loc[~(others["ours_sooner"] <= others["seconds"]), "method"].tolist()
     beaten = f"{' and '.join(winners)} ended both sooner and better" if winners else "none was both faster and better"
     return {
         "at_half": int((large["floor"] >= 0.5).sum()),
@@ -321,6 +323,7 @@ def speed_numbers(
         "ratio_low": float(training["ratio"].min()),
         "ratio_high": float(training["ratio"].max()),
         "winners_words": beaten,
+        "sooner_words": " and ".join(sooner) or "none of the others",
         "n_peers": len(ended) - 1,
         "ours_rmse": float(ours["rmse"]),
         "ours_seconds": float(ours["seconds"]),
