@@ -200,6 +200,13 @@ def test_the_readmes_numbers_on_the_second_half_are_those_of_the_committed_resul
     ]
 
 
+def test_the_readmes_numbers_on_speed_are_those_of_the_committed_results():
+    speed, readme = glued_in("12_speed"), told_in_the_readme()
+    assert f"In {speed['at_half']} of {speed['n_large']} settings whose step takes a millisecond or more" in readme
+    assert f"On MovieLens 1M {speed['winners_words']} among {speed['n_peers']} others." in readme
+    assert speed["dataset"] == "ml-1m"
+
+
 def test_the_readmes_python_runs():
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     small = code.replace('"synthetic"', '"synthetic:users=60,items=90,ratings=1500,seed=1"')
