@@ -280,7 +280,13 @@ def audit(page, rules=None):
 
 def fold(page, is_open):
     """Show or hide the code of all cells."""
-    page.evaluate("is => document.querySelectorAll('details').forEach(details => { details.open = is })", is_open)
+    page.evaluate(
+        """is => {
+            document.querySelectorAll('details').forEach(details => { details.open = is })
+            document.documentElement.classList.toggle('code-hidden', !is)
+        }""",
+        is_open,
+    )
 
 
 def prepare_audit(page):

@@ -31,6 +31,7 @@ from docutils import nodes
 from flexbook import api, evidence, figures, glossary, metadata, records, tables
 from flexstudy import served_cases
 from flexstudy.claims import Statement
+from flexstudy.style import offer_download
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
@@ -216,19 +217,42 @@ def test_a_download_holds_what_the_record_holds(tmp_path):
     assert records.download_of(tmp_path / "a.json") == ("a.json", b"{}")
 
 
+def test_a_table_that_a_chapter_offers_is_a_file_there_and_among_the_records(tmp_path):
+    table = pd.DataFrame({"share": [0.25, None]}, index=pd.Index(['a, "b" & <c>', "ü\n2"], name="pair"))
+    shown = offer_download(table, "pairs", "pairs & what they <explain>").data
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("execute_result", {"text/html": shown})])
+    folder = tmp_path / "results" / "executed"
+    folder.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "05_a.ipynb")
+    assert records.offered_by(tmp_path / "nothing") == []
+    (offered,) = records.offered_by(tmp_path)
+    assert offered[:3] == ("05_a", "pairs.csv", "(2 rows), pairs & what they <explain>.")
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(offered.content), index_col=0), table)
+
+
+def test_the_offered_tables_have_names_of_their_own():
+    names = [one.name for one in records.offered_by(ROOT)] + [records.download_of(p)[0] for p in records.files_of(ROOT)]
+    assert len(names) == len(set(names))
+
+
 def test_the_front_figure_is_found_by_its_name(tmp_path):
+    def forms(name):
+        return {"image/png": base64.b64encode(name.encode()).decode(), "image/svg+xml": f"<svg>{name}</svg>"}
+
     cells = [
         nbformat.v4.new_code_cell(
             metadata={"mystnb": {"figure": {"name": name}}},
-            outputs=[nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(name.encode()).decode()})],
+            outputs=[nbformat.v4.new_output("display_data", forms(name))],
         )
         for name in ("fig-one", "fig-two")
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
-    assert figures.read_figure(tmp_path / "a.ipynb", "fig-two") == b"fig-two"
-    with pytest.raises(ValueError, match="no figure 'fig-three'"):
-        figures.read_figure(tmp_path / "a.ipynb", "fig-three")
-    assert figures.read_figure(ROOT / figures.CHAPTER, figures.NAME).startswith(b"\x89PNG")
+    assert figures.read_figure(tmp_path / "a.ipynb", "fig-two", ".png") == b"fig-two"
+    assert figures.read_figure(tmp_path / "a.ipynb", "fig-two", ".svg") == b"<svg>fig-two</svg>"
+    with pytest.raises(ValueError, match="no figure 'fig-three' as image/svg"):
+        figures.read_figure(tmp_path / "a.ipynb", "fig-three", ".svg")
+    assert figures.read_figure(ROOT / figures.CHAPTER, figures.NAME, ".png").startswith(b"\x89PNG")
+    assert b"<svg" in figures.read_figure(ROOT / figures.CHAPTER, figures.NAME, ".svg")
 
 
 def test_captions_go_to_the_tables_after_them():
@@ -476,7 +500,7 @@ def test_previews_have_addresses_or_are_not_there(repository, tmp_path, monkeypa
         monkeypatch.setenv("GITHUB_REPOSITORY", repository)
     picture = tmp_path / "pictures" / "one.png"
     picture.parent.mkdir()
-    picture.write_bytes(figures.read_figure(ROOT / figures.CHAPTER, figures.NAME))
+    picture.write_bytes(figures.read_figure(ROOT / figures.CHAPTER, figures.NAME, ".png"))
     tree = "\n.. toctree::\n\n   inner/page\n"
     (tmp_path / "index.rst").write_text(f"Small\n=====\n\nThis & that.\n{tree}", encoding="utf-8")
     (tmp_path / "inner").mkdir()
@@ -506,11 +530,11 @@ def test_previews_have_addresses_or_are_not_there(repository, tmp_path, monkeypa
         "og:url": f"{site}inner/page.html",
         "og:site_name": "A book",
         "og:description": "Of a picture.",
-        "og:image": f"{site}_images/one.png",
-        "og:image:alt": "Seen",
+        "og:image": f"{site}_static/front.png",
+        "og:image:alt": "A book",
     }
     assert previews[0]["og:description"] == "This & that."
-    assert previews[0]["og:image"] == f"{site}_images/front.png"
+    assert previews[0]["og:image"] == f"{site}_static/front.png"
 
 
 def test_a_parameter_is_not_linked_to_what_shares_its_name(small_book):

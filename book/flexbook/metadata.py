@@ -16,7 +16,7 @@ from fetch_scripts import ROOT
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from flexbook.figures import FRONT
+from flexbook.figures import PREVIEW
 
 LONGEST = 300  # characters of a description
 BEFORE_PREVIEWS = 400  # priority of our tags; the extension for previews has 500, and keeps what is set
@@ -89,8 +89,7 @@ def link_repository(app: Sphinx, config: Config) -> None:
     config.html_theme_options = {**config.html_theme_options, **options}
     config.ogp_site_url = config.html_baseurl
     config.ogp_site_name = config.html_title
-    config.ogp_use_first_image = True
-    config.ogp_image = f"_images/{Path(FRONT).name}"  # of pages without one
+    config.ogp_image = PREVIEW  # of all pages, as the others' figures are SVG, which previews do not show
     config.ogp_social_cards = {"enable": False}
 
 

@@ -1,7 +1,8 @@
 """The page of the records.
 
-Every file of results/records is a download, tables as CSV, beside the command that makes it again. Below them stands
-what the columns mean.
+Every file of results/records is a download, tables as CSV, beside the command that makes it again. So are the tables
+that chapters offer because they are too long for a page (`flexstudy.style.offer_download`). Below them stands what the
+columns mean.
 """
 
 import fnmatch
@@ -9,12 +10,15 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
+import nbformat
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import yaml
+from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -23,6 +27,7 @@ from flexbook.markdown import nodes_of
 from flexlib.config import PAPERS_DATASET, FlexConfig
 
 FOLDER = "results/records"
+CHAPTERS = "results/executed"
 PAGE = "book/records"
 TARGET = "records"  # within the built site
 
@@ -71,12 +76,37 @@ def download_of(path: Path) -> tuple[str, bytes]:
     return path.with_suffix(".csv").name, pd.read_parquet(path).to_csv(index=False).encode()
 
 
+class Offered(NamedTuple):
+    """A table that a chapter offers as a file."""
+
+    chapter: str
+    name: str
+    said: str  # rows and what it holds
+    content: str
+
+
+def offered_by(source: Path | str) -> list[Offered]:
+    """Find the tables that the executed chapters offer, in the order of the chapters."""
+    found = []
+    for path in sorted((Path(source) / CHAPTERS).glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                html = output.get("data", {}).get("text/html", "")
+                if 'class="offered-download"' in html:
+                    paragraph = BeautifulSoup(html, "html.parser").p
+                    content = unquote(paragraph.a["href"].split(",", 1)[1])
+                    said = paragraph.a.next_sibling.strip()
+                    found.append(Offered(path.stem, paragraph.a["download"], said, content))
+    return found
+
+
 def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     """Write the downloads beside the built pages."""
     if exception is None and app.builder.format == "html":
         target = Path(app.outdir) / TARGET
-        for path in files_of(app.srcdir):
-            name, data = download_of(path)
+        files = [download_of(path) for path in files_of(app.srcdir)]
+        files += [(one.name, one.content.encode()) for one in offered_by(app.srcdir)]
+        for name, data in files:
             target.mkdir(exist_ok=True)
             (target / name).write_bytes(data)
 
@@ -117,6 +147,20 @@ class Records(SphinxDirective):
         return f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {holds} |"
 
 
+class OfferedTables(SphinxDirective):
+    """The directive `offered-tables`: a list of the tables that chapters offer."""
+
+    def run(self) -> list[nodes.Node]:
+        """Make a list of links to files, each with what it holds and its chapter."""
+        up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
+        lines = [
+            f'- <a class="reference download" href="{up}/{escape(one.name)}" download>{escape(one.name)}</a> '
+            f"{escape(one.said)} ({{doc}}`/{CHAPTERS}/{one.chapter}`)"
+            for one in offered_by(self.env.srcdir)
+        ]
+        return nodes_of(self, "\n".join(lines) or "The chapters of this run offer no tables.")
+
+
 class Columns(SphinxDirective):
     """The directive `record-columns`: the columns of one group and what they mean."""
 
@@ -149,6 +193,7 @@ def read_file(app: Sphinx) -> None:
 def setup(app: Sphinx) -> None:
     """Add the page's directives and the downloads."""
     app.add_directive("records", Records)
+    app.add_directive("offered-tables", OfferedTables)
     app.add_directive("record-columns", Columns)
     app.connect("builder-inited", read_file)
     app.connect("build-finished", write_downloads)

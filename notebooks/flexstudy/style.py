@@ -5,12 +5,17 @@ References
 Okabe and Ito (2008) for colours that colour-blind readers tell apart.
 """
 
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
+from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
 COLOURS = {
@@ -35,8 +40,16 @@ MARKERS = {"user-based": "o", "item-based": "s"}
 FILLS = {"user-based": "full", "item-based": "none"}
 
 
-def use_style() -> None:
-    """Set the study's style: figures 6.5 inches wide, whose text stays legible at the width of a phone."""
+def use_style(*formats: str) -> None:
+    """Set the study's style: figures 6.5 inches wide, whose text stays legible at the width of a phone.
+
+    Their ground is transparent, so that they suit a dark page too.
+
+    Parameters
+    ----------
+    *formats
+        Of figures in a notebook, such as "png"; by default SVG alone.
+    """
     sns.set_theme(
         style="whitegrid",
         font_scale=1.15,
@@ -50,8 +63,35 @@ def use_style() -> None:
             "axes.spines.right": False,
             "legend.frameon": False,
             "legend.fontsize": "small",
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "svg.hashsalt": "flexstudy",  # the same figure is the same file
         },
     )
+    if get_ipython() is not None:
+        set_matplotlib_formats(*(formats or ("svg",)), bbox_inches="tight", metadata={"Date": None})
+
+
+def offer_download(table: pd.DataFrame, name: str, holds: str) -> HTML:
+    """Offer a table as a CSV file, where it is too long for the page; the page of the records lists it too.
+
+    Parameters
+    ----------
+    table
+        With whatever index.
+    name
+        Of the file, without its suffix; unique in the study.
+    holds
+        What the table holds, as a phrase such as "all pairs of factors".
+
+    Returns
+    -------
+    HTML
+        A link that has the file within it, so that it works everywhere.
+    """
+    csv = quote(table.to_csv(float_format="%.6g"))
+    link = f'<a download="{name}.csv" href="data:text/csv;charset=utf-8,{csv}">{name}.csv</a>'
+    return HTML(f'<p class="offered-download">Download: {link} ({len(table):,} rows), {escape(holds)}.</p>')
 
 
 def words_of(protocol: str) -> str:
