@@ -203,3 +203,42 @@ def test_centring_by_biases_on_a_hand_sized_case():
     np.testing.assert_allclose(model.column_offsets, [2 / 7, -2 / 7, 0])
     np.testing.assert_allclose(model.centred(np.array([0])), [5 - 3 - 4 / 7], rtol=1e-6)
     assert not fit(ratings, config.replace(mean_normalization=False), "holdout", split=split).column_offsets.any()
+
+
+class Last:
+    """A keeper of training's last state alone."""
+
+    def load(self, model):
+        return None
+
+    def save(self, model, state):
+        self.tensors = {name: tensor.clone() for name, tensor in state.tensors.items()}
+
+
+def are_subnormals_zero():
+    return bool(torch.tensor(torch.finfo(torch.float32).tiny) / 2 == 0)
+
+
+def test_averages_that_fade_end_at_zero_and_the_processor_is_left_as_it_was():
+    users = np.arange(1_200)
+    films = np.where(users < 3, 1, 0)  # the second film's weights are touched in three steps alone
+    ratings = make_ratings(zip(users, films, 1 + users % 5, strict=True))
+    last = Last()
+    split = Split(np.arange(1_199), np.array([1_199]))
+    config = FlexConfig(hidden_layers=[4], epochs=1, train_batch_size=1, dense_refeeding=0, mean_normalization=False)
+    seen = []
+    fit(ratings, config, split=split, checkpoint=last, on_epoch=lambda _: seen.append(are_subnormals_zero()))
+    assert (seen, are_subnormals_zero()) == ([True], False)
+    averages = last.tensors["optimizer.exp_avg"].double().abs().numpy()
+    tiny = torch.finfo(torch.float32).tiny
+    assert not ((averages > 0) & (averages < tiny)).any()
+    assert (averages > 0).any()
+    with pytest.raises(ZeroDivisionError):
+        fit(ratings, config, split=split, on_epoch=lambda _: 1 / 0)
+    assert not are_subnormals_zero()
+    torch.set_flush_denormal(True)
+    try:
+        fit(ratings, config, split=split)
+        assert are_subnormals_zero()
+    finally:
+        torch.set_flush_denormal(False)
