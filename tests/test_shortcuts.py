@@ -220,11 +220,11 @@ def are_subnormals_zero():
 
 
 def test_averages_that_fade_end_at_zero_and_the_processor_is_left_as_it_was():
-    users = np.arange(1_200)
-    films = np.where(users < 3, 1, 0)  # the second film's weights are touched in three steps alone
+    users = np.arange(3_000)
+    films = np.where(users == 0, 1, 0)  # a step in 2,999 touches the weights of the second
     ratings = make_ratings(zip(users, films, 1 + users % 5, strict=True))
     last = Last()
-    split = Split(np.arange(1_199), np.array([1_199]))
+    split = Split(users[:-1], users[-1:])
     config = FlexConfig(hidden_layers=[4], epochs=1, train_batch_size=1, dense_refeeding=0, mean_normalization=False)
     seen = []
     fit(ratings, config, split=split, checkpoint=last, on_epoch=lambda _: seen.append(are_subnormals_zero()))
