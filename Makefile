@@ -48,6 +48,7 @@ endif
 
 book: $(READY) $(SCRIPTS)
 	$(BUILD_BOOK) --path-output build/published .
+	cp build/published/_build/html/_static/front.png results/front.png  # which the README shows
 	@echo "The published report: $(CURDIR)/build/published/_build/html/index.html"
 
 # Printed by a Chromium that is installed (CHROMIUM=its path, where it is not found).

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -465,3 +466,48 @@ def test_without_scripts_the_explorer_has_figures_instead(new_page, addresses):
     for section in sections:
         instead = section.locator("img, table:not(.dataframe)")  # for there is a table of the runs' origin, too
         assert instead.first.is_visible(), section.locator("h2").inner_text()
+
+
+@over_http_and_from_files
+def test_the_toys_of_the_leak_compute_means_and_take_the_keyboard(how, new_page, addresses):
+    page = new_page()
+    go(page, f"{addresses[how]}book/leak.html")
+    said = page.locator(".leak-toy [role=status]")
+
+    def tells(*words):
+        return [part for part in words if part not in said.text_content()] == []
+
+    assert tells("Ben gave Orchard 5 stars", "Predicted: 5.00, the mean of its one rating", "Error: 0.00")
+    page.locator(".leak-toy input[value=leak-free]").press("Space")
+    others = np.mean([4, 3, 5, 4, 2, 4])
+    assert tells(f"Predicted: {others:.2f}, the mean of all other ratings", f"Error: {5 - others:.2f}")
+    page.get_by_role("button", name="Hide Cleo's rating of Harbour").press("Enter")
+    assert tells(f"Predicted: {np.mean([4, 3, 4]):.2f}, the mean of its 3 ratings. Error: 1.33")
+    page.locator(".leak-toy input[value=leaky]").press("Space")
+    assert tells(f"Predicted: {np.mean([4, 3, 5, 4]):.2f}, the mean of its 4 ratings, the hidden one among them")
+    slider = page.locator(".leak-slider input")
+    for n in (2, 3):
+        slider.press("ArrowRight")
+        predicted = np.mean([5] + [3] * (n - 1))
+        expected = f"With {n} ratings, the hidden one among them, the mean over all predicts {predicted:.2f}"
+        assert expected in page.locator(".leak-slider [role=status]").text_content()
+
+
+def test_without_scripts_the_toys_say_what_they_would_show(new_page, addresses):
+    page = new_page(java_script_enabled=False)
+    page.goto(f"{addresses['http']}book/leak.html")
+    assert "the mean of all others, 3.67, is off by 1.33" in page.locator(".leak-toy").text_content()
+    assert page.locator(".leak-slider p").is_visible()
+
+
+def test_a_chapters_code_is_folded_under_one_link(new_page, addresses):
+    page = new_page()
+    go(page, f"{addresses['http']}results/executed/05_correlation.html")
+    code = page.locator("details.hide pre").first
+    assert not code.is_visible()
+    assert page.locator("details.hide summary").first.is_visible() is False
+    link = page.get_by_role("button", name="Show the code")
+    link.press("Enter")
+    assert code.is_visible()
+    page.get_by_role("button", name="Hide the code").click()
+    assert not code.is_visible()

@@ -28,10 +28,11 @@ import torch
 import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
-from flexbook import api, evidence, figures, glossary, metadata, records, tables
+from flexbook import api, drawings, evidence, figures, front, glossary, metadata, records, tables
 from flexstudy import served_cases
 from flexstudy.claims import Statement
 from flexstudy.style import offer_download
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
@@ -237,7 +238,9 @@ def test_the_offered_tables_have_names_of_their_own():
 
 def test_the_front_figure_is_found_by_its_name(tmp_path):
     def forms(name):
-        return {"image/png": base64.b64encode(name.encode()).decode(), "image/svg+xml": f"<svg>{name}</svg>"}
+        drawn = io.BytesIO()
+        Image.new("RGBA", (len(name), 1), (0, 0, 255, 128)).save(drawn, "PNG")
+        return {"image/png": base64.b64encode(drawn.getvalue()).decode(), "image/svg+xml": f"<svg>{name}</svg>"}
 
     cells = [
         nbformat.v4.new_code_cell(
@@ -247,7 +250,8 @@ def test_the_front_figure_is_found_by_its_name(tmp_path):
         for name in ("fig-one", "fig-two")
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
-    assert figures.read_figure(tmp_path / "a.ipynb", "fig-two", ".png") == b"fig-two"
+    (pixel,) = set(Image.open(io.BytesIO(figures.read_figure(tmp_path / "a.ipynb", "fig-two", ".png"))).getdata())
+    assert pixel == (127, 127, 255)
     assert figures.read_figure(tmp_path / "a.ipynb", "fig-two", ".svg") == b"<svg>fig-two</svg>"
     with pytest.raises(ValueError, match="no figure 'fig-three' as image/svg"):
         figures.read_figure(tmp_path / "a.ipynb", "fig-three", ".svg")
@@ -986,11 +990,47 @@ def pages_listed(toc):
     return [entry.get("file", entry.get("glob")) for part in parts for entry in part["chapters"]]
 
 
-def test_the_front_page_has_every_claim():
+def test_the_front_page_has_a_card_for_every_claim_and_is_short(tmp_path, monkeypatch):
     page = (ROOT / "index.md").read_text(encoding="utf-8")
     claims = list(dict.fromkeys(one.claim for one in evidence.STATEMENTS))
-    rows = re.findall(
-        r"^\| \{ref\}`(\d+) <claim-(\d+)>` \| .* \| .*::verdict_(\d+):s` \| .*::parts_(\d+):s` \|$", page, re.M
-    )
-    assert rows == [(str(number),) * 4 for number in claims]
+    cards = re.search(r"```\{claim-cards\}\n(.*?)```", page, re.S)[1]
+    assert re.findall(r"^(\d+): .+$", cards, re.M) == [str(number) for number in claims]
     assert f"The paper makes {len(claims)} claims" in page
+    prose = re.sub(r"\{[\w:]+\}`[^`]*`", "word", page.replace(cards, ""))
+    prose = re.sub(r"^(---|:|```).*$|^html_theme.*$|\(word\)", "", prose, flags=re.M)
+    assert len(prose.split()) <= 250
+
+
+def test_a_claims_verdict_has_an_icon_and_one_that_is_mixed_counts_its_statements(monkeypatch):
+    monkeypatch.setattr(front, "STATEMENTS", STATEMENTS)
+    glued = {
+        "verdict_1": "mixed",
+        "verdict_1a": "refuted",
+        "verdict_1b": "reproduced",
+        "verdict_2": "only with the leak",
+    }
+    assert front.verdicts_of(1, glued) == "✓ 1 reproduced, ✕ 1 refuted"
+    assert front.verdicts_of(2, glued) == "◐ only with the leak"
+    assert len(set(front.ICONS.values())) == len(front.ICONS)
+
+
+def test_the_lanes_have_what_each_protocol_uses():
+    training, test, nothing = [True] * 7, [True] * 3, [False] * 7
+    assert drawings.seen_by(Protocol.named("holdout")) == {
+        "means": training + [False] * 3,
+        "training": training + [False] * 3,
+        "input": training + [False] * 3,
+        "scored": nothing + test,
+    }
+    assert drawings.seen_by(Protocol.named("released")) == {
+        "means": training + test,
+        "training": training + [False] * 3,
+        "input": [*nothing, True, False, False],
+        "scored": nothing + test,
+    }
+    assert drawings.seen_by(Protocol.named("described"))["scored"] == [*nothing, False, True, True]
+    drawn = BeautifulSoup(drawings.draw_lanes(), "html.parser")
+    assert (len(drawn.find_all("circle")), len(drawn.find_all("rect"))) == (3 * 4 * 7, 3 * 4 * 3)
+    assert len(drawn.select(".mark-full")) == sum(
+        sum(map(sum, drawings.seen_by(Protocol.named(name)).values())) for name in ("released", "described", "holdout")
+    )

@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
-from flexbook import api, evidence, figures, glossary, metadata, records, rules, tables
+from flexbook import api, drawings, evidence, figures, front, glossary, metadata, records, rules, tables
 
 
 def bring_scripts(app: Sphinx, config: Config) -> None:
@@ -21,6 +21,6 @@ def bring_scripts(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add every part to a build, as Sphinx asks of an extension."""
     app.connect("config-inited", bring_scripts)
-    for part in (api, evidence, figures, glossary, metadata, records, rules, tables):
+    for part in (api, drawings, evidence, figures, front, glossary, metadata, records, rules, tables):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
