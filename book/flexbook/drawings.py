@@ -14,6 +14,7 @@ from flexlib.config import Protocol
 FOLDER = Path(__file__).parents[1] / "drawings"
 LANES = "lanes"  # the drawing that is made from the protocols themselves
 TRAINING, TEST = 7, 3  # squares of a lane's ratings
+COLUMNS = ((4, 118), (258, 346))  # where the words of a column begin, and its marks
 QUESTIONS = {
     "means": "in the means",
     "training": "in training",
@@ -49,11 +50,11 @@ def draw_lanes(names: tuple[str, ...] = ("released", "described", "holdout")) ->
         kind = "leaky" if leaky else "free"
         parts.append(f'<text x="4" y="{top + 10}" font-size="15" class="{kind}-text">{word}</text>')
         for column, (question, used) in enumerate(seen_by(Protocol.named(name)).items()):
-            left = 4 + 240 * (column % 2)
+            left, marks = COLUMNS[column % 2]
             y = top + 30 + 34 * (column // 2)
             parts.append(f'<text x="{left}" y="{y + 4}" font-size="13">{QUESTIONS[question]}</text>')
             for k, full in enumerate(used):
-                x = left + 106 + 12 * k + (6 if k >= TRAINING else 0)
+                x = marks + 12 * k + (6 if k >= TRAINING else 0)
                 own = f"{'mark-full' if full else 'mark'}{f' {kind}-mark' if k >= TRAINING else ''}"
                 shape = (
                     f'<rect x="{x - 4}" y="{y - 5}" width="9" height="9"'

@@ -36,13 +36,14 @@ class ClaimCards(SphinxDirective):
         notebook = Path(self.env.srcdir) / EXECUTED / f"{JUDGING}.ipynb"
         self.env.note_dependency(str(notebook))
         glued = glued_numbers(notebook)
-        lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ":class-container: claim-cards", ""]
+        lines = [":::::{grid} 1 2 2 3", ":gutter: 2", ":class-container: claim-cards", ""]
         for said in filter(str.strip, self.content):
             number, _, words = said.partition(": ")
             whole = glued[f"verdict_{number}"].split()[0]
-            lines += [":::{grid-item-card}", f":link: claim-{number}", ":link-type: ref", f":class-card: is-{whole}"]
-            lines += ["", f"**{number}.** {words}", "+++", verdicts_of(int(number), glued), ":::"]
-        return nodes_of(self, "\n".join([*lines, "::::"]))
+            lines += ["::::{grid-item-card}", f":link: claim-{number}", ":link-type: ref", f":class-card: is-{whole}"]
+            lines += [f":link-alt: Claim {number}: {words}", "", f"**{number}.** {words}", ""]
+            lines += ["```{card-footer}", verdicts_of(int(number), glued), "```", "::::"]
+        return nodes_of(self, "\n".join([*lines, ":::::"]))
 
 
 def setup(app: Sphinx) -> None:

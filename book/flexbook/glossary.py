@@ -23,7 +23,7 @@ from flexlib.config import PRESETS, FlexConfig, Parameter
 Groups = dict[str, dict[str, dict[str, Any]]]
 
 PAGE = "book/glossary"
-WITHOUT = {PAGE, "book/api"}  # docstrings speak of the parameters of much else
+WITHOUT = {PAGE, "book/api", "index"}  # docstrings speak of much else; cards are links themselves
 EXAMPLES = PRESETS["table1"]
 FIELDS = FlexConfig.parameters()
 
