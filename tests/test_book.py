@@ -511,3 +511,65 @@ def test_a_chapters_code_is_folded_under_one_link(new_page, addresses):
     assert code.is_visible()
     page.get_by_role("button", name="Hide the code").click()
     assert not code.is_visible()
+
+
+RUNS = ".runs-explorer"
+
+
+def random_pairs():
+    """Leaky and leak-free RMSE of the random runs that ended well both ways, and what sets them apart."""
+    sweep = pd.read_parquet(ROOT / "results" / "records" / "sweep-ml-latest-small-2016-paper-seed0.parquet")
+    scores = sweep[sweep["status"] == "ok"].pivot(index="run", columns="protocol", values="rmse").dropna()
+    return scores.join(sweep.drop_duplicates("run").set_index("run")[["mean_normalization", "pivot_indexes"]])
+
+
+@over_http_and_from_files
+def test_runs_are_picked_out_and_the_address_brings_them_back(how, new_page, addresses):
+    page, pairs = new_page(), random_pairs()
+    go(page, f"{addresses[how]}{EXPLORER}.html")
+    told = page.locator(f"{RUNS} .runs-side [role=status]")
+    assert f"All {len(pairs)} runs, median leaky {pairs['released'].median():.3f}" in told.text_content()
+    page.get_by_label("Parameter", exact=True).select_option(label="mean normalization (MeN)")
+    page.get_by_label("Its value").select_option(label="on")
+    page.get_by_role("button", name="Next run").press("Enter")
+    own = pairs[pairs["mean_normalization"]]
+    gap = (own["holdout"] - own["released"]).median()
+    said = f"{len(own)} runs, median leaky {own['released'].median():.3f}, leak-free {own['holdout'].median():.3f}"
+    assert said in told.text_content()
+    assert f"lowers the RMSE by {gap:.3f} stars" in told.text_content()
+    chosen = page.locator(f"{RUNS} .runs-side strong").text_content()
+    run = pairs.loc[int(chosen.rsplit(" ", 1)[1])]
+    where = f"leaky {run['released']:.3f}, leak-free {run['holdout']:.3f}"
+    assert where in page.locator(f"{RUNS} .runs-side").text_content()
+    again = new_page()
+    go(again, page.url)
+    assert again.locator(f"{RUNS} .runs-side [role=status]").text_content() == told.text_content()
+    assert again.locator(f"{RUNS} .runs-side strong").text_content() == chosen
+    assert again.locator(f"{RUNS} circle.is-picked").count() > 10
+
+
+def test_a_guess_is_answered_by_what_was_measured(new_page, addresses):
+    page, pairs = new_page(), random_pairs()
+    go(page, f"{addresses['http']}{EXPLORER}.html")
+    game = page.get_by_role("group", name="Guess the leak-free score")
+    for _ in range(3):
+        run = pairs.loc[int(re.search(r"random setting (\d+) scores", game.text_content())[1])]
+        game.get_by_role("slider").press("ArrowRight")
+        guess = float(re.search(r"Your guess: ([\d.]+)", game.text_content())[1])
+        game.get_by_role("button", name="Reveal").press("Enter")
+        said = game.locator(".runs-answer").text_content()
+        assert said.startswith(f"{run['holdout']:.3f} leak-free: the leak ")
+        assert float(re.search(r"off by ([\d.]+)\.$", said)[1]) == pytest.approx(abs(guess - run["holdout"]), abs=1e-3)
+        game.get_by_role("button", name="Another setting").press("Enter")
+
+
+def test_guided_steps_tell_the_numbers_of_the_runs(new_page, addresses):
+    page, pairs = new_page(), random_pairs()
+    go(page, f"{addresses['http']}{EXPLORER}.html")
+    near = pairs[pairs["released"] <= 1.2]
+    page.get_by_role("button", name="Who gains most?").click()
+    told = page.locator(f"{RUNS} .runs-told").text_content()
+    for pivot, words in (("[1, 0]", "items as rows [1, 0]"), ("[0, 1]", "users as rows [0, 1]")):
+        own = near[near["pivot_indexes"] == pivot]
+        gap = (own["holdout"] - own["released"]).median()
+        assert f"With {words} the leak lowers the RMSE by {gap:.3f} stars ({len(own)} runs)" in told
