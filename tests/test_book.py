@@ -503,9 +503,9 @@ def test_without_scripts_the_toys_say_what_they_would_show(new_page, addresses):
 def test_a_chapters_code_is_folded_under_one_link(new_page, addresses):
     page = new_page()
     go(page, f"{addresses['http']}results/executed/05_correlation.html")
-    code = page.locator("details.hide pre").first
+    code = page.locator("details.above-input pre").first
     assert not code.is_visible()
-    assert page.locator("details.hide summary").first.is_visible() is False
+    assert page.locator("details.above-input summary").first.is_visible() is False
     link = page.get_by_role("button", name="Show the code")
     link.press("Enter")
     assert code.is_visible()

@@ -15,7 +15,7 @@
     function show(shown) {
       page.classList.toggle("code-hidden", !shown);
       cells.forEach(function (cell) {
-        var details = cell.querySelector("details.hide");
+        var details = cell.querySelector("details.above-input");
         if (details) details.open = shown;
       });
       button.setAttribute("aria-expanded", String(shown));

@@ -33,8 +33,10 @@
     var data = JSON.parse(place.querySelector("script[type='application/json']").textContent);
     var runs = data.runs, labels = data.labels;
     var inBook = Boolean(document.querySelector(".bd-article")) && number === 0;
+    var ready = false; // the address is left alone until something is picked
     if (!runs.length) return;
-    var state = { by: -1, is: "", run: runs[0].run, near: true };
+    var first = runs.find(function (run) { return run.leaky <= NEAR && run.leakFree <= NEAR; }) || runs[0];
+    var state = { by: -1, is: "", run: first.run, near: true };
 
     function indexOf(word) {
       return labels.findIndex(function (label) { return label.indexOf(word) === 0; });
@@ -106,7 +108,7 @@
     }
 
     function draw() {
-      var at = scale(), width = SIZE - LEFT - 8, height = SIZE - TOP - BOTTOM, mine = new Set(picked());
+      var at = scale(), width = SIZE - LEFT - 14, height = SIZE - TOP - BOTTOM, mine = new Set(picked());
       function x(stars) { return LEFT + width * at(stars); }
       function y(stars) { return TOP + height * (1 - at(stars)); }
       var ticks = state.near ? [0.8, 0.9, 1, 1.1, 1.2] : [1, 1.5, 2, 3, 4];
@@ -151,13 +153,13 @@
     }
 
     function keep() {
-      if (!inBook) return;
+      if (!inBook || !ready) return;
       var kept = new URLSearchParams({ run: state.run, near: state.near ? 1 : 0 });
       if (state.by >= 0) { kept.set("by", labels[state.by]); kept.set("is", state.is); }
       window.history.replaceState(null, "", "#runs?" + kept);
     }
 
-    function show(quietly) {
+    function show() {
       by.value = state.by;
       is.hidden = state.by < 0;
       is.replaceChildren.apply(is, state.by < 0 ? [] : values(state.by).map(function (value) {
@@ -167,7 +169,7 @@
       near.checked = state.near;
       draw();
       tell();
-      if (!quietly) keep();
+      keep();
     }
 
     function step(way) {
@@ -236,13 +238,10 @@
       window.setTimeout(function () { map.scrollIntoView(); });
     }
     place.replaceChildren(game, map);
-    ask();
-    chosen.replaceChildren();
-    show(true);
-    var first = runs.find(function (run) { return run.run === state.run; });
-    inBook = false;
-    choose(first);
-    inBook = Boolean(document.querySelector(".bd-article")) && number === 0;
+    if (asked.length) ask();
+    show();
+    choose(runs.find(function (run) { return run.run === state.run; }), true);
+    ready = true;
   }
 
   function start() {
