@@ -846,7 +846,7 @@ EVIDENCE_BOOK = {
         "# Ten\n\n:::{table} The ten.\n:name: tab-ten\n\n| a |\n|---|\n| 1 |\n:::\n\nBelow it.\n"
     ),
     "results/executed/11_claims.md": "# Claims\n\nAbove.\n\n(in-print)=\n## In print\n\n```{judges} 1a 3\n```\n",
-    "results/executed/01_one_run.md": "# One run\n\nA run.\n",
+    "results/executed/01_one_run.md": "# One run\n\nA run, for {ref}`claim-1` and {ref}`claim-2`.\n",
 }
 VERDICT_OF = {"1a": LEAK, "1b": OPEN, "2": UNSUPPORTED, "3": REFUTED}
 GLUED = {f"verdict_{name}": verdict for name, verdict in VERDICT_OF.items()} | {

@@ -79,8 +79,7 @@ def card(statement: Statement, glued: Mapping[str, Any], files: Iterable[Path]) 
         "Records": ", ".join(f"{{ref}}`{path.name} <{label_of(path)}>`" for path in files),
     }
     lines = [
-        f"(claim-{name})=",
-        "",
+        f"(claim-{name})=\n" if statement.part else "",  # else the claim's section has that label
         f":::{{card}} Statement {name}",
         ":class-card: claim",
         "",
@@ -110,10 +109,9 @@ class Claims(SphinxDirective):
         for number, own in groupby(STATEMENTS, key=lambda one: one.claim):
             cards = {one.name: card(one, glued, records_of(one, files, kinds)) for one in own}
             section = section_of(self, TITLES[number], "\n\n".join(cards.values()))
-            if str(number) not in cards:  # else its only card has the label
-                section["names"].append(f"claim-{number}")
-                section["ids"].append(f"claim-{number}")
-                self.state.document.note_explicit_target(section, section)
+            section["names"].append(f"claim-{number}")
+            section["ids"].append(f"claim-{number}")
+            self.state.document.note_explicit_target(section, section)
             sections.append(section)
         return sections
 
