@@ -46,11 +46,17 @@ class Noted(dict):
         return super().__getitem__(name)
 
 
+def told_of(statement):
+    """The names of the numbers that a statement's formats tell."""
+    parsed = (part for text in statement.formats.values() for part in string.Formatter().parse(text))
+    return {field for _, field, _, _ in parsed if field}
+
+
 @pytest.mark.parametrize("name", [name for name, one in BY_NAME.items() if one.chapter != PRINTED])
 def test_what_could_not_be_measured_says_nothing_on_a_claim(name):
     """An interval of a single pair has no ends, a run that diverged no RMSE, and too few runs no p."""
     statement = BY_NAME[name]
-    told = {field: 0.0 for _, field, _, _ in string.Formatter().parse(statement.measured) if field}
+    told = dict.fromkeys(told_of(statement), 0.0)
     noted = Noted(statement.holds)
     statement.verdict(noted)
     for key in noted.read:
@@ -69,7 +75,7 @@ class ByHand(Statement):
         return self.given(numbers)
 
 
-def by_hand(claim, part, says, chapter, given, measured, printed=False, also=""):
+def by_hand(claim, part, says, chapter, given, measured="", printed=False, also="", leaky="", leak_free=""):
     texts = dict.fromkeys(("where", "reading", "rule", "judge", "evidence"), "")
     return ByHand(
         claim=claim,
@@ -77,6 +83,8 @@ def by_hand(claim, part, says, chapter, given, measured, printed=False, also="")
         says=says,
         chapter=chapter,
         measured=measured,
+        leaky=leaky,
+        leak_free=leak_free,
         printed=printed,
         also=also,
         given=given,
@@ -95,13 +103,32 @@ HAND = (
 
 def test_claims_are_judged_by_their_chapters():
     table = judge_claims({"x": SAME | {"n": 1}, "y": SAME | {"m": 2}}, HAND)
-    assert table.columns.tolist() == ["claim", "number", "says", "verdict", "measured", "chapter"]
+    measured = ["measured", "apart", "leaky", "leak_free"]
+    assert table.columns.tolist() == ["claim", "number", "says", "verdict", *measured, "chapter"]
     assert table["claim"].tolist() == ["1a", "1b", "2"]
     assert table["number"].tolist() == [1, 1, 2]
     assert table["verdict"].tolist() == [REPRODUCED, LEAK, REFUTED]
     assert table["measured"].tolist() == ["1.00 of it", "1", "2 and 1"]
     assert table["says"].tolist() == ["printed", "not printed", "of two"]
     assert table["chapter"].tolist() == ["x", "x", "y"]
+
+
+def test_what_was_measured_under_each_protocol_is_told_apart_and_joined():
+    protocols = {"leaky": "{n:.1f}", "leak_free": "{m:.1f} stars"}
+    given = (
+        by_hand(1, "a", "both", "x", lambda n: LEAK, **protocols),
+        by_hand(1, "b", "of what", "x", lambda n: LEAK, "{m} of both", **protocols),
+        by_hand(1, "c", "one", "x", lambda n: LEAK, leak_free="{m}"),
+        by_hand(1, "d", "neither", "x", lambda n: LEAK, "{m}", printed=True),
+    )
+    table = judge_claims({"x": {"n": 1, "m": 2}}, given)
+    joined = ["leaky: 1.0; leak-free: 2.0 stars", "2 of both; leaky: 1.0; leak-free: 2.0 stars", "leak-free: 2", ""]
+    assert table["measured"].tolist() == joined
+    assert table["apart"].tolist() == ["", "2 of both", "", ""]
+    assert table["leaky"].tolist() == ["1.0", "1.0", "", ""]
+    assert table["leak_free"].tolist() == ["2.0 stars", "2.0 stars", "2", ""]
+    numbers = claim_numbers(table)
+    assert [numbers[f"{what}_1b"] for what in ("apart", "leaky", "leak_free")] == ["2 of both", "1.0", "2.0 stars"]
 
 
 def test_other_data_leave_open_what_is_about_printed_numbers():
@@ -146,7 +173,7 @@ def test_a_name_that_no_chapter_glues_is_refused_with_its_chapters(refused):
 def test_every_name_that_a_claim_reads_is_glued_by_the_committed_chapters(name):
     statement, chapters = BY_NAME[name], read_chapters(COMMITTED)
     glued = {key for chapter in statement.chapters for key in chapters[chapter]}
-    read = {field for _, field, _, _ in string.Formatter().parse(statement.measured) if field}
+    read = told_of(statement)
     for numbers in [statement.holds, statement.fails, *(own for tried, own, _ in CASES if tried == name)]:
         noted = Noted(numbers)
         statement.verdict(noted)
@@ -268,7 +295,8 @@ def test_what_was_measured_is_told_with_the_committed_chapters():
     # Each number of a sentence is one of the chapter's, as it is printed there.
     (best,) = (row for row in table.itertuples() if row.claim == "1a")
     own = chapters["01_one_run"]
-    assert best.measured.startswith(f"{own['rmse_released']:.3f} leaky, {own['rmse_holdout']:.3f} leak-free")
+    assert (best.leaky, best.leak_free) == (f"{own['rmse_released']:.3f}", f"{own['rmse_holdout']:.3f}")
+    assert best.measured == f"leaky: {best.leaky}; leak-free: {best.leak_free}"
     assert best.verdict == LEAK
 
 

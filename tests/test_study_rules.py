@@ -1,6 +1,7 @@
 """The rules of the claims: numbers made by hand on both sides of each edge, and the examples that are published."""
 
 import inspect
+import re
 import string
 
 import pytest
@@ -274,8 +275,11 @@ def test_the_statements_are_numbered_and_complete():
         assert statement.reading.endswith(".")
         assert statement.rule.endswith(".")
         assert not statement.says.endswith(".")
-        fields = {field for _, field, _, _ in string.Formatter().parse(statement.measured) if field}
-        assert fields, statement.name
+        parsed = [part for text in statement.formats.values() for part in string.Formatter().parse(text)]
+        assert any(field for _, field, _, _ in parsed), statement.name
+        for name, protocol in (("leaky", "holdout"), ("leak_free", "released")):  # each tells of its own protocol
+            assert not re.search(rf"_{protocol}\b", statement.formats[name]), statement.name
+        assert not re.search(r"_(holdout|released)\b", statement.measured), statement.name
     for number in range(1, 15):  # parts follow each other, and one without others has no letter
         parts = "".join(statement.part for statement in STATEMENTS if statement.claim == number)
         assert parts == "abcdef"[: len(parts)]

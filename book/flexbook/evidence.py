@@ -12,6 +12,7 @@ from typing import Any
 
 from docutils import nodes
 from flexstudy.claims import PRINTED, STATEMENTS, Statement, glued_numbers
+from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, REPRODUCED, UNSUPPORTED
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -24,6 +25,10 @@ from flexbook.rules import TITLES
 EXECUTED = "results/executed"
 JUDGING = "11_claims"  # the chapter that glues the verdicts
 AFTER_TABLES = 600  # priority: a table has its caption by then
+# Of a card, by the names of `flexstudy.claims.MEASURED`.
+FIELDS = {"apart": "Measured", "leaky": "Leaky", "leak_free": "Leak-free"}
+# Verdicts differ in shape, not in colour alone.
+ICONS = {REPRODUCED: "✓", LEAK: "◐", UNSUPPORTED: "○", REFUTED: "✕", MIXED: "±", OPEN: "?"}
 
 
 def chapter_of(statement: Statement) -> str:
@@ -60,34 +65,35 @@ def card(statement: Statement, glued: Mapping[str, Any], files: Iterable[Path]) 
         Where its verdict is not glued, or what was measured.
     """
     name, label = statement.name, statement.evidence
-    if missing := {f"verdict_{name}", f"measured_{name}"} - set(glued):
+    if missing := {f"{what}_{name}" for what in ("verdict", *FIELDS)} - set(glued):
         raise ExtensionError(f"{EXECUTED}/{JUDGING}.ipynb: not glued: {', '.join(sorted(missing))}")
-    verdict, measured = glued[f"verdict_{name}"], glued[f"measured_{name}"]
-    evidence = f"{{ref}}`this section <{label[1:]}>`" if label.startswith("#") else f"{{numref}}`{label}`"
-    links = ", ".join(f"{{ref}}`{path.name} <{label_of(path)}>`" for path in files)
+    verdict = glued[f"verdict_{name}"]
+    measured = {field: glued[f"{what}_{name}"] for what, field in FIELDS.items()}
+    place = f"{{ref}}`this section <{label[1:]}>`" if label.startswith("#") else f"{{numref}}`{label}`"
+    fields = {
+        "The paper": f"{_plain(statement.says, capital=True)} ({_plain(statement.where)})",
+        **{field: _plain(text) for field, text in measured.items()},
+        "Rule": f"{_plain(statement.rule)} ({{ref}}`in full <rule-{name}>`)",
+        "Verdict": f'<span class="verdict" aria-hidden="true">{ICONS[verdict]}</span> **{_plain(verdict)}**',
+        "Evidence": f"{place} in {{doc}}`/{EXECUTED}/{chapter_of(statement)}`",
+        "Records": ", ".join(f"{{ref}}`{path.name} <{label_of(path)}>`" for path in files),
+    }
     lines = [
-        f"(claim-{name})=",
-        "",
-        f":::{{card}} {name}. {_sentence(statement.says)}",
+        f"(claim-{name})=\n" if statement.part else "",  # else the claim's section has that label
+        f":::{{card}} Statement {name}",
         ":class-card: claim",
         "",
-        f"**{_sentence(verdict)[:-1]}.**" + (f" {_sentence(measured)}" if measured else ""),
-        "",
-        f"**Rule** ({{ref}}`in full <rule-{name}>`). {_sentence(statement.rule)}",
-        "",
-        f"**Evidence.** {evidence} in {{doc}}`/{EXECUTED}/{chapter_of(statement)}`."
-        + (f" **Records.** {links}." if links else "")
-        + f" **In the paper.** {_sentence(statement.where)}",
+        *[f"{field}\n: {text}\n" for field, text in fields.items() if text],
         ":::",
     ]
     return "\n".join(lines)
 
 
-def _sentence(text: str) -> str:
-    """Write a text as Markdown that shows it as it is: one line, from a capital to a full stop."""
-    text = " ".join(str(text).split()).rstrip(".") + "."
+def _plain(text: str, *, capital: bool = False) -> str:
+    """Write a text as a line of Markdown that shows it as it is, from a capital on where asked for."""
+    text = " ".join(str(text).split())
     text = "".join(f"\\{letter}" if letter in "*_`[]<$" else letter for letter in text)
-    return text[:1].upper() + text[1:]
+    return text[:1].upper() + text[1:] if capital else text
 
 
 class Claims(SphinxDirective):
@@ -103,10 +109,9 @@ class Claims(SphinxDirective):
         for number, own in groupby(STATEMENTS, key=lambda one: one.claim):
             cards = {one.name: card(one, glued, records_of(one, files, kinds)) for one in own}
             section = section_of(self, TITLES[number], "\n\n".join(cards.values()))
-            if str(number) not in cards:  # else its only card has the label
-                section["names"].append(f"claim-{number}")
-                section["ids"].append(f"claim-{number}")
-                self.state.document.note_explicit_target(section, section)
+            section["names"].append(f"claim-{number}")
+            section["ids"].append(f"claim-{number}")
+            self.state.document.note_explicit_target(section, section)
             sections.append(section)
         return sections
 

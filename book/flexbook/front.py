@@ -6,14 +6,12 @@ from typing import ClassVar
 
 from docutils import nodes
 from flexstudy.claims import STATEMENTS, glued_numbers
-from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, REPRODUCED, UNSUPPORTED
+from flexstudy.rules import MIXED
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from flexbook.evidence import EXECUTED, JUDGING
+from flexbook.evidence import EXECUTED, ICONS, JUDGING
 from flexbook.markdown import nodes_of
-
-ICONS = {REPRODUCED: "✓", LEAK: "◐", UNSUPPORTED: "○", REFUTED: "✕", MIXED: "±", OPEN: "?"}
 
 
 def verdicts_of(claim: int, glued: dict[str, str]) -> str:

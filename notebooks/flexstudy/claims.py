@@ -32,6 +32,7 @@ from flexstudy.style import COLOURS
 
 STATEMENTS_FILE = Path(__file__).with_name("statements.yaml")
 PRINTED = "printed"  # in place of a chapter: what the paper prints, and the sizes of published data sets
+MEASURED = {"apart": "", "leaky": "leaky: ", "leak_free": "leak-free: "}  # what was measured, and the words before it
 QUOTED_DATASET = "ml-100k"  # on which Table 3's other methods are quoted
 
 
@@ -82,8 +83,8 @@ class Statement:
         Numbers with which the rule passes, and with which it does not.
     chapter, also
         What measures it: notebooks' names without the ending, or `PRINTED`. Of a name in both, the first one's counts.
-    measured
-        What was measured, as a format of the chapters' numbers.
+    measured, leaky, leak_free
+        What was measured, as formats of the chapters' numbers: in general, and under either protocol. "" for none.
     evidence
         Label of the figure, table or section that the verdict rests on.
     records
@@ -102,8 +103,10 @@ class Statement:
     holds: Mapping[str, Any]
     fails: Mapping[str, Any]
     chapter: str
-    measured: str
     evidence: str
+    measured: str = ""
+    leaky: str = ""
+    leak_free: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     also: str = ""
     records: tuple[str, ...] = ()
@@ -118,6 +121,11 @@ class Statement:
     def chapters(self) -> tuple[str, ...]:
         """The chapters whose numbers are read; where two glue the same name, the last one counts."""
         return (self.also, self.chapter) if self.also else (self.chapter,)
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """What was measured, as formats by the names of `MEASURED`."""
+        return dict(zip(MEASURED, (self.measured, self.leaky, self.leak_free), strict=True))
 
     def verdict(self, numbers: Mapping[str, Any]) -> str:
         """Judge it by its rule."""
@@ -264,7 +272,8 @@ def judge_claims(
         - number: of the claim
         - says: the statement
         - verdict: one of `VERDICTS`
-        - measured: a sentence; "" where the part is open
+        - measured: the three below in one phrase; "" where the part is open
+        - apart, leaky, leak_free: what was measured in general, and under either protocol; "" for none
         - chapter: what measures it
 
     Raises
@@ -276,22 +285,36 @@ def judge_claims(
     rows = []
     for one in statements:
         verdict, measured = _judge(one, known)
-        rows.append((one.name, one.claim, one.says, verdict, measured, one.chapter))
-    return pd.DataFrame(rows, columns=["claim", "number", "says", "verdict", "measured", "chapter"])
+        joined = join_measured(measured)
+        rows.append((one.name, one.claim, one.says, verdict, joined, *measured.values(), one.chapter))
+    return pd.DataFrame(rows, columns=["claim", "number", "says", "verdict", "measured", *MEASURED, "chapter"])
 
 
-def _judge(statement: Statement, chapters: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-    """Give a part's verdict and what was measured."""
+def _judge(statement: Statement, chapters: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, str]]:
+    """Give a part's verdict and what was measured, by the names of `MEASURED`."""
+    nothing = dict.fromkeys(MEASURED, "")
     if any(name not in chapters for name in statement.chapters):
-        return OPEN, ""
+        return OPEN, nothing
     numbers = {name: value for chapter in statement.chapters for name, value in chapters[chapter].items()}
-    measured = statement.measured.format_map(Glued(statement.chapters, numbers))
+    glued = Glued(statement.chapters, numbers)
+    measured = {name: text.format_map(glued) for name, text in statement.formats.items()}
     if statement.printed and dataset_of(chapters[statement.chapter]) != PAPERS_DATASET:
-        return OPEN, ""
+        return OPEN, nothing
     try:
         return statement.verdict(Measured(statement.chapters, numbers)), measured
     except NotMeasuredError:
-        return OPEN, ""
+        return OPEN, nothing
+
+
+def join_measured(measured: Mapping[str, str]) -> str:
+    """Join what was measured to one phrase, such as "leaky: 0.834; leak-free: 0.914".
+
+    Parameters
+    ----------
+    measured
+        By the names of `MEASURED`; "" for none.
+    """
+    return "; ".join(words + measured[name] for name, words in MEASURED.items() if measured[name])
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -342,7 +365,7 @@ def claim_numbers(table: pd.DataFrame) -> dict[str, float | str]:
         - reproduced, leak, unsupported, refuted, open: how many parts have each verdict
         - open_words: how many are open, as the end of a sentence; "" for none
         - verdict_N, parts_N: of claim N, as in `overall` ("-" where the parts agree)
-        - verdict_NL, measured_NL: of part L of claim N
+        - verdict_NL, measured_NL, apart_NL, leaky_NL, leak_free_NL: of part L of claim N
         - near, clear: `PRINTED_TOLERANCE` and `flexstudy.rules.CLEAR`
     """
     names = {REPRODUCED: "reproduced", LEAK: "leak", UNSUPPORTED: "unsupported", REFUTED: "refuted", OPEN: "open"}
@@ -350,7 +373,7 @@ def claim_numbers(table: pd.DataFrame) -> dict[str, float | str]:
     found: dict[str, float | str] = {**counts, "parts": len(table), "claims": int(table["number"].nunique())}
     found["open_words"] = f"; {counts['open']} are not measured on these data" if counts["open"] else ""
     for row in table.to_dict("records"):
-        found |= {f"verdict_{row['claim']}": row["verdict"], f"measured_{row['claim']}": row["measured"]}
+        found |= {f"{name}_{row['claim']}": row[name] for name in ("verdict", "measured", *MEASURED)}
     for row in overall(table).to_dict("records"):
         found |= {f"verdict_{row['number']}": row["verdict"], f"parts_{row['number']}": row["parts"] or "-"}
     return found | {"near": PRINTED_TOLERANCE, "clear": rules.CLEAR}

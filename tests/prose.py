@@ -1,0 +1,53 @@
+"""The sentences of a page's running text."""
+
+import re
+
+NOT_PROSE = {"eval-rst", "math", "modules", "face", "summaries", "bibliography", "claim-cards"}  # directives
+FENCE = re.compile(r"^ *(`{3,}|:{3,}|~{3,})(?:\{([\w:-]+)\}|([^{\s]\S*))?(?: .*)?$")
+BEGINS = re.compile(r"^ *(?:[-*+]|\d+\.|:) +")  # an item of a list, or a definition
+ENDS = re.compile(r"""(?<=[.!?])(?<!al\.)(?<!e\.g\.)(?<!i\.e\.)["')*_]*\s+(?=["'(*_]*[A-Z\d])""")
+
+
+def prose_lines(text):
+    """The lines of running text; those of tables, code, options and titles of directives, and anchors are empty."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.S)
+    text = re.sub(r"^\$\$.*?^\$\$$", "", text, flags=re.M | re.S)
+    is_open, after_blank = [], True  # whether each fence around a line holds prose
+    for line in text.splitlines():
+        fence = FENCE.match(line)
+        closes = fence and is_open and not (fence[2] or fence[3])
+        is_code = after_blank and line.startswith("    ") and not BEGINS.match(line)
+        if closes:
+            is_open.pop()
+        elif fence and all(is_open):
+            is_open.append(bool(fence[2]) and fence[2] not in NOT_PROSE)
+        elif all(is_open) and not is_code and not re.match(r" *\||:[\w-]+:|\([\w-]+\)=$", line):
+            after_blank = not line.strip()
+            yield line
+            continue
+        yield ""
+        after_blank = True
+
+
+def plain(text):
+    """A text as it reads: a link by its words, and one word for each number, reference, formula and piece of code."""
+    text = re.sub(r"\{(?:no-term|ref|term)\}`([^`<]+?)(?: <[^`]*>)?`", r"\1", text)
+    text = re.sub(r"\{[\w:-]+\}`[^`]*`|(`+)[^`].*?\1|\$[^$\n]+\$", "Word", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->|</?\w[^>]*>", " ", text, flags=re.S)
+    return re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+
+
+def sentences_of(text):
+    """Each sentence of a page in Markdown, in one line; an item of a list and a heading are at least one."""
+    blocks, begun = [], False
+    for line in prose_lines(text):
+        if not begun or BEGINS.match(line) or line.startswith("#"):
+            blocks.append("")
+        blocks[-1] += BEGINS.sub("", line).lstrip("# ") + "\n"
+        begun = bool(line.strip()) and not line.startswith("#")
+    return [" ".join(part.split()) for block in blocks for part in ENDS.split(plain(block)) if part.strip()]
+
+
+def n_words(sentence):
+    """How many words a sentence has; signs that stand alone are none."""
+    return sum(bool(re.search(r"\w", word)) for word in sentence.split())
