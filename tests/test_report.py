@@ -1081,7 +1081,6 @@ STILL_LONG = {
     "08_methods.ipynb",
     "09_best.ipynb",
     "10_served.ipynb",
-    "explore.ipynb",
 }
 
 
