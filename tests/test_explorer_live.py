@@ -15,7 +15,6 @@ from flexexplorer import live, page, pictures, trained
 from flexexplorer.live import Explorer
 from flexexplorer.pictures import Curve
 from flexstudy.one_run import learning_curve
-from flexstudy.plans import THREE_PROTOCOLS
 from flexstudy.style import COLOURS, words_of
 from hypothesis import given, settings
 from markup import numbers, parsed, rows, scale, words
@@ -32,7 +31,7 @@ from flexlib.train import fit
 RATINGS = load_ratings(SMALL)
 TINY = {"hidden_layers": "4", "epochs": 2}
 WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
-WORDS = [words_of(protocol) for protocol in THREE_PROTOCOLS]
+WORDS = [words_of(protocol) for protocol in live.TRAINED]
 SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 
 
@@ -114,14 +113,14 @@ def test_training_gives_what_fit_and_evaluate_give(make):
     assert told(explorer).startswith("Trained in ")
     assert refused(explorer) is None
     config = FlexConfig(hidden_layers=(4,), epochs=2)
-    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in THREE_PROTOCOLS}
+    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in live.TRAINED}
     scores = {name: evaluate(model) for name, model in models.items()}
     found = all_parsed(explorer)
     assert found["scores"].find(".//caption").text == f"{SMALL}, seed 3"
     assert rows(found["scores"]) == [
         [words_of(name), f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
     ]
-    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(THREE_PROTOCOLS, config)
+    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(live.TRAINED, config)
     lists = [recommend(models[name], RATINGS.user_ids[7], 10) for name in ("released", "holdout")]
     texts = [[f"{row.title} ({row.predicted:.2f})" for row in own.itertuples()] for own in lists]
     assert rows(found["list"]) == [[str(k), *pair] for k, pair in enumerate(zip(*texts, strict=True), 1)]
@@ -139,9 +138,9 @@ def test_the_curves_are_those_of_the_runs(make, monkeypatch):
     monkeypatch.setattr(pictures, "curves", record)
     explorer = make()
     train(explorer)
-    assert len(drawn) == 3  # again when a protocol is done
+    assert len(drawn) >= 3  # again when a protocol is done, and now and then in between
     expected = []
-    for protocol in THREE_PROTOCOLS:
+    for protocol in live.TRAINED:
         table = learning_curve(RATINGS, explorer.config(), protocol, 0, device="cpu")
         for part, dashed in (("test", False), ("training", True)):
             expected.append(Curve(COLOURS[protocol], dashed, table[part].tolist()))
@@ -165,7 +164,7 @@ def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
     change(explorer, {"epochs": 1})
     train(explorer)
     assert told(explorer).startswith("Trained in ")
-    assert list(explorer.models) == list(THREE_PROTOCOLS)
+    assert list(explorer.models) == list(live.TRAINED)
     before = explorer.outputs["scores"].value
     train(explorer)
     assert explorer.outputs["scores"].value == before
@@ -304,7 +303,7 @@ def test_reset_is_one_change(make, monkeypatch):
 
 def test_each_parameter_has_a_control_with_its_abbreviation_and_its_meaning(make):
     explorer = make()
-    shown = explorer.view.children
+    shown = explorer.view.children[0].children
     pairs = [row.children for row in shown if isinstance(row, ipywidgets.HBox)]
     helps = {id(row[0]): words(parsed(row[1].value)) for row in pairs if isinstance(row[-1], ipywidgets.HTML)}
     table = {row["parameter"]: row for row in FlexConfig().describe()}
@@ -679,7 +678,7 @@ def test_the_command_of_a_run_gives_its_rmse(make):
     assert words(parsed(explorer.outputs["origin"].value)).startswith("The run on held-out ratings from a shell:")
     config = FlexConfig.load(args.config).override(args.changes)
     rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
-    assert rows(parsed(explorer.outputs["scores"].value))[2][1] == f"{rmse:.3f}"
+    assert rows(parsed(explorer.outputs["scores"].value))[1][1] == f"{rmse:.3f}"
 
 
 @pytest.fixture
@@ -742,3 +741,52 @@ def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):
     assert live.published_records().endswith("results/records")
     monkeypatch.setattr(live, "__file__", str(tmp_path / "flexlib" / "explore.py"))
     assert live.published_records() == ""
+
+
+def test_a_click_on_stop_ends_training_amid_an_epoch(make):
+    explorer = make()
+    change(explorer, {"train_batch_size": 1, "epochs": 1})
+    batches, fitted = [], live.fit
+
+    def fit_and_count(*args, on_batch, **options):
+        def count(*seen):
+            batches.append(seen)
+            if len(batches) == 3:
+                explorer.buttons["Stop"].click()
+            on_batch(*seen)
+
+        return fitted(*args, on_batch=count, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "fit", fit_and_count)
+        train(explorer)
+    assert (len(batches), told(explorer)) == (3, "Stopped after 0 of 3 epochs.")
+
+
+def test_a_refusal_goes_when_settings_change(make):
+    explorer = make()
+    explorer.controls["epochs"].value = 100
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live, "MAX_SECONDS", 0)
+        train(explorer)
+    assert "are refused" in refused(explorer)
+    explorer.controls["epochs"].value = 1
+    assert refused(explorer) is None
+
+
+def test_a_result_is_explained_by_the_two_numbers_that_the_leak_sets_apart(make):
+    explorer = make()
+    change(explorer, {"epochs": 2})
+    assert explorer.outputs["verdict"].value == ""
+    train(explorer)
+    leaky, leak_free = (evaluate(explorer.models[name]).rmse for name in ("released", "holdout"))
+    said = words(parsed(explorer.outputs["verdict"].value))
+    assert f"{leaky:.3f} leaky" in said
+    assert f"{leak_free:.3f} leak-free" in said
+    way = "lower" if leaky < leak_free else "higher"
+    assert f"With the leak the RMSE is {abs(leaky - leak_free):.3f} stars {way}. Leaky, each row's mean" in said
+    change(explorer, {"epochs": 1, "mean_normalization": False})
+    train(explorer)
+    assert "Without mean normalization nothing leaks through the means" in words(
+        parsed(explorer.outputs["verdict"].value)
+    )

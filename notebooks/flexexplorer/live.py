@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
-from flexstudy.plans import EXPLORED, THREE_PROTOCOLS
+from flexstudy.plans import EXPLORED, LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS
 from flexstudy.style import words_of
 
 from flexexplorer import pictures
@@ -21,6 +21,7 @@ from flexexplorer.recorded import spell_value
 from flexexplorer.trained import (
     History,
     estimate_seconds,
+    explain,
     history_picture,
     lists_of,
     remarks,
@@ -39,7 +40,9 @@ MAX_SECONDS = 600  # of a training's estimate, above which it is refused
 STAND_IN = "synthetic:users=300,items=500,ratings=15000,seed=1"  # until a set that is not here is fetched
 SLIDER_ENDS = {"epochs": 100, "dense_refeeding": 5}  # of whole numbers that have a slider
 IN_TABLE_1 = PRESETS["table1"].keys()
-RESULTS = ("scores", "curve", "place", "list", "origin")  # outputs of a run
+RESULTS = ("verdict", "curve", "scores", "place", "list", "origin")  # outputs of a run
+TRAINED = (*LEAKY_AND_LEAK_FREE, *(name for name in THREE_PROTOCOLS if name not in LEAKY_AND_LEAK_FREE))
+DRAWN_EVERY = 0.5  # seconds between drawings of growing curves
 
 
 def published_records() -> str:
@@ -54,6 +57,8 @@ class _StoppedError(Exception):
 
 class Explorer:
     """Trains a network under three protocols, on a click or whenever a setting changes. Display its `view`.
+
+    Settings stand at the left, results at the right; below each other where there is no room.
 
     Parameters
     ----------
@@ -123,28 +128,35 @@ class Explorer:
         for control in (*self.controls.values(), self.seed):
             control.observe(lambda _: self._follow_change(), "value")
 
-    def _arrange(self) -> widgets.VBox:
+    def _arrange(self) -> widgets.HBox:
         buttons, outputs = self.buttons, self.outputs
         rows = {
             name: _row(control, widgets.HTML(pictures.paragraph(_help(name)), layout=wide()["layout"]))
             for name, control in self.controls.items()
         }
-        view = widgets.VBox(
-            [
-                _row(self.dataset, buttons["Load"]),
-                _row(self.preset, buttons["Reset"]),
-                *(row for name, row in rows.items() if name in IN_TABLE_1),
-                widgets.HTML("<b>Not in the paper's Table 1</b>"),
-                *(row for name, row in rows.items() if name not in IN_TABLE_1),
-                _row(self.seed),
-                outputs["remarks"],
-                _row(buttons["Train"], buttons["Stop"], self.on_change),
-                self.progress,
-                *(outputs[name] for name in ("wrong", "message", "scores", "curve", "place")),
-                _row(self.user),
-                outputs["list"],
-                outputs["origin"],
-            ]
+        settings = [
+            _row(self.dataset, buttons["Load"]),
+            _row(self.preset, buttons["Reset"]),
+            *(row for name, row in rows.items() if name in IN_TABLE_1),
+            widgets.HTML("<b>Not in the paper's Table 1</b>"),
+            *(row for name, row in rows.items() if name not in IN_TABLE_1),
+            _row(self.seed),
+        ]
+        results = [
+            outputs["remarks"],
+            _row(buttons["Train"], buttons["Stop"], self.on_change),
+            self.progress,
+            *(outputs[name] for name in ("wrong", "message", "verdict", "curve", "scores", "place")),
+            _row(self.user),
+            outputs["list"],
+            outputs["origin"],
+        ]
+        columns = [
+            widgets.VBox(parts, layout=widgets.Layout(flex="1 1 20rem", min_width="0")) for parts in (settings, results)
+        ]
+        columns[0].add_class("explorer-settings")
+        view = widgets.HBox(
+            columns, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start", width="100%")
         )
         for name in ("explorer", "explorer-picture"):
             view.add_class(name)
@@ -213,6 +225,7 @@ class Explorer:
         except FlexError as error:
             self.outputs["remarks"].value = _alert(str(error))
             return
+        self.outputs["wrong"].value = ""  # its cause may be mended; if not, the next click says so again
         if self.on_change.value:
             self.train()
 
@@ -240,7 +253,7 @@ class Explorer:
         return config
 
     def stop(self) -> None:
-        """End training after the epoch that goes on; what has been trained stays shown."""
+        """End training after the batch that goes on; what has been trained stays shown."""
         self.background.stop()
 
     def wait(self) -> None:
@@ -258,21 +271,29 @@ class Explorer:
         self._forget()
         self.buttons["Stop"].disabled = False
         self.progress.max, self.progress.value = total, 0
+        drawn = 0.0
 
-        def watch(protocol: str, model: FittedModel) -> None:
+        def heed(*_: object) -> None:
             if stop.is_set():
                 raise _StoppedError
+
+        def watch(protocol: str, model: FittedModel) -> None:
+            nonlocal drawn
+            heed()
             history[protocol].append((model.history[-1], evaluate(model).rmse))
+            if time.monotonic() - drawn > DRAWN_EVERY:
+                self.outputs["curve"].value = history_picture(history)
+                drawn = time.monotonic()
             done = self.progress.value = self.progress.value + 1
             left = (time.monotonic() - begun) / done * (total - done)
             epoch = f"epoch {len(model.history)} of {config.epochs}"
             self.tell(f"{words_of(protocol)}: {epoch}, about {left:.0f} s left")
 
         try:
-            for protocol in THREE_PROTOCOLS:
+            for protocol in TRAINED:
                 history[protocol] = []
-                on_epoch = partial(watch, protocol)
-                self.models[protocol] = fit(ratings, config, protocol, seed, device=self.device, on_epoch=on_epoch)
+                calls = {"on_epoch": partial(watch, protocol), "on_batch": heed}
+                self.models[protocol] = fit(ratings, config, protocol, seed, device=self.device, **calls)
                 self._show(ratings, history, seed)
         except _StoppedError:
             self._show(ratings, history, seed)
@@ -287,6 +308,7 @@ class Explorer:
         """Show what has been trained so far."""
         scores, place = scores_and_place(self.models, ratings, seed, self.sweep)
         self.outputs["scores"].value, self.outputs["place"].value = scores, place
+        self.outputs["verdict"].value = explain(self.models)
         self.outputs["curve"].value = history_picture(history)
         self._show_lists()
         first = next(iter(self.models.values()), None)

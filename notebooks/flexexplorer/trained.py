@@ -47,6 +47,34 @@ def remarks(config: FlexConfig, ratings: Ratings) -> list[str]:
     return found
 
 
+def explain(models: Models) -> str:
+    """Say in three sentences what the leak does to a setting's RMSE; "" until it has been trained both ways.
+
+    Parameters
+    ----------
+    models
+        By protocol, trained on the same split.
+    """
+    if not set(LEAKY_AND_LEAK_FREE) <= set(models) or any(models[name].status != "ok" for name in LEAKY_AND_LEAK_FREE):
+        return ""
+    leaky, leak_free = (evaluate(models[name]).rmse for name in LEAKY_AND_LEAK_FREE)
+    numbers = "".join(
+        f"<span style='color:{COLOURS[name]}'><b>{rmse:.3f}</b> {word}</span>"
+        for name, rmse, word in zip(LEAKY_AND_LEAK_FREE, (leaky, leak_free), ("leaky", "leak-free"), strict=True)
+    )
+    way = "lower" if leaky < leak_free else "higher"
+    centred = models["released"].config.mean_normalization
+    through = (
+        "Leaky, each row's mean holds the ratings to be predicted, and it is added to every prediction."
+        if centred
+        else "Without mean normalization nothing leaks through the means, only through the ratings shown when scoring."
+    )
+    return f"<p class='explorer-numbers'>{numbers}</p>" + pictures.paragraph(
+        f"With the leak the RMSE is {abs(leak_free - leaky):.3f} stars {way}. {through} "
+        "Only the leak-free number says how well unseen ratings are predicted."
+    )
+
+
 def scores_and_place(models: Models, ratings: Ratings, seed: int, sweep: pd.DataFrame | None) -> tuple[str, str]:
     """Score networks on their test ratings.
 
