@@ -36,14 +36,9 @@ def wide() -> dict[str, Any]:
 
 
 def page_setup() -> HTML:
-    """Make the style of what follows, and its scripts: to be displayed once.
-
-    One script names sliders for screen readers, the other draws `flexexplorer.runs.runs_explorer`.
-    """
-    style, *scripts = (
-        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("widgets.css", "widgets.js", "runs.js")
-    )
-    return HTML(f"<style>{style}</style>" + "".join(f"<script>{script}</script>" for script in scripts))
+    """Make the style of what follows, and the script that names sliders for screen readers: to be displayed once."""
+    style, script = (Path(__file__).with_name(f"widgets.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    return HTML(f"<style>{style}</style><script>{script}</script>")
 
 
 def note_in_place() -> HTML:

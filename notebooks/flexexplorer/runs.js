@@ -30,6 +30,7 @@
   }
 
   function build(place, number) {
+    place.dataset.built = "yes";
     var data = JSON.parse(place.querySelector("script[type='application/json']").textContent);
     var runs = data.runs, labels = data.labels;
     var inBook = Boolean(document.querySelector(".bd-article")) && number === 0;
@@ -245,7 +246,7 @@
   }
 
   function start() {
-    document.querySelectorAll(".runs-explorer").forEach(build);
+    document.querySelectorAll(".runs-explorer:not([data-built])").forEach(build);
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -4,6 +4,7 @@ The data stand in the page, and `runs.js` draws them: neither a kernel nor a ser
 """
 
 import json
+from pathlib import Path
 
 import pandas as pd
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
@@ -51,10 +52,9 @@ def pair_runs(random: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def runs_explorer(random: pd.DataFrame) -> HTML:
-    """Make the place where `runs.js` draws, with its data."""
+    """Make the place where `runs.js` draws, with its data and the script itself."""
     data = {"labels": [LABELS[name] for name in PARAMETERS], "runs": pair_runs(random)}
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    return HTML(
-        f"<div class='runs-explorer'>{pictures.paragraph(FALLBACK)}"
-        f"<script type='application/json'>{text}</script></div>"
-    )
+    script = Path(__file__).with_name("runs.js").read_text(encoding="utf-8")
+    place = f"{pictures.paragraph(FALLBACK)}<script type='application/json'>{text}</script>"
+    return HTML(f"<div class='runs-explorer'>{place}</div><script>{script}</script>")
