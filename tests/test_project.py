@@ -170,7 +170,7 @@ def test_the_readmes_numbers_on_the_chapters_are_those_of_the_committed_results(
         f"over both pivots the correlation is {larger['centred_holdout']:.2f}",
     ]
     assert [words for words in said if words not in readme] == []
-    assert parameters["main1_holdout_factor"] == "MeN"
+    assert parameters["main1_holdout_factor"] == "mean normalization"
     assert biases[0] < 0.833  # the finding that the README gives first place
 
 
