@@ -461,8 +461,8 @@ def plot_sets_on_both(summary: pd.DataFrame, small: pd.DataFrame, names: tuple[s
         ax.plot(own["published"], y - 0.25, "x", color=COLOURS["paper"], markersize=8, mew=1.8)
         ax.axvline(lines[protocol], color=colour, linestyle="--", linewidth=1.3)
         for place in y[own["mean"].isna()]:
-            at = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": "small"}
-            ax.annotate("diverges", (0.98, place), **at)
+            at = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center", "fontsize": "small"}
+            ax.annotate("diverges", (0.02, place), **at)
         higher = (own["mean"] > before).sum()
         known = (own["mean"].notna() & before.notna()).sum()
         ax.set_title(f"{words_of(protocol)}\n{higher} of {known} score higher on the larger", fontsize="small")
