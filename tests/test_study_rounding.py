@@ -344,21 +344,19 @@ def test_rounding_costs_what_an_even_error_over_half_a_star_adds():
 
 
 def test_effects_are_spelled_out_for_reading():
-    kinds = {"at random": AT_RANDOM, "popular": TO_THE_MORE_RATED}
-    effects = {words: rounding_effects(measured(), kind) for words, kind in kinds.items()}
-    table = effects_table(effects)
+    random, popular = (rounding_effects(measured(), kind) for kind in (AT_RANDOM, TO_THE_MORE_RATED))
+    table = effects_table(random, popular)
     assert table.index.tolist() == list(COMPARED.values())
-    assert table["popular"].columns.tolist() == ["unrounded", "rounded", "change"]
-    row = effects["popular"].loc["gini"]
-    assert table.loc[COMPARED["gini"], "popular"].tolist() == [
+    row, other = random.loc["gini"], popular.loc["gini"]
+    assert table.loc[COMPARED["gini"]].tolist() == [
         f"{row['before']:#.3g}",
         f"{row['after']:#.3g}",
-        f"{row['change']:+#.3g} ({row['low']:+#.3g} to {row['high']:+#.3g})",
+        *(f"{own['change']:+#.3g} ({own['low']:+#.3g} to {own['high']:+#.3g})" for own in (row, other)),
     ]
-    before = 100 * effects["at random"].loc["coverage", "before"]  # a share is in per cent
-    assert table.loc[COMPARED["coverage"], ("at random", "unrounded")] == f"{before:#.3g}"
+    before = 100 * random.loc["coverage", "before"]  # a share is in per cent
+    assert table.loc[COMPARED["coverage"], "unrounded"] == f"{before:#.3g}"
     # The predictions do not depend on ties, and are told once.
-    assert table.loc[COMPARED["five_star_predictions"], "popular"].tolist() == ["", "", ""]
+    assert table.loc[COMPARED["five_star_predictions"]].tolist()[3] == ""
 
 
 def test_every_number_of_the_chapters_text_is_there():

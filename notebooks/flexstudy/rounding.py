@@ -165,31 +165,29 @@ def more_diverse(effects: pd.DataFrame) -> int:
     return int((sides > 0).all(axis=1).sum())
 
 
-def effects_table(effects: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay effects on the predictions and lists out for reading, comparisons beside each other, a row a measure.
+def effects_table(random: pd.DataFrame, popular: pd.DataFrame) -> pd.DataFrame:
+    """Lay effects on the predictions and lists out for reading, a row a measure.
 
     Parameters
     ----------
-    effects
-        Words to the table of `rounding_effects`.
+    random, popular
+        Of `rounding_effects`: ties broken at random, and by popularity.
 
     Returns
     -------
     pd.DataFrame
-        By measure, in words and in per cent where it is a share. Under each of the words, as text:
+        By measure, in words and in per cent where it is a share; texts, "" where there is nothing:
 
-        - unrounded, rounded: means; "" where there is nothing
-        - change: with its interval
+        - unrounded, rounded: means with ties at random
+        - change: with its interval, likewise
+        - change, ties to the more rated: with its interval
     """
-    parts = {}
-    for words, own in effects.items():
-        known = own.reindex(list(COMPARED))
-        scaled = known.mul([100.0 if name in SHARE_MEASURES else 1.0 for name in known.index], axis=0)
-        texts = {
-            head: scaled[part].map(_three_digits) for head, part in (("unrounded", "before"), ("rounded", "after"))
-        }
-        parts[words] = pd.DataFrame(texts | {"change": spelled(scaled, "change", form="+#.3g")})
-    return pd.concat(parts, axis=1).rename(index=COMPARED).rename_axis("measure")
+    scales = pd.Series([100.0 if name in SHARE_MEASURES else 1.0 for name in COMPARED], list(COMPARED))
+    one, other = (table.reindex(list(COMPARED)).mul(scales, axis=0) for table in (random, popular))
+    columns = {head: one[part].map(_three_digits) for head, part in (("unrounded", "before"), ("rounded", "after"))}
+    columns |= {"change": spelled(one, "change", form="+#.3g")}
+    columns |= {"change, ties to the more rated": spelled(other, "change", form="+#.3g")}
+    return pd.DataFrame(columns).rename(index=COMPARED).rename_axis("measure")
 
 
 def _three_digits(value: float) -> str:
