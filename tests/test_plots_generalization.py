@@ -9,10 +9,10 @@ from flexstudy.style import COLOURS
 pytestmark = pytest.mark.usefixtures("drawn")
 
 
-def summary_of(published=0.9):
+def summary_of(published=0.9, lost=2):
     rows = [
         {"setting": f"table2:{k}", "protocol": protocol, "mean": mean, "low": mean - 0.01, "high": mean + 0.02}
-        | {"published": published, "item_mean": 0.95}
+        | {"published": published, "item_mean": 0.95, "diverged": lost * (mean != mean)}
         for protocol, means in (("released", (0.9, NAN)), ("described", (1.0, 1.0)), ("holdout", (0.92, 1.1)))
         for k, mean in enumerate(means, start=1)
     ]
@@ -50,7 +50,9 @@ def test_sets_are_drawn_on_both_data_sets_by_protocol():
         assert list(printed.get_xdata()) == [0.9, 0.9]
     assert [text.get_text() for text in figure.axes[0].texts] == ["diverges"]
     assert "Figure 5" in figure.get_supxlabel()
-    assert "Figure 5" not in plot_sets_on_both(summary_of(NAN), SMALL_SETS, ("few", "many")).get_supxlabel()
+    unknown = plot_sets_on_both(summary_of(NAN, lost=0), SMALL_SETS, ("few", "many"))
+    assert "Figure 5" not in unknown.get_supxlabel()
+    assert [text.get_text() for text in unknown.axes[0].texts] == ["skipped"]
 
 
 def test_agreement_has_a_row_a_group_with_its_interval():

@@ -460,9 +460,9 @@ def plot_sets_on_both(summary: pd.DataFrame, small: pd.DataFrame, names: tuple[s
         ax.errorbar(own["mean"], y, xerr=bar_lengths(own), fmt=mark, color=colour, markersize=6, capsize=3)
         ax.plot(own["published"], y - 0.25, "x", color=COLOURS["paper"], markersize=8, mew=1.8)
         ax.axvline(lines[protocol], color=colour, linestyle="--", linewidth=1.3)
-        for place in y[own["mean"].isna()]:
-            at = {"xycoords": ("axes fraction", "data"), "ha": "left", "va": "center", "fontsize": "small"}
-            ax.annotate("diverges", (0.02, place), **at)
+        for setting, lost in own.loc[own["mean"].isna(), "diverged"].items():
+            at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+            ax.annotate("diverges" if lost else "skipped", (0.02, places[setting]), **at)
         higher = (own["mean"] > before).sum()
         known = (own["mean"].notna() & before.notna()).sum()
         ax.set_title(f"{words_of(protocol)}\n{higher} of {known} score higher on the larger", fontsize="small")
