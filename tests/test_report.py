@@ -287,7 +287,7 @@ def test_every_figure_and_table_has_a_name_and_is_referred_to():
     named = [name for text in sources.values() for name in re.findall(r"^:name: ((?:tab|fig)-\S+)$", text, re.M)]
     named += [name for path in CHAPTERS for name in figures_of(path)]
     referred = {name for text in sources.values() for name in re.findall(r"\{numref\}`([^`]+)`", text)}
-    assert len(named) == len(set(named)) > 60
+    assert len(named) == len(set(named)) > 40
     assert referred <= set(named)
     assert set(named) - referred == set()
 
@@ -1075,9 +1075,6 @@ STILL_LONG = {
     "02_sweep.ipynb",
     "03_top10.ipynb",
     "04_accuracy.ipynb",
-    "05_correlation.ipynb",
-    "06_rounding.ipynb",
-    "07_generalization.ipynb",
     "08_methods.ipynb",
     "09_best.ipynb",
     "10_served.ipynb",

@@ -5,13 +5,13 @@ import pytest
 from conftest import SMALL, records_of
 from flexstudy.anova import ForestAnova
 from flexstudy.importance import (
+    FACTOR_WORDS,
     LEAF,
     PARAMETER_FACTORS,
     factor_levels,
+    for_reading,
     importance_numbers,
     measure_importance,
-    pairs_table,
-    shares_table,
 )
 from planted import CONFIGS, PLAN, RECORDS, as_scored, importances
 from scipy import stats
@@ -121,41 +121,36 @@ def test_chance_is_what_others_reach_beside_the_first_factor():
     assert pairs["noise"].iloc[0] == pytest.approx(0, abs=1e-12)
 
 
-def test_tables_for_reading_are_in_per_cent_with_intervals():
-    mains, pairs, _ = importances()["holdout"]
-    shares = shares_table(importances())
+def test_tables_for_reading_are_in_words_and_per_cent():
+    mains, pairs, dependence = importances()["holdout"]
+    holdout = "held-out ratings (leak-free)"
+    shares = for_reading(importances(), "mains").loc[holdout]
     row = mains.set_index("factor").loc["Opt"] * 100
-    assert shares.loc["Opt", "holdout"].to_dict() == {
-        "share (%)": f"{row['share']:.1f} ({row['low']:.1f} to {row['high']:.1f})",
-        "direct": round(row["direct"], 1),
-        "optuna": round(row["optuna"], 1),
-    }
-    two = pairs_table(importances(), 2)
-    assert two.index.get_level_values("protocol").tolist() == ["released"] * 2 + ["holdout"] * 2
+    shown = shares[shares["parameter"] == "optimizer"].iloc[0]
+    assert shown.drop("parameter").tolist() == row.tolist()
+    assert shown["share without a forest (%)"] == row["direct"]
+    two = for_reading(importances(), "pairs").loc[holdout].iloc[0]
     top = pairs.iloc[0]
-    text = " to ".join(f"{100 * top[end]:.1f}" for end in ("low", "high"))
-    assert two.loc[("holdout", top["one"], top["other"])].tolist() == [
-        f"{100 * top['share']:.1f} ({text})",
-        round(100 * top["noise"], 1),
-    ]
+    assert two[["one", "other"]].tolist() == [FACTOR_WORDS[top["one"]], FACTOR_WORDS[top["other"]]]
+    assert two["by chance (%)"] == 100 * top["noise"]
+    levels = for_reading(importances(), "dependence").loc[holdout]
+    assert levels["level"].tolist() == dependence["level"].tolist()
+    assert levels["mean rank (%)"].tolist() == (100 * dependence["value"]).tolist()
 
 
 def test_the_numbers_of_the_prose_are_those_of_the_tables():
     numbers = importance_numbers(importances())
-    mains, pairs, _ = importances()["holdout"]
-    assert numbers["main1_holdout_factor"] == "MeN"
-    assert numbers["main1_holdout"] == 100 * mains["share"].iloc[0]
-    # Order and value are of one column, without the forest, whose own order is another here.
+    mains = importances()["holdout"].mains
+    assert numbers["main1_holdout_factor"] == "mean normalization"
+    # Without the forest, whose own order is another here
     direct = dict(zip(mains["factor"], mains["direct"], strict=True))
-    largest = sorted(direct, key=direct.get, reverse=True)[:3]
-    assert largest != mains["factor"].tolist()[:3]
-    assert [numbers[f"main{place}_holdout_factor"] for place in (1, 2, 3)] == largest
-    assert [numbers[f"main{place}_holdout_direct"] for place in (1, 2, 3)] == [100 * direct[name] for name in largest]
-    third = mains.set_index("factor").loc[largest[2]]
-    assert [numbers["main3_holdout_low"], numbers["main3_holdout_high"]] == [100 * third["low"], 100 * third["high"]]
-    assert numbers["chance_holdout"] == 100 * mains["noise"].iloc[0]
+    largest = sorted(direct, key=direct.get, reverse=True)[:2]
+    assert largest != mains["factor"].tolist()[:2]
+    assert [numbers[f"main{place}_holdout_factor"] for place in (1, 2)] == [FACTOR_WORDS[name] for name in largest]
+    assert [numbers[f"main{place}_holdout_direct"] for place in (1, 2)] == [100 * direct[name] for name in largest]
     assert (numbers["above_holdout"], numbers["factors_holdout"]) == ((mains["share"] > mains["noise"]).sum(), 21)
-    assert numbers["named_holdout"].split(", ")[0] == "MeN"
-    assert len(numbers["named_holdout"].split(", ")) == numbers["above_holdout"]
-    assert numbers["pair_holdout"] == f"{pairs['one'].iloc[0]} with {pairs['other'].iloc[0]}"
-    assert numbers["pair_share_holdout"] == 100 * pairs["share"].iloc[0]
+
+
+def test_every_factor_has_words():
+    assert list(FACTOR_WORDS) == [*PARAMETER_FACTORS, "layers", "width", "order"]
+    assert len(set(FACTOR_WORDS.values())) == len(FACTOR_WORDS)

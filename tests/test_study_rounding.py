@@ -17,6 +17,7 @@ from flexstudy.lists import (
 from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
 from flexstudy.repetitions import find_records
 from flexstudy.rounding import (
+    COMPARED,
     MEASURES,
     effects_table,
     list_table,
@@ -302,19 +303,19 @@ def test_without_re_fed_settings_the_numbers_are_unknown_and_no_sentence_has_one
         assert not any("nan" in text for text in sentences.values())
 
 
-def test_sentences_compare_one_rule_with_itself():
-    numbers, (random, popular, refeeding) = numbers_of(measured())
+def test_sentences_tell_of_ties_and_of_re_feeding_rounding():
+    numbers, (_, _, refeeding) = numbers_of(measured(settings=ROWED + PAIRS))
     said = rounding_sentences(numbers)
-    for kind, effects in (("random", random), ("popular", popular)):
-        before, after = (100 * effects.loc["coverage", part] for part in ("before", "after"))
-        assert (
-            f"the coverage goes from {before:.1f} to {after:.1f} %. Lists become more diverse by 4 of 5"
-            in said[f"{kind}_found"]
-        )
-    assert popular.loc["coverage", "before"] - random.loc["coverage", "before"] == pytest.approx(0.05, abs=1e-3)
-    change, low, high = refeeding.loc["rmse", ["change", "low", "high"]]
-    told = f"Re-feeding rounding changes the leak-free RMSE by {change:+.4f} stars ({low:+.4f} to {high:+.4f}), over 6"
-    assert said["refeeding_found"] == f"{told} settings."
+    assert said["ties_found"] == " ".join(
+        f"Of the lists of {side}-based settings, {numbers[f'ties_unrounded_{side}']:.0f} % end within an exact tie"
+        " before rounding, and 95 % after it."
+        for side in ("user", "item")
+    )
+    change = refeeding.loc["rmse", "change"]
+    told = f"Re-feeding rounding changes the RMSE by {change:+.4f} stars over 6 settings, with an interval that"
+    assert said["refeeding_found"] == f"{told} excludes 0."
+    unclear = rounding_sentences(numbers | {"rmse_refeeding_low": -1.0, "rmse_refeeding_high": 1.0})
+    assert unclear["refeeding_found"] == f"{told} includes 0."
 
 
 def test_lists_are_more_diverse_by_the_measures_whose_whole_interval_is_on_that_side():
@@ -343,11 +344,19 @@ def test_rounding_costs_what_an_even_error_over_half_a_star_adds():
 
 
 def test_effects_are_spelled_out_for_reading():
-    table = effects_table(rounding_effects(measured(), AT_RANDOM))
-    row = rounding_effects(measured(), AT_RANDOM).loc["gini"]
-    assert table.loc["gini", "change"] == f"{row['change']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
-    assert table.columns.tolist() == ["n", "before", "after", "change", "p"]
-    assert table.loc["gini", ["before", "p"]].tolist() == [round(row["before"], 4), f"{row['p']:.3f}"]
+    random, popular = (rounding_effects(measured(), kind) for kind in (AT_RANDOM, TO_THE_MORE_RATED))
+    table = effects_table(random, popular)
+    assert table.index.tolist() == list(COMPARED.values())
+    row, other = random.loc["gini"], popular.loc["gini"]
+    assert table.loc[COMPARED["gini"]].tolist() == [
+        f"{row['before']:#.3g}",
+        f"{row['after']:#.3g}",
+        *(f"{own['change']:+#.3g} ({own['low']:+#.3g} to {own['high']:+#.3g})" for own in (row, other)),
+    ]
+    before = 100 * random.loc["coverage", "before"]  # a share is in per cent
+    assert table.loc[COMPARED["coverage"], "unrounded"] == f"{before:#.3g}"
+    # The predictions do not depend on ties, and are told once.
+    assert table.loc[COMPARED["five_star_predictions"]].tolist()[3] == ""
 
 
 def test_every_number_of_the_chapters_text_is_there():

@@ -10,30 +10,58 @@ Tran et al. (2018), Section 4.4 and Figure 4.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from flexlib.config import FlexConfig
 from flexlib.runs.sampling import SPACES, sample_config
 from flexlib.seeds import Purpose, numpy_generator
 from flexstudy.effects import score_runs
-from flexstudy.importance import Importance, importance_numbers
+from flexstudy.importance import FACTOR_WORDS, Importance, importance_numbers
 from flexstudy.paper import FIGURE_4
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import bootstrap, labelled, spearman
-from flexstudy.style import legend_below
+from flexstudy.style import COLOURS, bar_lengths
 
 RMSE = "RMSE"  # the last entry of Figure 4, behind the parameters
 CELL_TOLERANCE = 0.05  # of a printed correlation against the log's
+LOW_USER_BASED = 0.91  # stars: the higher end of what user-based runs reach, in the paper
 _ABBREVIATIONS = {row["parameter"]: row["abbreviation"] for row in FlexConfig().describe()} | {"rmse": RMSE}
 _PRINTED_PARAMETERS = [name for name in FIGURE_4["order"] if name != RMSE]
+
+
+class Look(NamedTuple):
+    """How a set of runs is drawn.
+
+    Parameters
+    ----------
+    words
+        What it is called.
+    colour, mark, fill
+        Of its marks, for matplotlib.
+    """
+
+    words: str
+    colour: str
+    mark: str
+    fill: str = "full"
+
+
+SOURCES = {  # black: the paper's own
+    "paper": Look("printed in Figure 4", COLOURS["paper"], "x"),
+    "log": Look("the authors' log", COLOURS["paper"], "D", "none"),
+    "replay": Look("our replay of the log, leaky", COLOURS["released"], "^", "none"),
+    "released": Look("our sample, leaky", COLOURS["released"], "o"),
+    "holdout": Look("our sample, leak-free", COLOURS["holdout"], "s"),
+}
 
 
 def printed_matrix() -> pd.DataFrame:
@@ -117,6 +145,29 @@ def cells_that_do_not_follow(
     return table.iloc[np.argsort(-table["difference"].abs().to_numpy(), kind="stable")]
 
 
+def list_cells(
+    fresh: pd.DataFrame, replay: pd.DataFrame | None = None, report: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """List the cells of Figure 4 with the Pearson correlations of every set of runs, over those that ended well.
+
+    Parameters
+    ----------
+    fresh, replay, report
+        As in `rmse_columns`.
+
+    Returns
+    -------
+    pd.DataFrame
+        By pair of abbreviations, a column for each of `SOURCES` that there is, in words.
+    """
+    matrices = {"paper": printed_matrix()} | ({"log": logged_matrix(report)} if report else {})
+    matrices |= {} if replay is None else {"replay": measured_matrix(replay, "released")[0]}
+    matrices |= {protocol: measured_matrix(fresh, protocol)[0] for protocol in LEAKY_AND_LEAK_FREE}
+    pairs = pd.MultiIndex.from_tuples(combinations(FIGURE_4["order"], 2), names=["one", "other"])
+    cells = {SOURCES[name].words: [matrix.loc[pair] for pair in pairs] for name, matrix in matrices.items()}
+    return pd.DataFrame(cells, pairs)
+
+
 def strongest_pairs(matrix: pd.DataFrame, n: int = 5) -> pd.Series:
     """Find the n pairs of parameters (RMSE aside) with the strongest correlation.
 
@@ -194,22 +245,19 @@ def rmse_columns(
     Returns
     -------
     dict
-        "pearson", over the runs that ended well, and "spearman", over all runs made (`flexstudy.effects.score_runs`):
-        tables by abbreviation with these columns, where there are such runs:
+        Tables by abbreviation, whose columns are of `SOURCES`, where there are such runs:
 
-        - paper: as Figure 4 prints it (Pearson alone)
-        - log: in the authors' log
-        - replay, released, holdout: in our replay as released, and in the fresh sample under two protocols
-        - NAME low, NAME high: 95 % interval of each of our own (Spearman alone)
+        - "pearson": `paper`, as Figure 4 prints it, and `log`
+        - "spearman": `log`; and over all runs made (`flexstudy.effects.score_runs`) `replay`, `released` and
+          `holdout`, each NAME with its 95 % interval, NAME low and NAME high
     """
-    sources = {name: (fresh, name) for name in ("released", "holdout")}
+    sources = {name: (fresh, name) for name in LEAKY_AND_LEAK_FREE}
     if replay is not None:
         sources = {"replay": (replay, "released")} | sources
     pearson, ranks = {"paper": printed_matrix()[RMSE]}, {}
     if report:
         pearson["log"], ranks["log"] = (logged_matrix(report, method)[RMSE] for method in ("pearson", "spearman"))
     for name, (records, protocol) in sources.items():
-        pearson[name] = measured_matrix(records, protocol)[0][RMSE]
         made, rmse = score_runs(records, protocol)
         spans = {
             parameter: bootstrap(spearman, values, rmse, resamples=resamples)
@@ -225,42 +273,49 @@ def rmse_columns(
 _LOG_SENTENCES = {
     "log_short": """in the authors' own log the correlation of mean normalization with RMSE is {men_log_pearson:.2f},
         where Figure 4 prints {men_printed:.2f}""",
-    "log_cells": """The cells of pairs of parameters are those of the log of {rows:,} runs, or nearly (over all pairs
-        the two agree at a correlation of {printed_like_log:.3f}; they are not equal to rounding, so that Figure 4 may
-        have been drawn from the log as it was at another time). Of the {pairs} cells, {outside} are off by more than
-        {tolerance}: {outside_rmse} of them are in the column of RMSE, by up to {largest:.2f}.""",
-    "log_design": """{singles} of the {rows:,} logged rows differ from one default setting in one parameter or in none.
-        The strongest correlation of two parameters that Figure 4 prints is that of {strongest} ({strongest_r:.2f}).
-        Drawn at random, as the paper says, parameters would not correlate. A sample of {singles} such one-at-a-time
-        rows and {randoms} random ones, drawn anew and never trained, has the log's pattern: over all pairs of
-        parameters its cells agree with the log's at {design_like_log:.2f}, those of a purely random sample at
-        {random_like_log:.2f}.""",
-    "log_outliers": """The log's largest RMSE is {highest_log:.1f}. The largest of the fresh sample as released is
-        {highest_released:,.0f} stars.""",
+    "log_cells": """For pairs of parameters, Figure 4 follows the authors' log: over these cells the two agree at a
+        correlation of {printed_like_log:.3f}. Its column of RMSE does not. There {outside_rmse} cells are off by more
+        than {tolerance}.""",
+    "log_design": """Of the {rows:,} logged rows, {singles} differ from one default setting in one parameter or in none.
+        That ties parameters to each other: the strongest pair of Figure 4 is {strongest_words} ({strongest_r:.2f}). A
+        sample drawn in the same way, and never trained, has cells that agree with the log's at a correlation of
+        {design_like_log:.2f}. Those of a purely random sample agree at {random_like_log:.2f}.""",
 }
 _NO_LOG = "This page was made without the authors' log."
 
 
-def lowest_user_based(records: pd.DataFrame) -> dict[str, float]:
+def lowest_user_based(records: pd.DataFrame, limit: float = LOW_USER_BASED) -> dict[str, float]:
     """Find the lowest RMSE of the user-based runs that ended well: claim 3, each on its own test ratings.
 
     Parameters
     ----------
     records
         Of a sweep.
+    limit
+        Highest RMSE that counts as low, in stars.
 
     Returns
     -------
     dict
-        low_best_PROTOCOL: stars; NaN where there is none.
+        By protocol:
+
+        - low_best_PROTOCOL: stars; NaN where there is none
+        - low_n_PROTOCOL, low_men_PROTOCOL: low runs, and those of them with mean normalization
     """
     own = records[records["pivot_indexes"] == PIVOT_TEXTS["user-based"]]
-    lowest = own.groupby("protocol")["rmse"].min()
-    return {f"low_best_{protocol}": float(lowest.get(protocol, math.nan)) for protocol in LEAKY_AND_LEAK_FREE}
+    numbers: dict[str, float] = {}
+    for protocol in LEAKY_AND_LEAK_FREE:
+        runs = own[own["protocol"] == protocol]
+        low = runs[runs["rmse"] <= limit]
+        numbers |= {
+            f"low_best_{protocol}": float(runs["rmse"].min()),
+            f"low_n_{protocol}": len(low),
+            f"low_men_{protocol}": int(low["mean_normalization"].sum()),
+        }
+    return numbers
 
 
 def correlation_numbers(
-    fresh: pd.DataFrame,
     columns: Mapping[str, pd.DataFrame],
     cells: pd.DataFrame,
     importances: Mapping[str, Importance],
@@ -270,8 +325,6 @@ def correlation_numbers(
 
     Parameters
     ----------
-    fresh
-        Records of the fresh sample.
     columns, cells
         Of `rmse_columns` and `cells_that_do_not_follow`.
     importances
@@ -284,20 +337,10 @@ def correlation_numbers(
     dict
         Name to number or text.
     """
-    numbers = _column_numbers(columns, cells)
-    for protocol in importances:
-        own = fresh[fresh["protocol"] == protocol]
-        made, _ = score_runs(own, protocol)
-        numbers |= {
-            f"n_{protocol}": len(made),
-            f"highest_{protocol}": float(made["rmse"].max()),
-            f"diverged_{protocol}": int((own["status"] == "diverged").sum()),
-            f"skipped_{protocol}": int((own["status"] == "skipped").sum()),
-        }
-    numbers |= importance_numbers(importances) | _figure_4_off(columns["pearson"])
+    numbers = _column_numbers(columns, cells) | importance_numbers(importances) | _figure_4_off(columns["pearson"])
     if not report:
         short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
-        unknown = dict.fromkeys((*_LOG_NUMBERS, *(name for name in _LOG_COLUMN if name not in numbers)), math.nan)
+        unknown = dict.fromkeys((*_LOG_NUMBERS, "men_log_pearson"), math.nan)
         return numbers | unknown | dict.fromkeys(_LOG_SENTENCES, _NO_LOG) | {"log_short": short}
     numbers |= _log_numbers(report)
     return numbers | {name: " ".join(text.format(**numbers).split()) for name, text in _LOG_SENTENCES.items()}
@@ -309,15 +352,14 @@ def _column_numbers(columns: Mapping[str, pd.DataFrame], cells: pd.DataFrame) ->
         "pairs": math.comb(len(FIGURE_4["order"]), 2),
         "outside": len(cells),
         "outside_rmse": int((cells["other"] == RMSE).sum()),
-        "largest": float(cells["difference"].abs().max()),
         "tolerance": CELL_TOLERANCE,
         "men_printed": pearson["paper"],
     }
-    for source in ("log", "released", "holdout"):
-        if source in pearson:
-            span = [ranks.get(name, math.nan) for name in (source, f"{source} low", f"{source} high")]
-            numbers |= labelled(f"men_{source}", span, f"men_{source}_")
-            numbers[f"men_{source}_pearson"] = pearson[source]
+    if "log" in pearson:
+        numbers["men_log_pearson"] = pearson["log"]
+    for source in LEAKY_AND_LEAK_FREE:
+        span = [ranks[name] for name in (source, f"{source} low", f"{source} high")]
+        numbers |= labelled(f"men_{source}", span, f"men_{source}_")
     return numbers
 
 
@@ -330,16 +372,14 @@ def _figure_4_off(pearson: pd.DataFrame) -> dict[str, Any]:
 
 
 # What the log gives to the chapter's numbers, which are NaN without it.
-_LOG_COLUMN = ("men_log", "men_log_low", "men_log_high", "men_log_pearson")
 _LOG_NUMBERS = (
     "rows",
     "singles",
-    "randoms",
-    "highest_log",
     "printed_like_log",
     "design_like_log",
     "random_like_log",
     "strongest",
+    "strongest_words",
     "strongest_r",
 )
 
@@ -351,82 +391,56 @@ def _log_numbers(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows": rows,
         "singles": singles,
-        "randoms": rows - singles,
-        "highest_log": max(pivot["rmse_quantiles"][-1] for pivot in known["pivots"].values()),
         "printed_like_log": cells_agreement(printed, logged),
         "design_like_log": cells_agreement(mixed_design(rows - singles, singles), logged),
         "random_like_log": cells_agreement(mixed_design(rows, 0), logged),
         "strongest": " with ".join(strongest.index[0]),
+        "strongest_words": " with ".join(FACTOR_WORDS[name] for name in strongest.index[0]),
         "strongest_r": float(strongest.iloc[0]),
     }
 
 
-def plot_two_matrices(
-    upper: pd.DataFrame,
-    lower: pd.DataFrame,
-    names: tuple[str, str],
-    title: str,
-    marked: Iterable[tuple[str, str]] = (),
-) -> Figure:
-    """Draw two symmetric matrices of correlations in one square.
+def plot_rmse_columns(columns: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
+    """Draw each parameter's correlation with the RMSE, by set of runs: linear ones beside those of ranks.
 
     Parameters
     ----------
-    upper, lower
-        What is drawn above and below the diagonal, each by abbreviation.
-    names
-        Of the two, in words.
-    title
-        Of the figure.
-    marked
-        Pairs to be outlined, in both triangles.
+    columns
+        Of `rmse_columns`.
+    dataset
+        For the title.
     """
-    order = list(upper.index)
-    shown = np.where(np.triu(np.ones(upper.shape, bool), 1), upper, lower.loc[order, order])
-    np.fill_diagonal(shown, np.nan)
-    figure, ax = plt.subplots(figsize=(6.5, 7.2))
-    image = ax.imshow(shown, cmap="RdBu_r", vmin=-0.7, vmax=0.7)
-    for (row, column), value in np.ndenumerate(shown):
-        if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".").replace("-.00", ".00")
-            colour = "white" if abs(value) > 0.45 else "black"
-            ax.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    for one, other in marked:
-        for a, b in ((one, other), (other, one)):
-            where = (order.index(a) - 0.5, order.index(b) - 0.5)
-            ax.add_patch(plt.Rectangle(where, 1, 1, fill=False, edgecolor="black", linewidth=1.6))
-    ax.set(xticks=range(len(order)), yticks=range(len(order)))
-    ax.set_xticklabels(order, fontsize="x-small", rotation=60)
-    ax.set_yticklabels(order, fontsize="x-small")
-    ax.grid(visible=False)
-    ax.set_title(f"{title}\nabove the diagonal: {names[0]}\nbelow: {names[1]}")
-    figure.colorbar(image, label="Pearson correlation", orientation="horizontal", shrink=0.7, pad=0.11)
+    order = columns["spearman"]["holdout"].abs().sort_values(ascending=False, kind="stable").index
+    height = 2.4 + 0.42 * len(order)
+    figure, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(6.5, height), layout="constrained")
+    drawn = {}
+    for ax, (method, words) in zip(
+        axes, {"pearson": "linear correlation", "spearman": "correlation of ranks"}.items(), strict=True
+    ):
+        table = columns[method].loc[order]
+        shown = {name: look for name, look in SOURCES.items() if name in table}
+        for place, (name, look) in enumerate(shown.items()):
+            y = np.arange(len(table)) + 0.19 * (place - (len(shown) - 1) / 2)
+            ends = table.rename(columns={f"{name} low": "low", f"{name} high": "high"})
+            spread = bar_lengths(ends, name) if "low" in ends else None
+            style: dict[str, Any] = {"color": look.colour, "fillstyle": look.fill, "markersize": 5, "linewidth": 1}
+            bars = ax.errorbar(table[name], y, xerr=spread, fmt=look.mark, capsize=2, label=look.words, **style)
+            drawn[look.words] = bars
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_xlabel(words, fontsize="small")
+        ax.xaxis.set_major_locator(MultipleLocator(0.5))
+        ax.grid(axis="y", visible=False)
+    axes[0].set(yticks=range(len(order)), ylim=(len(order) - 0.4, -0.6))
+    axes[0].set_yticklabels([FACTOR_WORDS[name] for name in order], fontsize="small")
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower left", ncols=2, fontsize="small")
+    figure.suptitle(f"{_title_of_columns(columns)}\n{dataset}", fontsize="medium", x=0.02, ha="left")
     return figure
 
 
-def plot_correlations_with_rmse(table: pd.DataFrame, looks: Mapping[str, tuple[str, str, str]], title: str) -> Figure:
-    """Draw each parameter's correlation with the RMSE, by set of runs.
-
-    Parameters
-    ----------
-    table
-        By abbreviation, a column a set, and `NAME low` and `NAME high` where there is an interval.
-    looks
-        Column to colour, marker and words.
-    title
-        Of the figure.
-    """
-    height = 1.8 + 0.5 * len(table)
-    figure, ax = plt.subplots(figsize=(6.5, height))
-    for place, (name, (colour, mark, words)) in enumerate(looks.items()):
-        y = np.arange(len(table)) + 0.17 * (place - (len(looks) - 1) / 2)
-        spread: Sequence[pd.Series] | None = None
-        if f"{name} low" in table:
-            spread = [table[name] - table[f"{name} low"], table[f"{name} high"] - table[name]]
-        style: dict[str, Any] = {"fmt": mark, "color": colour, "markersize": 5, "capsize": 2, "linewidth": 1}
-        ax.errorbar(table[name], y, xerr=spread, label=words, **style)
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set(title=title, xlabel="correlation with RMSE", yticks=range(len(table)), yticklabels=table.index)
-    ax.invert_yaxis()
-    legend_below(ax, down=1.0 / height)
-    return figure
+def _title_of_columns(columns: Mapping[str, pd.DataFrame]) -> str:
+    """Say what to see: the parameter whose printed value is farthest from the log's, where there is a log."""
+    off = _figure_4_off(columns["pearson"])["figure4_rmse_off_name"]
+    if not off:
+        return "Correlation of each parameter with the RMSE"
+    printed, logged = columns["pearson"].loc[off, ["paper", "log"]]
+    return f"{FACTOR_WORDS[off].capitalize()}: Figure 4 prints {printed:.2f}, its log has {logged:.2f}"

@@ -8,6 +8,7 @@ Tran et al. (2018), Section 4.5 and Figure 5.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -24,15 +25,13 @@ from flexstudy.references import score_baselines
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import (
     SIGNIFICANT,
-    Interval,
     bootstrap,
     correlation_interval,
     labelled,
     spearman,
-    spelled,
     split_interval,
 )
-from flexstudy.style import COLOURS, FILLS, MARKERS, legend_below, words_of
+from flexstudy.style import COLOURS, FILLS, MARKERS, bar_lengths, legend_below, words_of
 
 FIRST_SET = "table2:1"  # the best of the ten in the paper, on both data sets
 WITHIN = "all settings, ranked among those of one test split rate"
@@ -135,21 +134,6 @@ def rank_agreement(matched: pd.DataFrame) -> pd.DataFrame:
         found = labelled("spearman", bootstrap(spearman, own["small"], own["big"]))
         rows.append({"group": words, "n": len(own)} | found)
     return pd.DataFrame(rows)
-
-
-def ranks_table(agreement: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay agreement out for reading: protocols beside each other, a row a group of settings.
-
-    Parameters
-    ----------
-    agreement
-        Protocol to the table of `rank_agreement`.
-    """
-    tables = {name: table.set_index("group") for name, table in agreement.items()}
-    parts = {
-        name: table[["n"]].assign(Spearman=spelled(table, "spearman", form=".2f")) for name, table in tables.items()
-    }
-    return pd.concat(parts, axis=1)
 
 
 def best_carried_over(matched: pd.DataFrame, lows: pd.DataFrame, n: int = 10) -> dict[str, float]:
@@ -363,34 +347,20 @@ def mean_lines(summary: pd.DataFrame) -> dict[str, tuple[float, str]]:
 
 
 def sets_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """Lay the sets out for reading, a row a set; "" where there is nothing.
-
-    Parameters
-    ----------
-    summary
-        Of `sets_on`.
-
-    Returns
-    -------
-    pd.DataFrame
-        By set:
-
-        - published: what Figure 5 prints
-        - a column a protocol: RMSE with its interval, and how many splits diverged
-        - gap, released and gap, holdout: to the item mean, with its interval
-    """
-    gap = spelled(summary, "gap", "gap_low", "gap_high")
-    lost = summary["diverged"].map(lambda count: f"{count} diverged" if count else "")
-    rmse = (spelled(summary, "mean", form=".3f") + ", " + lost).str.strip(", ")
-    wide = summary.assign(rmse=rmse, gap=gap).pivot(index="setting", columns="protocol", values=["rmse", "gap"])
-    table = summary.drop_duplicates("setting").set_index("setting")[["published"]].round(3).astype(object)
-    for protocol in THREE_PROTOCOLS:
-        if ("rmse", protocol) in wide:
-            table[protocol] = wide["rmse", protocol]
-    for protocol in _ITEM_MEAN:
-        if ("gap", protocol) in wide:
-            table[f"gap, {protocol}"] = wide["gap", protocol]
-    return table.where(table.notna(), "").rename_axis("set")
+    """Lay the table of `sets_on` out for reading: a row a set and protocol, with heads in words."""
+    heads = {
+        "protocol": "protocol",
+        "published": "read off Figure 5",
+        "n": "splits that end well",
+        "diverged": "splits that diverge",
+        "mean": "mean RMSE",
+        "low": "from",
+        "high": "to",
+        "gap": "difference to the item mean",
+        "gap_low": "difference from",
+        "gap_high": "difference to",
+    }
+    return summary.set_index("setting")[list(heads)].rename(columns=heads).rename_axis("set")
 
 
 def generalization_numbers(
@@ -464,42 +434,107 @@ def _printed_numbers() -> dict[str, float]:
     }
 
 
-def plot_ranks(
-    matched: Mapping[str, pd.DataFrame], agreements: Mapping[str, Interval], names: tuple[str, str]
-) -> Figure:
-    """Draw the rank of each setting on one data set against its rank on another, a panel a protocol.
+def plot_sets_on_both(summary: pd.DataFrame, small: pd.DataFrame, names: tuple[str, str]) -> Figure:
+    """Draw the RMSE of the sets on both data sets, a panel a protocol.
+
+    Parameters
+    ----------
+    summary
+        Of `sets_on`, on the larger set.
+    small
+        Records of the experiment "table2" on the smaller one.
+    names
+        Of the smaller and the larger data set.
+    """
+    settings = summary["setting"].unique()
+    places = {setting: place for place, setting in enumerate(settings, start=1)}
+    lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
+    figure, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(6.5, 6.4), layout="constrained")
+    for ax, protocol in zip(axes, LEAKY_AND_LEAK_FREE, strict=True):
+        colour, mark = COLOURS[protocol], "os"[LEAKY_AND_LEAK_FREE.index(protocol)]
+        own = summary[summary["protocol"] == protocol].set_index("setting")
+        before = small[small["protocol"] == protocol].groupby("setting")["rmse"].mean().reindex(own.index)
+        y = np.array([places[setting] for setting in own.index], float)
+        ax.hlines(y, before, own["mean"], color=colour, alpha=0.4, linewidth=2)
+        ax.plot(before, y, mark, color=colour, fillstyle="none", markersize=6)
+        ax.errorbar(own["mean"], y, xerr=bar_lengths(own), fmt=mark, color=colour, markersize=6, capsize=3)
+        ax.plot(own["published"], y - 0.25, "x", color=COLOURS["paper"], markersize=8, mew=1.8)
+        ax.axvline(lines[protocol], color=colour, linestyle="--", linewidth=1.3)
+        for setting, lost in own.loc[own["mean"].isna(), "diverged"].items():
+            at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+            ax.annotate("diverges" if lost else "skipped", (0.02, places[setting]), **at)
+        higher = (own["mean"] > before).sum()
+        known = (own["mean"].notna() & before.notna()).sum()
+        ax.set_title(f"{words_of(protocol)}\n{higher} of {known} score higher on the larger", fontsize="small")
+        ax.set_xlabel("RMSE (stars)")
+        ax.grid(axis="y", visible=False)
+    axes[0].set(ylabel="parameter set", yticks=list(places.values()), ylim=(len(settings) + 0.6, 0.4))
+    figure.suptitle(f"The ten sets on {names[1]}", fontsize="medium", x=0.02, ha="left")
+    words = f"open: {names[0]}; filled: {names[1]}, with 95 % intervals"
+    printed = ", crosses: read off Figure 5" if summary["published"].notna().any() else ""
+    figure.supxlabel(f"{words}\ndashed: mean rating of each film{printed}", fontsize="small", x=0.02, ha="left")
+    return figure
+
+
+def plot_agreement(agreement: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw how far ranks agree on the two data sets, a row a group of settings.
+
+    Parameters
+    ----------
+    agreement
+        Protocol to the table of `rank_agreement`.
+    """
+    groups, sizes = (agreement["holdout"][column] for column in ("group", "n"))
+    figure, ax = plt.subplots(figsize=(6.5, 5.2))
+    for place, (protocol, table) in enumerate(agreement.items()):
+        y = np.arange(len(groups)) + 0.3 * (place - (len(agreement) - 1) / 2)
+        style: dict[str, Any] = {"fmt": "os"[place % 2], "color": COLOURS[protocol], "capsize": 3, "markersize": 6}
+        ax.errorbar(table["spearman"], y, xerr=bar_lengths(table, "spearman"), label=words_of(protocol), **style)
+    keys = {group.key: words for words, group in RANKED_GROUPS.items()}
+    known = agreement["holdout"].set_index("group")["spearman"]
+    item, user, both = (known[keys[key]] for key in ("item", "user", "centred"))
+    ax.axvline(0, color="black", linewidth=1)
+    found = f"{item:.2f} item-based, {user:.2f} user-based, {both:.2f} both"
+    ax.set(
+        title=f"Leak-free, with mean normalization, ranks agree at\n{found}",
+        xlabel="rank correlation of the RMSE on the two data sets",
+        yticks=range(len(groups)),
+        ylim=(len(groups) - 0.4, -0.6),
+    )
+    ax.set_yticklabels([f"{fill(words, 26)} ({n})" for words, n in zip(groups, sizes, strict=True)], fontsize="small")
+    ax.grid(axis="y", visible=False)
+    legend_below(ax, down=0.16)
+    return figure
+
+
+def plot_ranks(matched: pd.DataFrame, names: tuple[str, str], protocol: str = "holdout") -> Figure:
+    """Draw the rank of each setting with mean normalization on one data set against its rank on another.
 
     Parameters
     ----------
     matched
-        Protocol to the table of `match_runs`.
-    agreements
-        Protocol to the rank correlation with its interval.
+        Of `match_runs`.
     names
         Of the two data sets.
+    protocol
+        Whose runs these are.
     """
-    figure, axes = plt.subplots(len(matched), figsize=(6.5, 0.7 + 5.4 * len(matched)))
-    for ax, (protocol, table) in zip(np.atleast_1d(axes), matched.items(), strict=True):
-        ranks = table[["small", "big"]].rank()
-        for pivot, text in PIVOT_TEXTS.items():
-            for centred, alpha in ((True, 0.95), (False, 0.3)):
-                own = ranks[(table["pivot_indexes"] == text) & (table["mean_normalization"] == centred)]
-                ax.plot(
-                    own["small"],
-                    own["big"],
-                    MARKERS[pivot],
-                    fillstyle=FILLS[pivot],
-                    alpha=alpha,
-                    markersize=5,
-                    color=COLOURS[protocol],
-                    label=f"{pivot}, {'with' if centred else 'without'} mean normalization",
-                )
-        rho, low, high = agreements[protocol]
-        ax.set(
-            title=f"{words_of(protocol)}, n = {len(table)}\nSpearman {rho:.2f} ({low:.2f} to {high:.2f})",
-            xlabel=f"rank of RMSE on {names[0]}",
-            ylabel=f"rank of RMSE on {names[1]}",
-        )
-    legend_below(ax, down=0.15, fontsize="x-small")
-    figure.tight_layout()
+    own = matched[_centred(matched)]
+    ranks = own[["small", "big"]].rank()
+    figure, ax = plt.subplots(figsize=(6.5, 5.2))
+    ax.axline((1, 1), slope=1, color="black", linewidth=0.8, linestyle=":")
+    medians = {}
+    for pivot, text in PIVOT_TEXTS.items():
+        mine = ranks[own["pivot_indexes"] == text]
+        style: dict[str, Any] = {"fillstyle": FILLS[pivot], "color": COLOURS[protocol], "markersize": 6}
+        ax.plot(mine["small"], mine["big"], MARKERS[pivot], label=f"{pivot} ({len(mine)})", **style)
+        medians[pivot] = mine.median()
+    better = {side: min(medians, key=lambda pivot: np.nan_to_num(medians[pivot][side], nan=np.inf)) for side in ranks}
+    title = f"Better by the median rank: {better['small']} settings on the"
+    ax.set(
+        title=f"{title}\nsmaller set, {better['big']} ones on the larger",
+        xlabel=f"rank of RMSE on {names[0]} (1: lowest)",
+        ylabel=f"rank on {names[1]}",
+    )
+    legend_below(ax, columns=2, down=0.16)
     return figure

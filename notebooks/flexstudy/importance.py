@@ -25,8 +25,6 @@ from tqdm import tqdm
 
 from flexstudy.anova import TREES, ForestAnova
 from flexstudy.effects import epsilon_squared, rank_runs
-from flexstudy.repetitions import PIVOT_TEXTS
-from flexstudy.statistics import labelled, spelled
 from flexstudy.style import COLOURS, legend_below, words_of
 
 # By Table 1's abbreviation. The order decides how the forests come out, and must not change.
@@ -51,7 +49,29 @@ PARAMETER_FACTORS = {
     "LSA": "loss_size_average",
 }
 LEAF = 5  # runs in a leaf at least, so that the forest does not learn single runs by heart
-LEVEL_WORDS = {"True": "on", "False": "off"} | {PIVOT_TEXTS[f"{word}-based"]: word for word in ("user", "item")}
+FACTOR_WORDS = {
+    "LR": "learning rate",
+    "WeD": "weight decay",
+    "DrP": "dropout",
+    "NoP": "noise",
+    "TBS": "batch size",
+    "TMR": "test masking",
+    "Ep": "epochs",
+    "Opt": "optimizer",
+    "Act": "activation",
+    "DeF": "re-feedings",
+    "DeFR": "re-feeding rounding",
+    "DeC": "tied weights",
+    "MeN": "mean normalization",
+    "PrR": "prediction rounding",
+    "PI": "pivot",
+    "TSR": "test split rate",
+    "OuA": "output activation",
+    "LSA": "loss size average",
+    "layers": "hidden layers",
+    "width": "widest layer",
+    "order": "order of layers",
+}
 
 
 class Importance(NamedTuple):
@@ -227,54 +247,42 @@ def optuna_shares(codes: pd.DataFrame, levels: Mapping[str, Sequence[Any]], valu
     return pd.Series(FanovaImportanceEvaluator(n_trees=TREES, seed=0).evaluate(study), dtype=float)
 
 
-def shares_table(importances: Mapping[str, Importance]) -> pd.DataFrame:
-    """Lay main effects out for reading, in per cent: protocols beside each other, a row a factor.
+# Columns of `Importance` for reading, in the units of the second part.
+_HEADS = {
+    "factor": "parameter",
+    "share": "share (%)",
+    "noise": "by chance (%)",
+    "direct": "share without a forest (%)",
+    "optuna": "share by Optuna (%)",
+    "value": "mean rank (%)",
+    "low": "from (%)",
+    "high": "to (%)",
+}
+
+
+def for_reading(importances: Mapping[str, Importance], part: str) -> pd.DataFrame:
+    """Lay a part of the analyses out for reading, protocols one below the other, in words and per cent.
 
     Parameters
     ----------
     importances
         By protocol.
+    part
+        "mains", "pairs" or "dependence".
 
     Returns
     -------
     pd.DataFrame
-        By factor; under each protocol:
-
-        - share (%): with its interval, as text
-        - direct, optuna: per cent
+        By protocol, the columns of that part of `Importance`.
     """
-    parts = {}
+    tables = []
     for protocol, found in importances.items():
-        table = 100 * found.mains.set_index("factor")
-        parts[protocol] = table[["direct", "optuna"]].round(1)
-        parts[protocol].insert(0, "share (%)", spelled(table, "share", form=".1f"))
-    return pd.concat(parts, axis=1)
-
-
-def pairs_table(importances: Mapping[str, Importance], n: int = 6) -> pd.DataFrame:
-    """Lay the n largest pairs of each protocol out for reading, in per cent.
-
-    Parameters
-    ----------
-    importances
-        By protocol.
-    n
-        Rows of each.
-
-    Returns
-    -------
-    pd.DataFrame
-        By protocol, one and other:
-
-        - share (%): with its interval, as text
-        - noise (%): per cent
-    """
-    parts = []
-    for protocol, found in importances.items():
-        table = found.pairs.head(n).set_index(["one", "other"]) * 100
-        part = table.assign(share=spelled(table, "share", form=".1f"), protocol=protocol).round({"noise": 1})
-        parts.append(part.reset_index().set_index(["protocol", "one", "other"])[["share", "noise"]])
-    return pd.concat(parts).rename(columns={"share": "share (%)", "noise": "noise (%)"})
+        table = getattr(found, part)
+        named = {name: table[name].map(FACTOR_WORDS) for name in ("factor", "one", "other") if name in table}
+        scaled = {name: 100 * table[name] for name in _HEADS if name != "factor" and name in table}
+        shown = table.assign(**named, **scaled, protocol=words_of(protocol))
+        tables.append(shown.set_index("protocol").rename(columns=_HEADS))
+    return pd.concat(tables)
 
 
 def importance_numbers(importances: Mapping[str, Importance]) -> dict[str, Any]:
@@ -288,111 +296,66 @@ def importance_numbers(importances: Mapping[str, Importance]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Name to number or text, each ending in the protocol: shares in per cent.
+        Name to number or text, each ending in the protocol. Of the factors that explain most without a forest,
+        `main1` and `main2`: _factor, in words, and _direct, in per cent. factors: how many there are. above: how many
+        of them the forest gives more than chance would.
     """
     numbers: dict[str, Any] = {}
-    for protocol, (mains, pairs, _) in importances.items():
-        largest = mains.sort_values("direct", ascending=False).head(3)
+    for protocol, (mains, _, _) in importances.items():
+        largest = mains.sort_values("direct", ascending=False).head(2)
         for place, row in enumerate(largest.to_dict("records"), start=1):
             name = f"main{place}_{protocol}"
-            span = tuple(100 * row[column] for column in ("share", "low", "high"))
-            numbers |= labelled(name, span, f"{name}_")
-            numbers |= {f"{name}_factor": row["factor"], f"{name}_direct": 100 * row["direct"]}
-        above = mains.loc[mains["share"] > mains["noise"], "factor"]
-        top = pairs.iloc[0]
-        numbers |= {
-            f"chance_{protocol}": 100 * float(mains["noise"].iloc[0]),
-            f"factors_{protocol}": len(mains),
-            f"above_{protocol}": len(above),
-            f"named_{protocol}": ", ".join(above),
-            f"pair_{protocol}": f"{top['one']} with {top['other']}",
-            f"pair_share_{protocol}": 100 * float(top["share"]),
-        }
+            numbers |= {f"{name}_factor": FACTOR_WORDS[row["factor"]], f"{name}_direct": 100 * row["direct"]}
+        above = mains["share"] > mains["noise"]
+        numbers |= {f"factors_{protocol}": len(mains), f"above_{protocol}": int(above.sum())}
     return numbers
 
 
-def plot_importance(mains: Mapping[str, pd.DataFrame], dataset: str, n: Mapping[str, int]) -> Figure:
-    """Draw main effects by protocol, with 95 % intervals and what chance alone would reach.
+def plot_importance(
+    mains: Mapping[str, pd.DataFrame], dataset: str, n: Mapping[str, int], most: int = 8, leading: str = "holdout"
+) -> Figure:
+    """Draw the largest main effects by protocol, with 95 % intervals and what chance alone would reach.
 
     Parameters
     ----------
     mains
-        Protocol to main effects; the first one's order is the figure's.
+        Protocol to main effects.
     dataset
         For the title.
     n
         Protocol to the number of runs.
+    most
+        How many factors are drawn: those with the largest share under any protocol.
+    leading
+        The protocol whose order is the figure's, and that its title is about.
     """
-    order = next(iter(mains.values()))["factor"].tolist()
-    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.36 * len(order)))
+    shares = pd.DataFrame({name: table.set_index("factor")["share"] for name, table in mains.items()})
+    chosen = shares.max(axis=1).nlargest(most).index
+    order = shares.loc[chosen, leading].sort_values(ascending=False, kind="stable")
+    height = 2.6 + 0.42 * len(order)
+    figure, ax = plt.subplots(figsize=(6.5, height))
     for place, (protocol, table) in enumerate(mains.items()):
-        own, colour = table.set_index("factor").loc[order], COLOURS[protocol]
+        own, colour = table.set_index("factor").loc[order.index], COLOURS[protocol]
         spread = np.maximum([own["share"] - own["low"], own["high"] - own["share"]], 0)
-        ax.errorbar(
-            100 * own["share"],
-            np.arange(len(order)) + 0.3 * (place - (len(mains) - 1) / 2),
-            xerr=100 * spread,
-            fmt="os"[place % 2],
-            color=colour,
-            capsize=2,
-            markersize=5,
-            label=f"{words_of(protocol)}, n = {n[protocol]} runs",
-        )
-        chance = 100 * own["noise"].iloc[0]
-        ax.axvline(chance, color=colour, linestyle=":", linewidth=1.5, label=f"{words_of(protocol)}: reached by chance")
+        y = np.arange(len(order)) + 0.34 * (place - (len(mains) - 1) / 2)
+        words = f"{words_of(protocol)}, n = {n[protocol]}"
+        style: dict[str, Any] = {"color": colour, "markersize": 6}
+        ax.errorbar(100 * own["share"], y, xerr=100 * spread, fmt="os"[place % 2], capsize=3, label=words, **style)
+        ax.plot(100 * own["direct"].clip(lower=0), y, "os"[place % 2], fillstyle="none", **style)
+        ax.axvline(100 * own["noise"].iloc[0], color=colour, linestyle=":", linewidth=1.5)
+    first, second = (100 * order.iloc[:2]).tolist()
+    title = f"{FACTOR_WORDS[order.index[0]].capitalize()} explains {first:.0f} %, the next parameter {second:.0f} %"
     ax.set(
-        title=f"What each parameter explains by itself\n{dataset}",
+        title=f"{title}\n{dataset}, {words_of(leading)}",
         yticks=range(len(order)),
-        yticklabels=order,
-        xlabel="share of the variance of the rank of RMSE (%), square-root scale",
+        xlabel="share of the variance of the ranks (%), square-root scale",
     )
+    ax.set_yticklabels([FACTOR_WORDS[name] for name in order.index])
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(0, None)
-    ax.set_xticks([0, 1, 5, 10, 20, 30, 40, 50])
-    ax.invert_yaxis()
-    legend_below(ax, down=0.95 / (1.8 + 0.36 * len(order)))
-    return figure
-
-
-def plot_dependence(dependence: Mapping[str, pd.DataFrame], factors: Sequence[str], dataset: str) -> Figure:
-    """Draw the mean rank of RMSE at each level of each factor, all others averaged out, by protocol.
-
-    Parameters
-    ----------
-    dependence
-        Protocol to the table of `Importance`.
-    factors
-        What is drawn, a panel each.
-    dataset
-        For the title.
-    """
-    rows = -(-len(factors) // 2)
-    figure, axes = plt.subplots(rows, 2, sharey=True, figsize=(6.5, 0.9 + 1.75 * rows), layout="constrained")
-    for ax, factor in zip(axes.flat, factors, strict=False):
-        found = [level for table in dependence.values() for level in table[table["factor"] == factor]["level"]]
-        levels = {level: at for at, level in enumerate(sorted(set(found)))}
-        for place, (protocol, table) in enumerate(dependence.items()):
-            own = table[table["factor"] == factor]
-            ax.errorbar(
-                own["level"].map(levels) + 0.12 * (place - 0.5),
-                own["value"],
-                yerr=np.maximum([own["value"] - own["low"], own["high"] - own["value"]], 0),
-                fmt="os"[place % 2] + "-",
-                color=COLOURS[protocol],
-                capsize=2,
-                markersize=4,
-                label=words_of(protocol),
-            )
-        names = [LEVEL_WORDS.get(str(level), str(level)) for level in levels]
-        ax.set_title(factor, fontsize="small")
-        ax.set_xticks(range(len(names)))
-        ax.set_xticklabels(names, fontsize="x-small", rotation=60 if len("".join(names)) > 18 else 0)
-        ax.tick_params(axis="y", labelsize="small")
-    for ax in axes.flat[len(factors) :]:
-        ax.set_visible(False)
-    figure.supylabel("mean rank of RMSE (0: best run, 1: worst)", fontsize="medium")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", fontsize="small")
-    title = f"RMSE against each parameter, others averaged out\n{dataset}"
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    ax.set_xticks([tick for tick in (0, 1, 5, 10, 20, 40, 60, 80) if tick <= ax.get_xlim()[1]])
+    ax.set_ylim(len(order) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    words = "open: without a forest; dotted: reached by chance"
+    legend_below(ax, down=0.95 / height, title=words, title_fontsize="small", alignment="left")
     return figure

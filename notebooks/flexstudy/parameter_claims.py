@@ -9,15 +9,14 @@ Tran et al. (2018), Section 4.4. Holm (1979) for the correction of p-values.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
-from textwrap import fill
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -25,11 +24,12 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.runs.plan import repetition_name
 from flexlib.runs.run import run_plan
-from flexstudy.effects import epsilon_squared, score_runs, superiority
-from flexstudy.plans import BY_ROWS, BY_THREE, LEAKY_AND_LEAK_FREE, LEARNED, choose_learned, experiment
+from flexstudy.effects import score_runs, superiority
+from flexstudy.plans import BY_ROWS, BY_THREE, LEARNED, choose_learned, experiment
 from flexstudy.references import row_mean_rmse
 from flexstudy.repetitions import PIVOT_TEXTS, find_records
 from flexstudy.statistics import (
+    SIGNIFICANT,
     UNKNOWN,
     Interval,
     bootstrap,
@@ -43,7 +43,6 @@ from flexstudy.statistics import (
 )
 from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
 
-LOW_USER_BASED = 0.91  # stars: the higher end of what user-based runs reach, in the paper
 THRESHOLDS = (0.0, 0.005, LEARNED, 0.02, 0.03)  # stars below the row means, from which a setting counts as learned
 FEWEST = 6  # settings below which their median has no interval
 CHOICES = ("activation", "optimizer")
@@ -81,29 +80,18 @@ class ParameterClaim(NamedTuple):
 _USERS, _ITEMS = (f"pivot_indexes == '{PIVOT_TEXTS[pivot]}'" for pivot in ("user-based", "item-based"))
 _DROPOUT, _NOISE, _REFED = "drop_probability > 0", "noise_probability > 0", "dense_refeeding > 0"
 PARAMETER_CLAIMS = {
-    "user_adam": ParameterClaim(3, "user-based: ADAM, against other optimizers", _USERS, "optimizer == 'adam'"),
-    "user_selu": ParameterClaim(3, "user-based: SELU, against other activations", _USERS, "activation == 'selu'"),
-    "user_refeeding": ParameterClaim(
-        3, "user-based: one re-feeding, against none or more", _USERS, "dense_refeeding == 1"
-    ),
-    "user_men": ParameterClaim(3, "user-based: mean normalization", _USERS, "mean_normalization"),
-    "prr": ParameterClaim(5, "prediction rounding (PrR)", "", "prediction_rounding"),
-    "defr": ParameterClaim(5, "re-feeding rounding (DeFR), where re-fed", _REFED, "dense_refeeding_rounding"),
-    "dropout": ParameterClaim(6, "some dropout (DrP)", "", _DROPOUT),
-    "noise": ParameterClaim(6, "some noise (NoP)", "", _NOISE),
-    "high_dropout": ParameterClaim(
-        6, "dropout of 0.5 or more, against less but some", _DROPOUT, "drop_probability >= 0.5"
-    ),
-    "high_noise": ParameterClaim(6, "noise of 0.5 or more, against less but some", _NOISE, "noise_probability >= 0.5"),
-    "men": ParameterClaim(9, "mean normalization (MeN), all runs", "", "mean_normalization"),
-    "men_item": ParameterClaim(9, "mean normalization (MeN), item-based", _ITEMS, "mean_normalization"),
-}
-# What the paper calls most common among user-based runs with a low RMSE, in words.
-LOW_TRAITS = {
-    "user_adam": "ADAM",
-    "user_selu": "SELU",
-    "user_refeeding": "one re-feeding",
-    "user_men": "mean normalization",
+    "user_adam": ParameterClaim(3, "ADAM, user-based", _USERS, "optimizer == 'adam'"),
+    "user_selu": ParameterClaim(3, "SELU, user-based", _USERS, "activation == 'selu'"),
+    "user_refeeding": ParameterClaim(3, "one re-feeding, user-based", _USERS, "dense_refeeding == 1"),
+    "user_men": ParameterClaim(3, "mean normalization, user-based", _USERS, "mean_normalization"),
+    "prr": ParameterClaim(5, "prediction rounding", "", "prediction_rounding"),
+    "defr": ParameterClaim(5, "re-feeding rounding, where re-fed", _REFED, "dense_refeeding_rounding"),
+    "dropout": ParameterClaim(6, "some dropout", "", _DROPOUT),
+    "noise": ParameterClaim(6, "some noise", "", _NOISE),
+    "high_dropout": ParameterClaim(6, "dropout from 0.5, where any", _DROPOUT, "drop_probability >= 0.5"),
+    "high_noise": ParameterClaim(6, "noise from 0.5, where any", _NOISE, "noise_probability >= 0.5"),
+    "men": ParameterClaim(9, "mean normalization", "", "mean_normalization"),
+    "men_item": ParameterClaim(9, "mean normalization, item-based", _ITEMS, "mean_normalization"),
 }
 
 
@@ -161,56 +149,13 @@ def check_claims(records: pd.DataFrame, protocol: str, resamples: int = 1000, se
     return table.assign(p=holm(table["p"]))
 
 
-def low_user_based_runs(records: pd.DataFrame, protocol: str, limit: float = LOW_USER_BASED) -> pd.DataFrame:
-    """Count what user-based runs with a low RMSE have in common: claim 3, to the letter.
-
-    Parameters
-    ----------
-    records
-        Of the fresh sample.
-    protocol
-        Whose runs are counted; those that ended well alone.
-    limit
-        Highest RMSE that counts as low, in stars.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row for each of `LOW_TRAITS`:
-
-        - protocol, trait: as given, and in words
-        - low: low runs that have the trait
-        - n_low: low runs
-        - share_low, other: share of the low runs, and of the others, that have it; NaN where there are none
-        - p: of no difference (Fisher's exact test, with Holm's correction over the traits)
-    """
-    own = records[(records["protocol"] == protocol) & (records["status"] == "ok")].query(_USERS)
-    is_low, rows = (own["rmse"] <= limit).to_numpy(), []
-    for key, trait in LOW_TRAITS.items():
-        counts = _count_sides(PARAMETER_CLAIMS[key].mark(own), is_low)
-        shares = [with_it / (with_it + without) if with_it + without else np.nan for with_it, without in counts]
-        rows.append(
-            {
-                "protocol": protocol,
-                "trait": trait,
-                "low": counts[0][0],
-                "n_low": int(is_low.sum()),
-                "share_low": shares[0],
-                "other": shares[1],
-                "p": stats.fisher_exact(counts).pvalue,
-            }
-        )
-    table = pd.DataFrame(rows)
-    return table.assign(p=holm(table["p"]))
-
-
 def _count_sides(has: NDArray[np.bool_], good: NDArray[np.bool_]) -> list[list[int]]:
     """Count those with and without a property: first among the good, then among the others."""
     return [[int((has & side).sum()), int((~has & side).sum())] for side in (good, ~good)]
 
 
 def count_far_off(records: pd.DataFrame, protocol: str) -> dict[str, int]:
-    """Count the runs without mean normalization whose RMSE is above 3 stars, by what became of them.
+    """Count the runs without mean normalization whose RMSE is far above that of the others.
 
     Parameters
     ----------
@@ -220,13 +165,13 @@ def count_far_off(records: pd.DataFrame, protocol: str) -> dict[str, int]:
     Returns
     -------
     dict
-        `off`: runs made without it. `off_above_3`: those above 3 stars. Of these, `off_diverged`: those that diverged;
-        of the others, `off_above_4`: above 4 stars, and `off_between`: the rest.
+        `off`: runs made without it. `off_above_3`: those above 3 stars. `off_between`: those of them that ended well
+        and are not above 4 stars.
     """
     made, rmse = score_runs(records[~records["mean_normalization"]], protocol)
-    lost, far, high = made["status"] == "diverged", rmse > 3, rmse > 4
-    sides = {"above_3": far, "diverged": far & lost, "above_4": high & ~lost, "between": far & ~high & ~lost}
-    return {"off": len(made)} | {f"off_{name}": int(side.sum()) for name, side in sides.items()}
+    far = rmse > 3
+    between = far & (rmse <= 4) & (made["status"] == "ok")
+    return {"off": len(made), "off_above_3": int(far.sum()), "off_between": int(between.sum())}
 
 
 def compare_without_both(records: pd.DataFrame, protocol: str, best: float = 0.1) -> dict[str, float]:
@@ -252,52 +197,6 @@ def compare_without_both(records: pd.DataFrame, protocol: str, best: float = 0.1
     share, other = (100 * with_it / max(with_it + without, 1) for with_it, without in counts)
     known = {"best": counts[0][0], "n_best": int(good.sum()), "share": share, "other": other}
     return known | {"p": float(stats.fisher_exact(counts).pvalue)}
-
-
-def compare_choices(
-    records: pd.DataFrame, protocols: Sequence[str] = LEAKY_AND_LEAK_FREE, resamples: int = 500
-) -> pd.DataFrame:
-    """Measure how much the choice of activation or optimizer explains of the rank of RMSE: claim 7.
-
-    Among the runs of one pivot, with mean normalization.
-
-    Parameters
-    ----------
-    records
-        Of the fresh sample.
-    protocols
-        Whose runs are compared.
-    resamples
-        Of the bootstrap over runs.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row a protocol, parameter and pivot:
-
-        - protocol, parameter, pivot: the last "user-based" or "item-based"
-        - n: runs
-        - share: between the choices, beyond chance (`epsilon_squared`); NaN where all runs score the same
-        - low, high: its 95 % interval, from which the bootstrap's own bias is taken off
-        - p: of no difference (Kruskal and Wallis' test, with Holm's correction over the table)
-    """
-    rows = []
-    for protocol, parameter, pivot in product(protocols, ("activation", "optimizer"), PIVOT_TEXTS):
-        chosen = records[(records["pivot_indexes"] == PIVOT_TEXTS[pivot]) & records["mean_normalization"]]
-        made, scores = score_runs(chosen, protocol)
-        groups, rmse = made[parameter].to_numpy(), scores.to_numpy()
-        known = {"protocol": protocol, "parameter": parameter, "pivot": pivot, "n": len(rmse)}
-        share, low, high, p = epsilon_squared(rmse, groups), np.nan, np.nan, np.nan
-        kinds = np.unique(groups)
-        if np.isfinite(share) and len(kinds) > 1:
-            p = stats.kruskal(*(rmse[groups == kind] for kind in kinds)).pvalue
-            rng = np.random.default_rng(0)
-            picks = (rng.integers(len(rmse), size=len(rmse)) for _ in range(resamples))
-            drawn = [epsilon_squared(rmse[picked], groups[picked]) for picked in picks]
-            low, high = np.nanquantile(drawn, [0.025, 0.975]) - (np.nanmean(drawn) - share)
-        rows.append(known | labelled("share", (share, low, high)) | {"p": p})
-    table = pd.DataFrame(rows)
-    return table.assign(p=holm(table["p"]))
 
 
 def find_pairs(
@@ -589,7 +488,7 @@ def _spread(gaps: NDArray[np.float64]) -> float:
 
 
 def claims_table(claims: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Lay the claims out for reading: protocols beside each other, a row a claim.
+    """Lay the claims out for reading, protocols one below the other.
 
     Parameters
     ----------
@@ -599,28 +498,27 @@ def claims_table(claims: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        By claim and what; `n`: with and without the property. Under each protocol:
-
-        - effect: with its interval, as text
-        - p: as text
-        - diverged: of the runs with / without the property
+        By protocol, a row a claim, with heads in words.
     """
-    shown = {name: table.set_index(["claim", "what"]) for name, table in claims.items()}
-    sizes = next(iter(shown.values()))[["n_with", "n_without"]].set_axis(["with", "without"], axis=1)
-    parts = {"n": sizes}
-    for name, table in shown.items():
-        lost = table["diverged_with"].astype(str) + " / " + table["diverged_without"].astype(str)
-        effect = spelled(table, "effect", form=".2f")
-        parts[name] = pd.DataFrame(
-            {"effect": effect, "p": spelled_p(table["p"].tolist()), "diverged": lost}, table.index
-        )
-    return pd.concat(parts, axis=1)
+    heads = {
+        "claim": "claim",
+        "what": "property",
+        "n_with": "runs with it",
+        "n_without": "runs without it",
+        "diverged_with": "of those with it diverged",
+        "diverged_without": "of those without it diverged",
+        "effect": "chance to be the better one",
+        "low": "from",
+        "high": "to",
+        "p": "p",
+    }
+    tables = [table.assign(protocol=words_of(name)).set_index("protocol") for name, table in claims.items()]
+    return pd.concat(tables)[list(heads)].rename(columns=heads)
 
 
 def parameter_claim_numbers(
     fresh: pd.DataFrame,
     claims: Mapping[str, pd.DataFrame],
-    choices: pd.DataFrame,
     centred: pd.DataFrame | None = None,
     cells: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
@@ -632,8 +530,6 @@ def parameter_claim_numbers(
         Records of the fresh sample.
     claims
         Protocol to the table of `check_claims`.
-    choices
-        Of `compare_choices`.
     centred, cells
         Of `compare_centring` and `tuned_cells`; None where there are no such runs.
 
@@ -653,10 +549,6 @@ def parameter_claim_numbers(
             numbers |= labelled(name, (row["effect"], row["low"], row["high"]), f"{name}_")
             numbers |= {f"{name}_p": row["p"], f"{name}_n": row["n_with"], f"{name}_n_without": row["n_without"]}
             numbers |= {f"{name}_diverged": row["diverged_with"], f"{name}_diverged_without": row["diverged_without"]}
-    for row in choices.to_dict("records"):
-        name = f"{row['parameter']}_{row['pivot'].removesuffix('-based')}_{row['protocol']}"
-        span = [100 * row[part] for part in ("share", "low", "high")]
-        numbers |= labelled(name, span, f"{name}_") | {f"{name}_p": row["p"]}
     return numbers | centring_numbers(centred) | tuned_choice_numbers(cells)
 
 
@@ -684,28 +576,37 @@ def centring_sentence(centred: pd.DataFrame | None) -> str:
     if centred is None or not centred["n"].iloc[0]:
         return "No setting here has learned anything by that rule, so there is nothing to compare."
     row: dict[Any, Any] = centred.iloc[0].to_dict()
+    moved = "lowers" if row["change"] < 0 else "raises"
     told = (
-        f"Against filling with 3, row means change the RMSE on test ratings by a median of {row['change']:+.3f} stars. "
-        f"They score lower in {row['better']} of {row['n']} settings."
+        f"Centring by row means {moved} the RMSE on test ratings by a median of {abs(row['change']):.3f} stars. "
+        f"It scores lower in {row['better']} of {row['n']} settings."
     )
     if np.isnan(row["low"]):
         return f"{told} These are too few for an interval."
     side = "excludes" if row["low"] > 0 or row["high"] < 0 else "includes"
-    return f"{told} The 95 % interval of the change ({row['low']:+.3f} to {row['high']:+.3f}) {side} 0."
+    return f"{told} The 95 % interval of the change {side} 0."
 
 
 def thresholds_table(thresholds: pd.DataFrame | None) -> pd.DataFrame:
     """Lay the table of `compare_thresholds` out for reading; without rows where there is none."""
-    heads = ["chosen", "change on validation ratings", "settings on test ratings", "lower by row means", "change", "p"]
+    name = "learned from (stars)"
+    heads = [
+        "settings that learned",
+        "change on validation ratings",
+        "settings on test ratings",
+        "of these lower by row means",
+        "change on test ratings",
+        "p",
+    ]
     if thresholds is None:
-        return pd.DataFrame(columns=heads, index=pd.Index([], name="threshold"))
+        return pd.DataFrame(columns=heads, index=pd.Index([], name=name))
     shown = thresholds.assign(
         validation=[_signed(value) for value in thresholds["validation"]],
         change=spelled(thresholds, "change"),
         p=spelled_p(thresholds["p"].tolist()),
     )
     parts = ["chosen", "validation", "n", "better", "change", "p"]
-    return shown.set_index("threshold")[parts].set_axis(heads, axis=1)
+    return shown.set_index("threshold")[parts].set_axis(heads, axis=1).rename_axis(name)
 
 
 def _signed(value: float) -> str:
@@ -730,12 +631,13 @@ def choices_table(choices: pd.DataFrame) -> pd.DataFrame:
     """Lay the table of `compare_tuned_choices` out for reading."""
     heads = {
         "n": "base settings",
-        "learned": "learned (%)",
+        "learned": "share that learned",
         "mean": "mean RMSE",
+        "low": "from",
+        "high": "to",
         "best": "RMSE with the best other choice",
     }
-    shown = choices.assign(mean=spelled(choices, "mean", form=".3f"), learned=(100 * choices["learned"]).round())
-    return shown.set_index(["parameter", "choice"])[list(heads)].rename(columns=heads).round(3)
+    return choices.set_index(["parameter", "choice"])[list(heads)].rename(columns=heads)
 
 
 def plot_choices(choices: pd.DataFrame, dataset: str) -> Figure:
@@ -748,22 +650,24 @@ def plot_choices(choices: pd.DataFrame, dataset: str) -> Figure:
     dataset
         For the title.
     """
-    figure, axes = plt.subplots(len(CHOICES), figsize=(6.5, 6), sharex=True, height_ratios=(2, 1))
+    figure, axes = plt.subplots(
+        len(CHOICES), figsize=(6.5, 5.6), sharex=True, height_ratios=(2, 1), layout="constrained"
+    )
     for ax, parameter in zip(axes, CHOICES, strict=True):
         own = choices[choices["parameter"] == parameter].dropna(subset="mean")
-        y = np.arange(len(own))
+        y, spread = np.arange(len(own)), own["mean"].max() - own["mean"].min()
         ax.errorbar(own["mean"], y, xerr=bar_lengths(own), fmt="s", color=COLOURS["holdout"], capsize=3)
-        ax.set(title=parameter, yticks=y, ylim=(len(own) - 0.5, -0.5))
+        ax.set(title=f"{parameter}: {spread:.3f} stars apart", yticks=y, ylim=(len(own) - 0.5, -0.5))
         words = [f"{row['choice']} ({100 * row['learned']:.0f} %)" for row in own.to_dict("records")]
         ax.set_yticklabels(words, fontsize="small")
         ax.grid(axis="y", visible=False)
     axes[-1].set(xlabel="leak-free RMSE (stars)")
-    figure.suptitle(f"Tuned item-based runs that learned\n{dataset}", fontsize="medium", x=0.02, ha="left")
-    figure.tight_layout()
+    axes[-1].xaxis.set_major_locator(MaxNLocator(5))
+    figure.suptitle(f"RMSE by tuned choice (share that learned)\n{dataset}", fontsize="medium", x=0.02, ha="left")
     return figure
 
 
-def plot_claims(claims: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
+def plot_claims(claims: Mapping[str, pd.DataFrame], dataset: str, leading: str = "holdout") -> Figure:
     """Draw how probably a run with each claim's property has a lower RMSE than one without, by protocol.
 
     Parameters
@@ -772,13 +676,17 @@ def plot_claims(claims: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
         Protocol to the table of `check_claims`.
     dataset
         For the title.
+    leading
+        The protocol that the title is about.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 11.5))
+    what = next(iter(claims.values()))["what"]
+    height = 2.2 + 0.42 * len(what)
+    figure, ax = plt.subplots(figsize=(6.5, height))
     for place, (protocol, table) in enumerate(claims.items()):
-        y = np.arange(len(table)) + 0.26 * (place - (len(claims) - 1) / 2)
+        y = np.arange(len(table)) + 0.32 * (place - (len(claims) - 1) / 2)
         lengths = bar_lengths(table, "effect")
         ax.errorbar(table["effect"], y, xerr=lengths, fmt="none", color=COLOURS[protocol], capsize=3)
-        clear = table["p"] < 0.05
+        clear = table["p"] < SIGNIFICANT
         for filled, rows in (("full", clear), ("none", ~clear)):
             ax.plot(
                 table["effect"][rows],
@@ -789,16 +697,20 @@ def plot_claims(claims: Mapping[str, pd.DataFrame], dataset: str) -> Figure:
                 markersize=6.5,
                 label=words_of(protocol) if filled == "full" else None,
             )
-    words = [fill(f"claim {row.claim}: {row.what}", 26) for row in table.itertuples()]
     ax.axvline(0.5, color="black", linewidth=1)
-    ax.set(
-        title=f"Does it go with a lower RMSE?\n{dataset}",
-        xlim=(0, 1),
-        xlabel="probability that a run with it beats one without",
-        yticks=range(len(words)),
+    clear, better = claims[leading]["p"] < SIGNIFICANT, claims[leading]["effect"] > 0.5
+    counts = (
+        f"Clearly better with {(clear & better).sum()} of {len(what)} properties, worse with {(clear & ~better).sum()}"
     )
-    ax.set_yticklabels(words, fontsize="small")
-    ax.invert_yaxis()
+    ax.set(
+        title=f"{counts}\n{dataset}, {words_of(leading)}",
+        xlim=(0, 1),
+        ylim=(len(what) - 0.4, -0.6),
+        xlabel="chance that a run with it beats one without",
+        yticks=range(len(what)),
+    )
+    ax.set_yticklabels(what, fontsize="small")
     ax.grid(axis="y", visible=False)
-    legend_below(ax, down=0.08, title="filled: differs from 0.5 after Holm's correction")
+    words = "filled: differs from 0.5 after Holm's correction"
+    legend_below(ax, down=0.95 / height, title=words, title_fontsize="small", alignment="left")
     return figure

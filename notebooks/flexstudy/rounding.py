@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from flexlib.runs.records import config_of
 from flexstudy.lists import (
@@ -28,23 +29,30 @@ from flexstudy.lists import (
     UNROUNDED_TO_THE_MORE_RATED,
 )
 from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
-from flexstudy.statistics import holm, mean_interval, signed_rank_p, spelled, spelled_p
+from flexstudy.statistics import holm, mean_interval, signed_rank_p, spelled
+from flexstudy.style import COLOURS, FILLS, MARKERS, legend_below
 
 HALF_STAR = 0.5
 MEASURES = {
-    "five_stars": "share of listed items predicted at 5 stars",
-    "coverage": "share of the catalogue on any list",
-    "gini": "Gini index of how often items are listed",
-    "entropy": "entropy of how often items are listed (bits)",
-    "distance": "distance of genres within a list",
-    "novelty": "novelty of listed items (bits)",
+    "five_stars": "listed films at 5 stars (%)",
+    "coverage": "catalogue on any list (%)",
+    "gini": "Gini index of listings",
+    "entropy": "entropy of listings (bits)",
+    "distance": "distance of genres in a list",
+    "novelty": "novelty of listed films (bits)",
 }
+COMPARED = {"five_star_predictions": "predictions at 5 stars (%)"} | MEASURES
 SHARE_MEASURES = ("five_stars", "five_star_predictions", "coverage")  # which the prose gives in per cent
 DIVERSE = {"coverage": 1, "gini": -1, "entropy": 1, "distance": 1, "novelty": 1}  # 1: higher is more diverse
 OF_TIES = ("ties", "one_value")  # measures of how many lists ties decide
 SAME_TIES = {AT_RANDOM: UNROUNDED_AT_RANDOM, TO_THE_MORE_RATED: UNROUNDED_TO_THE_MORE_RATED}  # rounded to unrounded
 _TOLD = ("before", "after", "change", "low", "high")  # of each effect, in the prose
-LIST_COLOURS = ("#CC79A7", "#009E73", "#56B4E9")
+RMSE_STEPS = {  # whose change of the RMSE is drawn, by the kind in the names of their numbers
+    "clipped": "into the scale",
+    "grid": "onto half stars",
+    "random": "both: prediction rounding",
+    "refeeding": "re-feeding rounding",
+}
 
 
 def list_table(records: pd.DataFrame) -> pd.DataFrame:
@@ -157,10 +165,33 @@ def more_diverse(effects: pd.DataFrame) -> int:
     return int((sides > 0).all(axis=1).sum())
 
 
-def effects_table(effects: pd.DataFrame) -> pd.DataFrame:
-    """Lay effects out for reading: a row a measure, the change with its interval as text."""
-    table = effects.assign(change=spelled(effects, "change", form="+.4f")).drop(columns=["low", "high"])
-    return table.round({"before": 4, "after": 4}).assign(p=spelled_p(table["p"].tolist()))
+def effects_table(random: pd.DataFrame, popular: pd.DataFrame) -> pd.DataFrame:
+    """Lay effects on the predictions and lists out for reading, a row a measure.
+
+    Parameters
+    ----------
+    random, popular
+        Of `rounding_effects`: ties broken at random, and by popularity.
+
+    Returns
+    -------
+    pd.DataFrame
+        By measure, in words and in per cent where it is a share; texts, "" where there is nothing:
+
+        - unrounded, rounded: means with ties at random
+        - change: with its interval, likewise
+        - change, ties to the more rated: with its interval
+    """
+    scales = pd.Series([100.0 if name in SHARE_MEASURES else 1.0 for name in COMPARED], list(COMPARED))
+    one, other = (table.reindex(list(COMPARED)).mul(scales, axis=0) for table in (random, popular))
+    columns = {head: one[part].map(_three_digits) for head, part in (("unrounded", "before"), ("rounded", "after"))}
+    columns |= {"change": spelled(one, "change", form="+#.3g")}
+    columns |= {"change, ties to the more rated": spelled(other, "change", form="+#.3g")}
+    return pd.DataFrame(columns).rename(index=COMPARED).rename_axis("measure")
+
+
+def _three_digits(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:#.3g}"
 
 
 def tie_effects(table: pd.DataFrame) -> pd.DataFrame:
@@ -262,63 +293,107 @@ def rounding_numbers(
 
 
 def rounding_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
-    """Say what rounding and ties do, by `rounding_numbers`; where runs are missing, that they are.
+    """Say what ties and re-feeding rounding do, by `rounding_numbers`; where runs are missing, that they are.
 
     Returns
     -------
     dict
-        - random_found, popular_found: of the lists, under each rule for ties before and after
-        - ties_found: of what the rule does by itself
+        - ties_found: how many lists end within a tie
         - refeeding_found: of what re-feeding rounding does to the RMSE
     """
-    said, shares = {}, []
-    for kind, words in (("random", "at random"), ("popular", "to the more rated film")):
-        before, after = (numbers[f"coverage_{kind}_{part}"] for part in ("before", "after"))
-        counts = f"{numbers[f'more_diverse_{kind}']} of {numbers['diverse_measures']} measures"
-        told = f"With ties broken {words}, before as after, the coverage goes from {before:.1f} to {after:.1f} %."
-        said[f"{kind}_found"] = f"{told} Lists become more diverse by {counts}."
-    for side in ("user", "item"):
-        low, high = numbers[f"coverage_popular_{side}"], numbers[f"coverage_random_{side}"]
-        if numbers[f"settings_{side}"]:
-            share = numbers[f"ties_unrounded_{side}"]
-            shares.append(f"Of the unrounded lists of {side}-based settings, {share:.0f} % end within an exact tie.")
-            shares.append(f"Broken at random, these have a coverage of {high:.1f} %, by popularity of {low:.1f} %.")
+    shares = [
+        f"Of the lists of {side}-based settings, {numbers[f'ties_unrounded_{side}']:.0f} % end within an exact tie "
+        f"before rounding, and {numbers[f'ties_rounded_{side}']:.0f} % after it."
+        for side in ("user", "item")
+        if numbers[f"settings_{side}"]
+    ]
     change, low, high = (numbers[f"rmse_refeeding_{part}"] for part in ("change", "low", "high"))
     told = "No setting with re-feeding ended well with and without its rounding."
     if numbers["rmse_refeeding_n"]:
-        told = f"Re-feeding rounding changes the leak-free RMSE by {change:+.4f} stars"
-        told += f" ({low:+.4f} to {high:+.4f})" if np.isfinite(low) else ""
-        told += f", over {numbers['rmse_refeeding_n']} settings."
-    return said | {"ties_found": " ".join(shares), "refeeding_found": told}
+        side = "excludes" if low > 0 or high < 0 else "includes"
+        told = (
+            f"Re-feeding rounding changes the RMSE by {change:+.4f} stars over {numbers['rmse_refeeding_n']} settings"
+        )
+        told += f", with an interval that {side} 0." if np.isfinite(low) else "."
+    return {"ties_found": " ".join(shares), "refeeding_found": told}
 
 
-def plot_list_changes(effects: Mapping[str, pd.DataFrame], words: Mapping[str, str], title: str) -> Figure:
-    """Draw each measure of the lists before and after rounding, one panel a measure.
+def plot_rmse_changes(numbers: Mapping[str, float], dataset: str) -> Figure:
+    """Draw what each step of rounding changes in the RMSE, with its 95 % interval.
 
     Parameters
     ----------
-    effects
-        Kind of rounding to the table of `rounding_effects`. A measure that a table lacks is left out.
-    words
-        Measure to what it is.
-    title
-        Of the figure.
+    numbers
+        Of `rounding_numbers`.
+    dataset
+        For the title.
     """
-    figure, axes = plt.subplots(len(words), figsize=(6.5, 0.8 + 1.7 * len(words)))
-    kinds = list(effects)
-    for ax, (measure, word) in zip(axes, words.items(), strict=True):
-        for place, kind in enumerate(kinds):
-            if measure not in effects[kind].index:  # such as genres, where nobody knows them
-                continue
-            row, colour = effects[kind].loc[measure], LIST_COLOURS[place]
-            ax.plot([row["before"], row["after"]], [place, place], color=colour, linewidth=1)
-            ax.plot(row["before"], place, "o", fillstyle="none", color="black", markersize=7)
-            spread = [[row["change"] - row["low"]], [row["high"] - row["change"]]]
-            ax.errorbar(row["after"], place, xerr=spread, fmt="os^"[place % 3], color=colour, capsize=3)
-        ax.set(yticks=range(len(kinds)), ylim=(len(kinds) - 0.5, -0.5), xmargin=0.12)
-        ax.set_yticklabels([fill(kind, 18) for kind in kinds], fontsize="small")
-        ax.set_title(word, fontsize="small")
-        ax.grid(axis="y", visible=False)
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
-    figure.tight_layout()
+    figure, ax = plt.subplots(figsize=(6.5, 3.2))
+    for place, kind in enumerate(RMSE_STEPS):
+        change, low, high = (numbers[f"rmse_{kind}_{part}"] for part in ("change", "low", "high"))
+        if np.isnan(change):
+            continue
+        spread = np.nan_to_num([[change - low], [high - change]])
+        ax.errorbar(change, place, xerr=spread, fmt="s", color=COLOURS["holdout"], capsize=3)
+        text = {"va": "center", "fontsize": "small", "textcoords": "offset points"}
+        ax.annotate(f"{change:+.4f}", (np.nanmax([change, high]), place), (7, 0), **text)
+    expected, grid = numbers["rmse_expected"], list(RMSE_STEPS).index("grid")
+    ax.plot(
+        expected, grid, "|", color="black", markersize=18, mew=2, label="if the error is spread evenly over half a star"
+    )
+    ax.axvline(0, color="black", linewidth=1)
+    change = numbers["rmse_random_change"]
+    moved = "raises" if change > 0 else "lowers"
+    ax.set(
+        title=f"Prediction rounding {moved} the RMSE by {abs(change):.3f} stars\n{dataset}",
+        xlabel="change of the leak-free RMSE (stars)",
+        yticks=range(len(RMSE_STEPS)),
+        yticklabels=RMSE_STEPS.values(),
+        ylim=(len(RMSE_STEPS) - 0.5, -0.7),
+    )
+    ax.margins(x=0.16)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.grid(axis="y", visible=False)
+    legend_below(ax, down=0.3)
+    return figure
+
+
+def plot_coverage(table: pd.DataFrame, dataset: str) -> Figure:
+    """Draw the coverage of each setting's lists, by rounding and by what breaks ties.
+
+    Parameters
+    ----------
+    table
+        Of `list_table`; settings with DeFR are left out.
+    dataset
+        For the title.
+    """
+    own = table[(table["measure"] == "coverage") & (table["role"] != ROUNDED)]
+    shares = 100 * own.groupby(["kind", "rows", "setting"], observed=True)["value"].mean()
+    kinds = [kind for pair in ((before, after) for after, before in SAME_TIES.items()) for kind in pair]
+    figure, ax = plt.subplots(figsize=(6.5, 4.6))
+    sides = [side for side in MARKERS if side in shares.index.get_level_values("rows")]
+    for place, side in product(range(len(kinds)), sides):
+        values, y = shares.loc[kinds[place], side], place + 0.32 * list(MARKERS).index(side) - 0.16
+        style = {"fillstyle": FILLS[side], "color": COLOURS["holdout"], "alpha": 0.6, "markersize": 6}
+        ax.plot(values, np.full(len(values), y), MARKERS[side], label=None if place else side, **style)
+        ax.plot(values.mean(), y, "|", color="black", markersize=16, mew=2)
+        at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+        ax.annotate(f"{values.mean():.1f} %", (1.02, y), **at)
+    ax.annotate("mean", (1.02, -0.55), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+    random, popular = (shares.loc[kind].mean() for kind in SAME_TIES)
+    words = f"Rounded lists cover {random:.1f} % of the catalogue with ties at random,\n{popular:.1f} % with ties to"
+    ax.set(
+        title=f"{words} the more rated film ({dataset})",
+        xlabel="catalogue on any list (%), logarithmic scale",
+        xscale="log",
+        yticks=range(len(kinds)),
+        ylim=(len(kinds) - 0.5, -0.75),
+    )
+    ax.set_yticklabels([fill(kind, 18) for kind in kinds], fontsize="small")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="y", visible=False)
+    legend_below(ax, columns=2, down=0.18)
     return figure
