@@ -220,11 +220,12 @@ def _renamed_widgets(notebook: NotebookNode) -> NotebookNode:
 
 
 def _compressed(png: str) -> str:
-    """Reduce a picture (base64 of a PNG) to 256 colours where that is smaller; a transparent one stays as it is."""
-    small, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png)))
-    if picture.convert("RGBA").getextrema()[3][0] < 255:
-        return png
-    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    """Reduce a picture (base64 of a PNG) to 256 colours where that is smaller."""
+    small, picture = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    is_opaque = picture.getextrema()[3][0] == 255
+    method = Image.Quantize.MEDIANCUT if is_opaque else Image.Quantize.FASTOCTREE  # which alone takes transparency
+    picture = picture.convert("RGB") if is_opaque else picture
+    picture.quantize(256, method=method, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
 
 

@@ -1,13 +1,11 @@
-"""The explorer's figures of all recorded runs: that they draw what they are given, and say what it is."""
+"""The explorer's figures of its grids: that they draw what they are given, and say what it is."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawings import HOLDOUT, NAN, RELEASED, inside, marks, ticks
-from flexexplorer.figures import plot_courses, plot_grid, plot_histograms, plot_tuning
-from flexstudy.plans import THREE_PROTOCOLS
-from flexstudy.style import COLOURS, words_of
-from matplotlib.colors import to_hex
+from drawings import HOLDOUT, NAN, RELEASED, marks, ticks
+from flexexplorer.figures import plot_grid, plot_tuning
+from flexstudy.style import words_of
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
@@ -87,71 +85,6 @@ def test_a_grid_of_one_parameter_or_with_gaps():
     assert figure.get_suptitle() == "A title; at most 3 splits each; above 1.30 drawn there"
     empty = grid_of({("one",): (0, NAN, NAN, NAN)}, "layers")
     assert len(plot_grid(empty, "t").axes) == 2
-
-
-def course(*test, **counts):
-    edges = [0.375 + 0.25 * k for k in range(4)]
-    return {"test": list(test), "training": [0.5] * len(test), "edges": edges, "histogram": counts}
-
-
-COURSES = {
-    ("table2:1", "released"): course(0.9, 0.8, actual=[1, 2, 3], unrounded=[3, 2, 1], rounded=[0, 6, 0]),
-    ("table2:1", "described"): "left out for the cost",
-    ("table2:1", "holdout"): course(1.0, 0.95, actual=[1, 2, 4], unrounded=[4, 2, 1], rounded=[0, 7, 0]),
-    ("cfn", "released"): course(*[0.7] * 30, actual=[1, 1, 1], unrounded=[1, 1, 1], rounded=[1, 1, 1]),
-    ("cfn", "described"): course(1.1, actual=[1, 1, 1], unrounded=[1, 1, 1], rounded=[1, 1, 1]),
-    ("cfn", "holdout"): "diverged",
-    **{(f"p{k}", protocol): "diverged" for k in range(3) for protocol in THREE_PROTOCOLS},
-}
-
-
-def test_courses_are_a_panel_a_preset_and_a_line_a_protocol():
-    figure = plot_courses(COURSES, THREE_PROTOCOLS, "here")
-    figure.canvas.draw()  # which settles the axes' limits
-    assert figure.get_suptitle().endswith("\nhere")
-    panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
-    assert list(panels) == ["table2:1", "cfn", "p0", "p1", "p2"]
-    for preset, ax in panels.items():
-        drawn = {line.get_label(): line for line in ax.get_lines()}
-        expected = {
-            words_of(protocol): (COURSES[preset, protocol]["test"], COLOURS[protocol])
-            for protocol in THREE_PROTOCOLS
-            if not isinstance(COURSES[preset, protocol], str)
-        }
-        assert {word: (list(line.get_ydata()), line.get_color()) for word, line in drawn.items()} == expected
-        # Why there is no line at all
-        assert [text.get_text().replace("\n", " ") for text in ax.texts] == (["diverged"] if not expected else [])
-        for line in drawn.values():
-            assert list(line.get_xdata()) == list(range(1, len(line.get_ydata()) + 1))
-            assert all(inside(ax, x, y) for x, y in line.get_xydata())
-    assert panels["cfn"].get_lines()[0].get_marker() == ""  # dots would hide a line of so many epochs
-    (held,) = figure.legends
-    assert sorted(text.get_text() for text in held.get_texts()) == sorted(
-        words_of(protocol) for protocol in THREE_PROTOCOLS
-    )
-
-
-@pytest.mark.parametrize("protocol", ["released", "holdout"])
-def test_histograms_of_predictions_are_a_panel_a_preset(protocol):
-    figure = plot_histograms(COURSES, protocol, "here")
-    assert words_of(protocol) in figure.get_suptitle()
-    assert "here" in figure.get_suptitle()
-    panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_visible()}
-    assert list(panels) == ["table2:1", "cfn", "p0", "p1", "p2"]
-    for preset, ax in panels.items():
-        own = COURSES[preset, protocol]
-        if isinstance(own, str):
-            assert not ax.patches
-            assert [text.get_text().replace("\n", " ") for text in ax.texts] == [own]
-            continue
-        drawn = [patch.get_data() for patch in ax.patches]
-        assert [list(data.values) for data in drawn] == [
-            own["histogram"][name] for name in ("unrounded", "rounded", "actual")
-        ]
-        assert all(list(data.edges) == own["edges"] for data in drawn)
-        assert [patch.get_fill() for patch in ax.patches] == [True, False, False]
-        colours = [to_hex(p.get_facecolor() if p.get_fill() else p.get_edgecolor()) for p in ax.patches]
-        assert colours == [COLOURS[protocol].lower()] * 2 + ["#000000"]
 
 
 def test_tuning_is_drawn_with_the_leak_against_without_it():

@@ -334,6 +334,23 @@ def test_a_compressed_picture_looks_the_same_and_is_smaller():
     assert runner._compressed(after) == after  # so that the same again is the same bytes
 
 
+def test_a_transparent_picture_stays_transparent_and_looks_the_same():
+    plot = a_plot()
+    plot[..., 3] = 255 - plot[..., :3].min(axis=2)  # white is clear, and lines are not
+    before = png(plot)
+    after = runner._compressed(before)
+    assert len(after) < len(before)
+
+    def on(ground, picture):
+        seen = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGBA")
+        return np.asarray(Image.alpha_composite(Image.new("RGBA", seen.size, ground), seen)).astype(int)
+
+    for ground in ("white", "black"):
+        gap = np.abs(on(ground, after) - on(ground, before))
+        assert gap.max() <= 40
+        assert gap.mean() < 1.5
+
+
 def test_a_picture_that_would_only_grow_stays_as_it_is():
     few = np.zeros((40, 40), np.uint8)
     before = png(few, optimize=True)

@@ -1,7 +1,6 @@
-"""All of the explorer's recorded runs at once, as figures: for a page's reader without controls, and for print."""
+"""The explorer's grids at once, as figures: for a page's reader without controls, and for print."""
 
-from collections.abc import Iterable, Mapping
-from textwrap import fill
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,15 +10,12 @@ from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.style import COLOURS, words_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from flexexplorer.recorded import Courses, grid_parameters, spell_value
+from flexexplorer.recorded import grid_parameters, spell_value
 
 LEVEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 LEVEL_MARKERS = "osD^v"
 SHOWN_STARS = 0.5  # above the lowest mean; what is higher is drawn at the edge
-FEW_EPOCHS = 20  # up to which a curve has a dot at each
-PANELS_ACROSS = 4
 
 
 def plot_grid(table: pd.DataFrame, title: str, shown: float = SHOWN_STARS) -> Figure:
@@ -132,80 +128,3 @@ def plot_tuning(tables: Mapping[str, pd.DataFrame], title: str, shown: float = S
     figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
-
-
-def plot_courses(courses: Courses, protocols: Iterable[str], dataset: str) -> Figure:
-    """Draw the RMSE of test ratings after each epoch, a panel for each preset and a line for each protocol.
-
-    Parameters
-    ----------
-    courses
-        Of `flexexplorer.recorded.read_courses`.
-    protocols
-        Names.
-    dataset
-        For the title.
-    """
-    figure, panels = _preset_panels(courses, f"RMSE (stars) of test ratings after each epoch, one run each\n{dataset}")
-    for preset, ax in panels.items():
-        notes = []
-        for protocol in protocols:
-            course = courses[preset, protocol]
-            if isinstance(course, str):
-                notes.append(course)
-                continue
-            rmse = course["test"]
-            marker = "." if len(rmse) <= FEW_EPOCHS else ""
-            ax.plot(range(1, len(rmse) + 1), rmse, color=COLOURS[protocol], marker=marker, label=words_of(protocol))
-        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-        if not ax.lines:
-            _write_note(ax, notes[-1])
-    named = {label: line for ax in panels.values() for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), loc="upper left", bbox_to_anchor=(0, 0), ncols=2)
-    return figure
-
-
-def plot_histograms(courses: Courses, protocol: str, dataset: str) -> Figure:
-    """Draw how many test ratings each preset predicts at how many stars, unrounded (filled) and rounded (line).
-
-    Parameters
-    ----------
-    courses
-        Of `flexexplorer.recorded.read_courses`.
-    protocol
-        Its name.
-    dataset
-        For the title.
-    """
-    title = f"Test ratings by predicted stars, {words_of(protocol)}\n{dataset}; "
-    figure, panels = _preset_panels(courses, f"{title}filled: unrounded, line: rounded, black: actual")
-    for preset, ax in panels.items():
-        course = courses[preset, protocol]
-        if isinstance(course, str):
-            _write_note(ax, course)
-            continue
-        counts, edges = course["histogram"], course["edges"]
-        ax.stairs(counts["unrounded"], edges, color=COLOURS[protocol], fill=True, alpha=0.5)
-        ax.stairs(counts["rounded"], edges, color=COLOURS[protocol], linewidth=1.5)
-        ax.stairs(counts["actual"], edges, color="black", linewidth=0.8)
-    return figure
-
-
-def _write_note(ax: Axes, text: str) -> None:
-    ax.annotate(fill(text, 16), (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize="x-small")
-
-
-def _preset_panels(courses: Courses, title: str) -> tuple[Figure, dict[str, Axes]]:
-    """Make a figure with a small panel for each preset of the courses."""
-    presets = list(dict.fromkeys(preset for preset, _ in courses))
-    lines = -(-len(presets) // PANELS_ACROSS)
-    size = (6.5, 0.8 + 1.6 * lines)
-    figure, axes = plt.subplots(lines, PANELS_ACROSS, squeeze=False, figsize=size, layout="constrained")
-    for ax in axes.flat[len(presets) :]:
-        ax.set_visible(False)
-    panels = dict(zip(presets, axes.flat, strict=False))
-    for preset, ax in panels.items():
-        ax.set_title(preset, fontsize="x-small")
-        ax.tick_params(labelsize="xx-small")
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
-    return figure, panels

@@ -32,7 +32,10 @@
   function build(place, number) {
     place.dataset.built = "yes";
     var data = JSON.parse(place.querySelector("script[type='application/json']").textContent);
-    var runs = data.runs, labels = data.labels;
+    var labels = data.labels, runs = data.runs.map(function (run) {
+      var values = run.values.map(function (level, k) { return data.levels[k][level]; });
+      return Object.assign({}, run, { values: values });
+    });
     var inBook = Boolean(document.querySelector(".bd-article")) && number === 0;
     var ready = false; // the address is left alone until something is picked
     if (!runs.length) return;

@@ -5,6 +5,7 @@ The data stand in the page, and `runs.js` draws them: neither a kernel nor a ser
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
@@ -20,7 +21,7 @@ FALLBACK = "This part needs JavaScript. It shows each random run by its leaky an
 PARAMETERS = tuple(PRESETS["table1"])  # the paper's 17
 
 
-def pair_runs(random: pd.DataFrame) -> list[dict[str, object]]:
+def pair_runs(random: pd.DataFrame) -> list[dict[str, Any]]:
     """List the random runs that ended well under both protocols.
 
     Parameters
@@ -53,7 +54,12 @@ def pair_runs(random: pd.DataFrame) -> list[dict[str, object]]:
 
 def runs_explorer(random: pd.DataFrame) -> HTML:
     """Make the place where `runs.js` draws, with its data and the script itself."""
-    data = {"labels": [LABELS[name] for name in PARAMETERS], "runs": pair_runs(random)}
+    runs = pair_runs(random)
+    # Each value once, and its place in the runs: the page is much smaller so.
+    levels = [list(dict.fromkeys(column)) for column in zip(*(run["values"] for run in runs), strict=True)]
+    for run in runs:
+        run["values"] = [known.index(value) for known, value in zip(levels, run["values"], strict=True)]
+    data = {"labels": [LABELS[name] for name in PARAMETERS], "levels": levels, "runs": runs}
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     script = Path(__file__).with_name("runs.js").read_text(encoding="utf-8")
     place = f"{pictures.paragraph(FALLBACK)}<script type='application/json'>{text}</script>"
