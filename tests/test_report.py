@@ -370,6 +370,24 @@ def test_descriptions_and_citations():
     assert ("citation_publication_date", "2026/01/02") in dated
 
 
+@pytest.mark.parametrize(("words", "said"), [(1_000, ["5 minutes to read"]), (400, [])])
+def test_a_page_says_how_long_it_is_unless_it_is_short(words, said):
+    doctree = new_document("page")
+    doctree += nodes.section("", nodes.title("", "T"), nodes.paragraph("", "First."), nodes.paragraph("", "w " * words))
+    app = SimpleNamespace(env=SimpleNamespace(docname="page"), config=SimpleNamespace(root_doc="index"))
+    metadata.tell_reading_time(app, doctree)
+    assert [node.astext() for node in doctree.findall(nodes.paragraph) if "reading-time" in node["classes"]] == said
+    assert metadata.describe(doctree) == "First."
+
+
+def test_an_archive_says_the_same_of_the_project_as_its_citation():
+    archive = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
+    citation = metadata.read_citation()
+    assert (archive["title"], archive["version"]) == (citation["title"], citation["version"])
+    assert [person["name"] for person in archive["creators"]] == [author["name"] for author in citation["authors"]]
+    assert archive["license"] == citation["license"]
+
+
 def test_addresses_follow_from_the_repository(monkeypatch):
     monkeypatch.delenv("GITHUB_SHA", raising=False)
     site, options = metadata.addresses("Owner/name")
@@ -507,7 +525,9 @@ def test_previews_have_addresses_or_are_not_there(repository, tmp_path, monkeypa
     picture = tmp_path / "pictures" / "one.png"
     picture.parent.mkdir()
     picture.write_bytes(figures.read_figure(ROOT / figures.CHAPTER, figures.NAME, ".png"))
-    tree = "\n.. toctree::\n\n   inner/page\n"
+    tree = "\n.. toctree::\n\n   inner/page\n   results/executed/01_a\n"
+    (tmp_path / "results" / "executed").mkdir(parents=True)
+    (tmp_path / "results" / "executed" / "01_a.rst").write_text("A\n=\n\nText.\n", encoding="utf-8")
     (tmp_path / "index.rst").write_text(f"Small\n=====\n\nThis & that.\n{tree}", encoding="utf-8")
     (tmp_path / "inner").mkdir()
     page = "Page\n====\n\nOf a picture.\n\n.. image:: /pictures/one.png\n   :alt: Seen\n"
@@ -539,6 +559,12 @@ def test_previews_have_addresses_or_are_not_there(repository, tmp_path, monkeypa
         "og:image": f"{site}_static/front.png",
         "og:image:alt": "A book",
     }
+    links = [
+        link.get("href") for link in page_of("results/executed/01_a").select("header a, .article-header-buttons a")
+    ]
+    edited = "https://github.com/Owner/name/edit/main/notebooks/01_a.rst"
+    assert edited in links
+    assert not [link for link in links if "/results/executed/" in link and "edit" in link]
     assert previews[0]["og:description"] == "This & that."
     assert previews[0]["og:image"] == f"{site}_static/front.png"
 

@@ -19,6 +19,9 @@ from sphinx.config import Config
 from flexbook.figures import PREVIEW
 
 LONGEST = 300  # characters of a description
+AFTER_BUTTONS = 900  # the theme has added its buttons by then
+EXECUTED, SOURCES = "results/executed/", "notebooks/"  # where a chapter is, with its outputs and without
+WORDS_A_MINUTE = 200
 BEFORE_PREVIEWS = 400  # priority of our tags; the extension for previews has 500, and keeps what is set
 
 
@@ -42,7 +45,8 @@ def citation_tags(citation: dict[str, Any]) -> list[tuple[str, str]]:
 
 def describe(doctree: nodes.document) -> str:
     """Describe a page in a sentence or two: its question, else its first paragraph; "" where it has neither."""
-    texts = [" ".join(node.astext().split()) for node in doctree.findall(nodes.paragraph)]
+    paragraphs = [node for node in doctree.findall(nodes.paragraph) if "reading-time" not in node["classes"]]
+    texts = [" ".join(node.astext().split()) for node in paragraphs]
     asked = re.compile(r"(Question|Asked)\. ")  # of a chapter, and of the front page
     questions = [asked.sub("", text, count=1) for text in texts if asked.match(text)]
     return _shorten(next(filter(None, questions + texts), ""))
@@ -70,6 +74,15 @@ def add_tags(
     context["meta"] = {**(context.get("meta") or {}), "og:description": escape(description)}
 
 
+def tell_reading_time(app: Sphinx, doctree: nodes.document) -> None:
+    """Say below a page's title how many minutes its text takes; not where that is one or two."""
+    top = next(iter(doctree.findall(nodes.section)), None)
+    words = sum(len(node.astext().split()) for node in doctree.findall(nodes.paragraph))
+    minutes = round(words / WORDS_A_MINUTE)
+    if top is not None and minutes > 2 and app.env.docname != app.config.root_doc:
+        top.insert(1, nodes.paragraph("", f"{minutes} minutes to read", classes=["reading-time"]))
+
+
 def addresses(repository: str) -> tuple[str, dict[str, Any]]:
     """Say where GitHub publishes the site of a repository ("owner/name"), and the theme's options that link to it."""
     owner, name = repository.split("/")
@@ -79,7 +92,12 @@ def addresses(repository: str) -> tuple[str, dict[str, Any]]:
         "repository_branch": os.environ.get("GITHUB_SHA") or "main",
         "path_to_docs": "",
         "use_repository_button": True,
-        "launch_buttons": {"notebook_interface": "jupyterlab", "binderhub_url": "https://mybinder.org"},
+        "use_edit_page_button": True,
+        "launch_buttons": {
+            "notebook_interface": "jupyterlab",
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+        },
     }
 
 
@@ -93,9 +111,25 @@ def link_repository(app: Sphinx, config: Config) -> None:
     config.ogp_social_cards = {"enable": False}
 
 
+def lead_to_sources(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let the links of a chapter lead to its notebook without outputs, which is what is edited and run."""
+
+    def mend(buttons: list[dict[str, Any]]) -> None:
+        for button in buttons:
+            mend(button.get("buttons") or [])
+            if "url" in button:
+                button["url"] = button["url"].replace(EXECUTED, SOURCES)
+
+    mend(context.get("header_buttons") or [])
+
+
 def setup(app: Sphinx) -> None:
     """Add the tags; previews and links to the repository only where an address is known."""
     if os.environ.get("GITHUB_REPOSITORY"):
         app.setup_extension("sphinxext.opengraph")
         app.connect("config-inited", link_repository)
+        app.connect("html-page-context", lead_to_sources, priority=AFTER_BUTTONS)
+    app.connect("doctree-read", tell_reading_time)
     app.connect("html-page-context", add_tags, priority=BEFORE_PREVIEWS)
