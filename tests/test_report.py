@@ -1119,6 +1119,16 @@ def test_no_sentence_is_too_long_to_read(path):
         assert long == []
 
 
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem[0].isdigit()], ids=lambda path: path.stem)
+def test_a_chapter_is_short(path):
+    text = markdown_of(path)
+    assert sum(map(n_words, sentences_of(text))) <= 1_000
+    assert len(figures_of(path)) <= 4
+    assert len(re.findall(r"\{(?:output-)?table\}", text)) <= 2
+    (answer,) = re.findall(r"^\*\*Answer\.\*\* (.*?)(?:\n\n|\Z)", text, re.M | re.S)
+    assert sum(map(n_words, sentences_of(answer))) <= 75
+
+
 PROSE = """\
 ---
 key: value
