@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told, random_ratings, records_of
-from drawings import HOLDOUT, NAN, RELEASED, legend, lines, marks, ticks
+from drawings import HOLDOUT, NAN, RELEASED, lines, marks, ticks
 from flexstudy.accuracy import (
     COUNTS,
     accuracy_numbers,
@@ -29,6 +29,7 @@ from flexstudy.accuracy import (
     visible_and_hidden,
 )
 from flexstudy.plans import ALONE, STEPS, accuracy, ladder
+from flexstudy.references import score_baselines
 from flexstudy.style import COLOURS
 from matplotlib.colors import to_hex
 from scipy import stats
@@ -149,6 +150,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
     lost = (1, 2, "released")
     records = accuracy_records(lambda *run: "diverged" if run == lost else planted(*run))
     table = beside_baselines(records, ratings, "table2:7").set_index(["predictor", "fitted_on"])
+    assert (table.loc["user and item biases", ["gap", "gap_low", "gap_high"]] == 0).all(axis=None)
     predictors = ["FlexEncoder", "item mean", "user mean", "user and item biases"]
     assert set(table.index) == {(name, f"{part} ratings") for name in predictors for part in ("all", "training")}
     rate = FlexConfig.preset("table2:7").test_split_rate
@@ -157,8 +159,7 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
         row = table.loc["FlexEncoder", fitted_on]
         assert row["n"] == len(network)
         assert tuple(row[["mean", "low", "high"]]) == interval(list(network.values()), "table2:7")
-        assert row[["gap", "gap_low", "gap_high"]].tolist() == [0, 0, 0]
-        found = {}
+        gap_of_network, found, biases = row, {}, {}
         for seed in range(3):
             split = split_ratings(ratings, rate, seed)
             used = split.train if fitted_on == "training ratings" else np.arange(len(ratings))
@@ -169,12 +170,20 @@ def test_a_network_stands_beside_predictors_that_saw_the_same_ratings():
                 own = next(part for part in (of_item, of_user, values[used]) if len(part))
                 squares.append((values[test] - own.mean()) ** 2)
             found[seed] = math.sqrt(np.mean(squares))
+            (fitted,) = [
+                one
+                for one in score_baselines(ratings, rate, [seed])
+                if (one["predictor"], one["fitted_on"]) == ("user and item biases", fitted_on)
+            ]
+            biases[seed] = fitted["rmse"]
         row = table.loc["item mean", fitted_on]
         assert row["n"] == 3
         assert row["mean"] == pytest.approx(np.mean(list(found.values())), abs=1e-6)
-        # Paired: the split that the network diverged on counts for the mean and not for the difference.
-        paired = interval([found[seed] - rmse for seed, rmse in network.items()], "table2:7")
+        paired = interval([found[seed] - biases[seed] for seed in range(3)], "table2:7")
         assert tuple(row[["gap", "gap_low", "gap_high"]]) == pytest.approx(paired.expected, abs=1e-5)
+        # Paired: the split that the network diverged on counts for the mean of the biases and not for the difference.
+        paired = interval([rmse - biases[seed] for seed, rmse in network.items()], "table2:7")
+        assert tuple(gap_of_network[["gap", "gap_low", "gap_high"]]) == pytest.approx(paired.expected, abs=1e-5)
 
 
 def least_squares(ratings, used):
@@ -233,7 +242,7 @@ def test_without_a_network_the_leak_alone_is_below_the_papers_rmse(real_data):
     assert known["mean"] == pytest.approx(np.mean(rmse), abs=1e-5)
     assert known["high"] < TABLE2_RMSE["table2:1"]
     numbers = leak_numbers(table, leak_by_count(ratings, n_splits=2), TABLE2_RMSE["table2:1"])
-    assert numbers["published_words"] == "The leaky biases are below the 0.833 that the paper prints for its network."
+    assert numbers["published_words"] == "That is below the 0.833 that the paper prints for its network."
     assert (numbers["rated_once_leaky"], numbers["rated_once_holdout"]) == (0, pytest.approx(1.0, abs=0.05))
     assert numbers["rated_often_holdout"] - numbers["rated_often_leaky"] == pytest.approx(0.012, abs=0.003)
 
@@ -288,7 +297,6 @@ def test_the_leaks_numbers_and_sentences_are_of_what_the_data_have():
     )
     counts = pd.DataFrame({"rated": ["1", "2", "51 or more"], "leaky": [0.0, 0.5, 0.9], "holdout": [1.25, 1.0, 0.95]})
     numbers = leak_numbers(alone, counts, 0.833)
-    assert numbers["leak_splits"] == 4
     assert [numbers[f"biases_unshrunk_leaky{end}"] for end in ("", "_low", "_high")] == [0.8, 0.79, 0.82]
     assert [numbers[f"biases_unshrunk_holdout{end}"] for end in ("", "_low", "_high")] == [0.9, 0.79, 0.92]
     assert [numbers[f"rated_{name}"] for name in ("once_leaky", "once_holdout", "often_leaky", "often_holdout")] == [
@@ -297,13 +305,10 @@ def test_the_leaks_numbers_and_sentences_are_of_what_the_data_have():
         0.9,
         0.95,
     ]
-    assert "RMSE is 0.00 there; over training ratings it is 1.25" in numbers["rated_words"]
-    assert "more than 50 ratings the two are 0.900 and 0.950" in numbers["rated_words"]
     assert "below the 0.833" in numbers["published_words"]
     assert "not clearly below the 0.810" in leak_numbers(alone, counts, 0.81)["published_words"]
     few = leak_numbers(alone, counts[1:2])
     assert few["published_words"] == ""
-    assert few["rated_words"] == "These data have neither rare nor frequent films."
     assert all(math.isnan(few[f"rated_{word}_{name}"]) for word in ("once", "often") for name in ("leaky", "holdout"))
 
 
@@ -352,10 +357,8 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
     table = thinned_data_scores([900, 400], 40, 50, "table2:1", 2, "cpu")
     predictors = [
         "released",
-        "closed",
         "holdout",
         "oracle",
-        "released less oracle",
         "item mean, all ratings",
         "item mean, training ratings",
     ]
@@ -369,10 +372,8 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
         rows = own.set_index("predictor")
         assert set(rows["n"]) == {2}
         networks = {}
-        for name, protocol in (("released",) * 2, ("closed", ALONE["neither leak"]), ("holdout",) * 2):
-            networks[name] = rmse = [
-                evaluate(fit(ratings, config, protocol, seed, device="cpu")).rmse for seed in range(2)
-            ]
+        for name in ("released", "holdout"):
+            networks[name] = rmse = [evaluate(fit(ratings, config, name, seed, device="cpu")).rmse for seed in range(2)]
             assert tuple(rows.loc[name, ["mean", "low", "high"]]) == interval(rmse)
         oracle, item_means = [], []
         for seed in range(2):
@@ -383,7 +384,8 @@ def test_thinned_data_have_their_own_floor_and_every_predictor():
             item_means.append(math.sqrt(((of_item - ratings.values[test]) ** 2).mean()))
         assert tuple(rows.loc["oracle", ["mean", "low", "high"]]) == interval(oracle)
         less = interval(np.subtract(networks["released"], oracle))  # paired: narrower than of two apart
-        assert tuple(rows.loc["released less oracle", ["mean", "low", "high"]]) == less
+        assert tuple(rows.loc["released", ["over", "over_low", "over_high"]]) == less
+        assert rows.loc["oracle", ["over", "over_low", "over_high"]].tolist() == [0, 0, 0]
         assert rows.loc["item mean, all ratings", "mean"] == pytest.approx(np.mean(item_means), abs=1e-6)
         assert rows.loc["item mean, training ratings", "mean"] > rows.loc["item mean, all ratings", "mean"]
 
@@ -393,7 +395,7 @@ def hand_evidence(outcome=planted):
     seen = pd.DataFrame(
         [
             {
-                "preset": "autorec-user",
+                "preset": "table2:1",
                 "protocol": "released",
                 "n": 2,
                 "visible": 1.0,
@@ -414,14 +416,15 @@ def hand_evidence(outcome=planted):
                 "mean": rmse + shift,
                 "low": rmse - 0.1,
                 "high": rmse + 0.1,
+                "over": rmse - 0.71,
+                "over_low": rmse - 0.8,
+                "over_high": rmse - 0.6,
             }
             for size, shift in ((500, 0.0), (2000, 0.2), (900, 0.1))
             for name, rmse in (
                 ("released", 0.6),
-                ("closed", 1.0),
                 ("holdout", 1.1),
                 ("oracle", 0.71),
-                ("released less oracle", -0.11),
             )
         ]
     )
@@ -433,15 +436,13 @@ def test_the_numbers_by_hand():
     evidence = hand_evidence()
     numbers = accuracy_numbers(*evidence)
     steps, apart, beside, *_ = evidence
-    assert numbers["from"] == pytest.approx(0.8)
-    assert numbers["to"] == pytest.approx(0.8 + 1.1 * sum(WORTH.values()))
     assert (numbers["n_seeds"], numbers["sets"]) == (3, 3)
     assert numbers["others"] == pytest.approx(0.02 * 1.1)  # of the steps but the means, the input's
     assert (numbers["means_least"], numbers["means_most"]) == pytest.approx((0.2 * 1.1, 0.3 * 1.1))
     row = steps.iloc[2]
     assert [numbers[f"step_test_input{end}"] for end in ("", "_low", "_high")] == [row.change, row.low, row.high]
     assert numbers["means_alone"] == pytest.approx(-0.11 * 1.1)
-    assert numbers["means_with_fallback"] == pytest.approx((0.1 + 0.01) * 1.1)
+    assert numbers["with_fallback"] == pytest.approx((0.1 + 0.01) * 1.1)
     assert numbers["input_alone_low"] == apart.loc[(apart["leaks"] == "input alone").idxmax(), "low"]
     own = beside.set_index(["predictor", "fitted_on"])
     for key, place in {
@@ -453,12 +454,9 @@ def test_the_numbers_by_hand():
         assert numbers[f"{key}_high"] == own.loc[place, "high"]
         assert numbers[f"{key}_gap"] == own.loc[place, "gap"]
         assert numbers[f"{key}_gap_low"] == own.loc[place, "gap_low"]
-    assert [numbers[f"seen_autorec_user_released{end}"] for end in ("", "_low", "_high")] == [-0.2, -0.3, -0.1]
-    assert (numbers["thin_ratings"], numbers["thin_floor"], numbers["thin_released"]) == (500, 0.7, 0.6)
-    assert [numbers[f"thin_holdout{end}"] for end in ("", "_low", "_high")] == pytest.approx([1.1, 1.0, 1.2])
-    assert numbers["thin_released_less_oracle"] == -0.11
-    assert (numbers["full_ratings"], numbers["full_floor"]) == (2000, pytest.approx(0.9))
-    assert (numbers["full_released"], numbers["full_oracle_high"]) == pytest.approx((0.8, 0.81))
+    assert numbers["seen_worth"] == 0.2
+    assert (numbers["thin_ratings"], numbers["thin_over"], numbers["thin_under"]) == pytest.approx((500, -0.11, 0.11))
+    assert [numbers[f"thin_over{end}"] for end in ("_low", "_high")] == pytest.approx([-0.2, 0.0])
 
 
 def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
@@ -468,7 +466,7 @@ def test_numbers_of_a_set_that_diverges_on_the_way_are_left_out():
         )
     )
     numbers = accuracy_numbers(*evidence)
-    unknown = ("from", "to", "n_seeds", "others", "means_with_fallback", "step_means", "step_noise_high")
+    unknown = ("n_seeds", "others", "with_fallback", "step_means", "step_noise_high")
     assert np.isnan([numbers[name] for name in unknown]).all()
     assert numbers["steps_words"] == ""
     assert (numbers["sets"], numbers["thin_ratings"]) == (2, 500)
@@ -496,8 +494,8 @@ def test_thinned_runs_that_diverge_do_not_count(monkeypatch):
     wild = {"learning_rate": 1e12, "optimizer": "sgd", "activation": "relu", "epochs": 5}
     monkeypatch.setattr(FlexConfig, "preset", classmethod(lambda cls, _: cls.from_dict(wild)))
     rows = thinned_data_scores([900], 40, 50, "wild", 2, "cpu").set_index("predictor")
-    assert rows.loc[["released", "released less oracle"], "n"].tolist() == [0, 0]
-    assert rows.loc[["released", "released less oracle"], "mean"].isna().all()
+    assert rows.loc["released", "n"] == 0
+    assert rows.loc["released", ["mean", "over"]].isna().all()
     assert rows.loc[["oracle", "item mean, all ratings"], "n"].tolist() == [2, 2]
 
 
@@ -523,29 +521,30 @@ def steps_table(name="table2:1"):
 
 @pytest.mark.usefixtures("drawn")
 def test_steps_are_a_waterfall_from_released_to_leak_free():
-    steps = pd.concat([steps_table(), steps_table("table2:7"), steps_table("table2:9")])
-    figure = plot_steps(steps, ["table2:1", "table2:7"], STEPS, "here")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["table2:1, n = 3 splits", "table2:7, n = 3 splits"]
-    assert figure.axes[-1].get_xlabel() == "RMSE (stars)"
+    steps = pd.concat([steps_table("table2:7"), steps_table()])
+    figure = plot_steps(steps, "table2:1", STEPS, "here")
+    (ax,) = figure.axes
+    title = "The longest step, +0.100 stars: row means from training ratings\nhere, table2:1, 3 splits"
+    assert figure.get_suptitle() == title
+    assert ax.get_xlabel() == "RMSE (stars)"
     own = steps_table()
-    for ax in figure.axes:
-        bars = [bar for held in ax.containers if isinstance(held, mpl.container.BarContainer) for bar in held]
-        bars = sorted(bars, key=lambda bar: bar.get_y())
-        assert (bars[0].get_x(), bars[0].get_width()) == (0, 0.8)
-        assert bars[-1].get_width() == pytest.approx(own["rmse"].iloc[-1])
-        assert [bar.get_width() for bar in bars[1:-1]] == pytest.approx(own["change"].tolist())
-        assert [bar.get_x() for bar in bars[1:-1]] == pytest.approx(own["start"].tolist())
-        worse = [to_hex(bar.get_facecolor()) == COLOURS["means"].lower() for bar in bars[1:-1]]
-        assert worse == (own["change"] > 0).tolist()
-        (spans,) = [spans for _, _, spans, _ in marks(ax).values()]
-        assert [end[0] for end in spans[0]] == pytest.approx([0.895, 0.905])
-        words = [" ".join(text.split()) for text in ticks(ax.yaxis)]
-        assert words == [RELEASED, *STEPS.values(), HOLDOUT]
-        texts = [text.get_text() for text in ax.texts]
-        assert texts == ["0.800", *(f"{change:+.3f}" for change in own["change"]), f"{own['rmse'].iloc[-1]:.3f}"]
-        low, high = ax.get_xlim()
-        assert low < 0.8 < 0.91 < high
-    assert len(plot_steps(steps, ["table2:9"], STEPS, "here").axes) == 1
+    bars = [bar for held in ax.containers if isinstance(held, mpl.container.BarContainer) for bar in held]
+    bars = sorted(bars, key=lambda bar: bar.get_y())
+    assert [bar.get_width() for bar in bars] == pytest.approx(own["change"].tolist())
+    assert [bar.get_x() for bar in bars] == pytest.approx(own["start"].tolist())
+    worse = [to_hex(bar.get_facecolor()) == COLOURS["means"].lower() for bar in bars]
+    assert worse == (own["change"] > 0).tolist()
+    for word, place, rmse in (("leaky", -1, 0.8), ("leak-free", len(own), own["rmse"].iloc[-1])):
+        (mark,) = lines(ax, word)
+        assert mark.get_xydata().tolist() == [[pytest.approx(rmse), place]]
+    (spans,) = [spans for _, _, spans, _ in marks(ax).values()]
+    assert [end[0] for end in spans[0]] == pytest.approx([0.895, 0.905])
+    words = [" ".join(text.split()) for text in ticks(ax.yaxis)]
+    assert words == [RELEASED, *STEPS.values(), HOLDOUT]
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == ["0.800", *(f"{change:+.3f}" for change in own["change"]), f"{own['rmse'].iloc[-1]:.3f}"]
+    low, high = ax.get_xlim()
+    assert low < 0.8 < 0.91 < high
 
 
 @pytest.mark.usefixtures("drawn")
@@ -565,89 +564,68 @@ def test_the_leak_is_drawn_by_how_often_films_are_rated():
     )
     (ax,) = plot_counts(table, "here").axes
     found = marks(ax)
-    for word, rmse, name in (
-        ("mean over all ratings (leaky)", [0.0, 0.9], "released"),
-        ("mean over training ratings (leak-free)", [1.1, 0.95], "holdout"),
-    ):
+    for word, rmse, name in (("leaky", [0.0, 0.9], "released"), ("leak-free", [1.1, 0.95], "holdout")):
         x, y, spans, colour = found[word]
         assert (list(x), y) == ([0, 1], rmse)
         assert [end[1] for end in spans[1]] == pytest.approx([rmse[1] - 0.05, rmse[1] + 0.05])
         assert colour == COLOURS[name].lower()
-    assert set(legend(ax)) == set(found)
-    assert ticks(ax.xaxis) == ["1\n12", "51 or\nmore\n1,300"]
-    assert ax.get_ylabel() == "RMSE (stars)"
-    assert ax.get_title(loc="left").endswith("here, 4 splits")
+    assert sorted(text.get_text() for text in ax.texts) == ["leak-free: 1.10", "leaky: 0.00"]
+    assert ticks(ax.xaxis) == ["1", "51 or\nmore"]
+    title = "Rated once: the leak is worth 1.10 stars\nRated 51 or more times: the leak is worth 0.05 stars"
+    assert ax.get_title(loc="left") == title
 
 
 @pytest.mark.usefixtures("drawn")
-def test_a_network_and_none_are_drawn_with_and_without_the_leak():
+def test_a_network_and_means_are_drawn_by_their_difference_to_biases():
     table = pd.DataFrame(
         [
-            {"predictor": name, "fitted_on": on, "n": 3, "mean": rmse, "low": rmse - 0.01, "high": rmse + 0.01}
+            {"predictor": name, "fitted_on": on, "n": 3, "gap": gap, "gap_low": gap - 0.01, "gap_high": gap + 0.01}
             for on, shift in (("training ratings", 0.1), ("all ratings", 0))
-            for name, rmse in (("FlexEncoder", 0.8 + shift), ("user and item biases", 0.85 + shift))
+            for name, gap in (("FlexEncoder", shift - 0.05), ("item mean", 0.2 + shift), ("user and item biases", 0))
         ]
     )
     (ax,) = plot_baselines(table, "here").axes
-    assert ax.get_xlabel() == "RMSE (stars)"
-    assert ticks(ax.yaxis) == ["FlexEncoder", "user\nand item biases"]
+    assert ticks(ax.yaxis) == ["FlexEncoder", "film mean"]
     found = marks(ax)
-    for word, shift, name in (
-        ("means over all ratings (leaks)", 0, "released"),
-        ("means over training ratings", 0.1, "holdout"),
-    ):
+    for word, shift, name in (("leaky", 0, "released"), ("leak-free", 0.1, "holdout")):
         x, _, spans, colour = found[word]
-        assert x == pytest.approx([0.8 + shift, 0.85 + shift])
-        assert [end[0] for end in spans[1]] == pytest.approx([0.84 + shift, 0.86 + shift])
+        assert x == pytest.approx([shift - 0.05, 0.2 + shift])
+        assert [end[0] for end in spans[1]] == pytest.approx([0.19 + shift, 0.21 + shift])
         assert colour == COLOURS[name].lower()
-    assert set(legend(ax)) == set(found)
-    assert [text.get_text() for text in ax.texts] == ["0.800", "0.850", "0.900", "0.950"]
-    one = plot_baselines(table.assign(n=1, low=NAN, high=NAN), "here").axes[0]
-    assert [text.xy[0] for text in one.texts] == pytest.approx([0.8, 0.85, 0.9, 0.95])
-    assert "n = 1" in one.get_title(loc="left")
+    texts = ["leaky -0.050", "leaky +0.200", "leak-free +0.050", "leak-free +0.300"]
+    assert [text.get_text() for text in ax.texts] == texts
+    assert ax.get_title(loc="left") == "FlexEncoder: below biases leaky,\nnot below biases leak-free\nhere, 3 splits"
+    one = plot_baselines(table.assign(n=1, gap_low=NAN, gap_high=NAN), "here").axes[0]
+    assert [text.xy[0] for text in one.texts] == pytest.approx([-0.05, 0.2, 0.05, 0.3])
 
 
-PREDICTORS = ("released", "closed", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings")
+PREDICTORS = ("released", "holdout", "oracle", "item mean, all ratings", "item mean, training ratings")
 
 
 def thin_table(half=0.02):
     table = pd.DataFrame(
         [
-            {"ratings": size, "floor": floor, "predictor": name, "n": 2, "mean": 0.6 + place / 10 + size / 1e5}
-            for size, floor in ((2000, 0.75), (500, 0.7))
+            {"ratings": size, "predictor": name, "n": 2, "over": place / 10 - 0.2 + size / 1e5}
+            for size in (2000, 500)
             for place, name in enumerate(PREDICTORS)
         ]
     )
-    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+    return table.assign(over_low=table["over"] - half, over_high=table["over"] + half)
 
 
 @pytest.mark.usefixtures("drawn")
-def test_thinned_data_have_a_line_a_predictor_and_the_floor():
+def test_thinned_data_have_a_line_a_predictor_beside_the_oracle():
     (ax,) = plot_thinned(thin_table(), "table2:1").axes
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("ratings in the data (log)", "RMSE (stars)")
     assert ax.get_xscale() == "log"
-    assert ticks(ax.xaxis) == ["2,000", "500"]
-    words = legend(ax)
-    assert len(words) == 7
-    assert words[0] == f"table2:1, {RELEASED}"
-    for place, name in ((0, "released"), (1, "closed"), (2, "holdout")):
-        (line,) = [
-            line
-            for line in ax.get_lines()
-            if to_hex(line.get_color()) == COLOURS[name].lower() and line.get_linestyle() == "-"
-        ]
-        assert line.get_xydata().ravel().tolist() == pytest.approx([2000, 0.62 + place / 10, 500, 0.605 + place / 10])
-    (floor,) = lines(ax, "noise floor")
-    assert floor.get_xydata().tolist() == [[2000, 0.75], [500, 0.7]]
+    assert ax.xaxis_inverted()
+    assert ticks(ax.xaxis) == ["500", "2,000"]
+    for word, shift in (("network, leaky", -0.2), ("network, leak-free", -0.1), ("film mean, leak-free", 0.2)):
+        (line,) = lines(ax, word)
+        assert line.get_xydata().ravel().tolist() == pytest.approx([2000, shift + 0.02, 500, shift + 0.005])
+    words = [text.get_text() for text in ax.texts]
+    expected = ["network, leaky", "network, leak-free", "film mean, leaky", "film mean, leak-free"]
+    assert words == ["lower than the truth allows", *expected]
+    assert ax.get_title(loc="left") == "With 500 ratings, leaky is 0.20 stars below the oracle\ntable2:1, 2 splits"
     low, high = ax.get_ylim()
-    assert low < 0.605 < 1.12 < high
+    assert low < -0.195 < 0.22 < high
     assert len(plot_thinned(thin_table(NAN), "table2:1").axes) == 1
-
-
-@pytest.mark.usefixtures("drawn")
-def test_thinned_data_are_drawn_from_a_little_below_the_lowest_rmse():
-    """A difference is in the table too, and no RMSE."""
-    less = {"ratings": 500, "floor": 0.7, "predictor": "released less oracle", "n": 2, "mean": -0.1, "low": -0.2}
-    table = pd.concat([thin_table(), pd.DataFrame([less | {"high": 0.0}])], ignore_index=True)
-    with_it, without = (plot_thinned(drawn, "table2:1").axes[0].get_ylim() for drawn in (table, thin_table()))
-    assert with_it == without

@@ -5,26 +5,25 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import SMALL, not_told
+from drawings import lines
 from flexstudy.repetitions import find_report
 from flexstudy.replay import CLOSEST, LOG_COLUMNS, LOW_TRAITS, read_authors_records, summarise_authors
+from flexstudy.style import COLOURS
 from flexstudy.sweep import (
     Evidence,
     agreement_table,
-    cost_check,
+    common_curves,
     count_runs,
     find_evidence,
     gap_table,
     log_numbers,
+    log_table,
     plot_agreement,
-    plot_costs,
-    plot_rmse_by_rank,
     plot_rmse_distributions,
     protocol_gaps,
     report_table,
-    rmse_curves,
     sweep_numbers,
 )
 
@@ -69,12 +68,24 @@ def test_runs_are_counted_with_none_left_out(fresh):
     assert table.loc["holdout", "user-based"]["below_1"] == 1.0  # the skipped one was not made
 
 
-def test_curves_ascend_and_count_diverged_runs(fresh):
-    curves = {(curve.protocol, curve.pivot): curve for curve in rmse_curves(Evidence(fresh))}
+def test_curves_are_of_settings_made_under_both_protocols(fresh):
+    curves = {(curve.protocol, curve.pivot): curve for curve in common_curves(Evidence(fresh))}
     assert curves["released", "item-based"].rmse.tolist() == [0.8, 0.9, 1.2]
-    assert curves["released", "item-based"].rank.tolist() == [1, 2, 3]
-    assert curves["released", "item-based"].n == 4
+    assert curves["released", "item-based"].n == 4  # the diverged one too
+    assert [curves["released", "item-based"].quantile(share) for share in (0.25, 0.26, 0.75, 0.9)] == [
+        0.8,
+        0.9,
+        1.2,
+        math.inf,
+    ]
     assert curves["released", "user-based"].n == 1
+    only_leaky = fresh["status"].where((fresh["run"] != 1) | (fresh["protocol"] == "released"), "skipped")
+    fewer = {
+        (curve.source, curve.protocol, curve.pivot): curve.rmse.tolist()
+        for curve in common_curves(Evidence(fresh.assign(status=only_leaky), fresh.rename(columns={"run": "record"})))
+    }
+    assert fewer["fresh sample", "released", "item-based"] == [0.8, 1.2]
+    assert fewer["replay", "released", "item-based"] == [0.8, 0.9, 1.2]
 
 
 def test_gaps_are_paired_by_run(fresh):
@@ -88,24 +99,17 @@ def test_gaps_are_paired_by_run(fresh):
 def test_the_numbers_by_hand(fresh):
     numbers = sweep_numbers(Evidence(fresh))
     assert (numbers["runs_released"], numbers["made_released"], numbers["skipped_released"]) == (6, 5, 1)
-    assert (numbers["diverged_released"], numbers["diverged_share_released"]) == (1, 20.0)
-    assert (numbers["lowest_released"], numbers["lowest_holdout"]) == (0.8, 0.9)
+    assert numbers["diverged_released"] == 1
     # 0.8, 0.9, 0.95, 1.2 as released, whose quartiles are 0.875 and 1.0125
     assert numbers["middle_half_released"] == pytest.approx(0.1375)
     assert numbers["middle_half_holdout"] == pytest.approx(1.1 - 0.95)
-    assert numbers["gap_item_on"] == pytest.approx((-0.1 - 0.05) / 2)
-    assert numbers["gap_user_on"] == pytest.approx(-0.04)
-    assert np.isnan(numbers["gap_user_off"])
+    assert (numbers["worth_item"], numbers["worth_user"]) == pytest.approx(((0.1 + 0.05) / 2, 0.04))
     assert gap_table(fresh)["n"].tolist() == [1, 2, 1]
-    assert numbers["gap_item_on_unrounded"] == numbers["gap_item_on"]  # no run rounds
+    assert gap_table(fresh)["median without PrR"].tolist() == gap_table(fresh)["median"].tolist()  # no run rounds
     table = gap_table(fresh.assign(prediction_rounding=fresh["run"].isin([1, 2])))
     np.testing.assert_allclose(table["median without PrR"], [np.nan, -0.1, -0.04])
-    assert numbers["replay_low"] == numbers["replay_band"] == ""
-    assert numbers["cheapest_skipped"] == 2.0
-    assert numbers["hours_fresh"] == pytest.approx(2 * (2 + 3 + 4 + 5 + 6) / 3600)
+    assert numbers["replay_lost"] == numbers["replay_published"] == ""
     assert "no replay" in numbers["replay_answer"]
-    check = cost_check(fresh)
-    assert (check["n"], check["median"]) == (9, 2.0)  # 2 3 4 6 twice and 5 once, by 2
 
 
 def report_of():
@@ -166,29 +170,18 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     path.with_suffix(".json").write_text(json.dumps(report_of()))
     evidence = find_evidence("here", tmp_path)
     numbers = sweep_numbers(evidence)
-    assert numbers["replay_answer"].startswith("3 of the authors' 1,073 logged runs")
-    assert "correlation of 0.970 (95 % interval 0.900 to 0.990)" in numbers["replay_answer"]
-    assert "median difference is 0.010 stars (0.008 to 0.020)" in numbers["replay_answer"]
-    assert "(0.008 to 0.020). 1 rows were too" in numbers["replay_answer"]  # an older report has nothing by setting
-    by_setting = {"settings": 2, "by_setting": 0.976, "by_setting_low": 0.966, "by_setting_high": 0.984}
-    for known, told in ((by_setting, "0.976 (0.966 to 0.984)."), (by_setting | {"by_setting_low": None}, "0.976.")):
-        report = report_of()
-        report["agreement"][CLOSEST]["all"] |= known
-        answer = sweep_numbers(Evidence(evidence.fresh, evidence.replay, report))["replay_answer"]
-        assert f"By the median run of each of 2 settings the correlation is {told} 1 rows" in answer
+    assert numbers["replay_answer"].startswith("Made again, 3 of the authors' 1,073 logged runs end well. They agree")
+    assert numbers["replay_answer"].endswith("at a rank correlation of 0.97.")
+    assert numbers["replay_short"].startswith(
+        "3 of the authors' 1,073 logged runs made again (Spearman correlation 0.970"
+    )
+    assert "two runs differ by 0.020, and ours from theirs by 0.010" in numbers["replay_close"]
+    assert numbers["replay_padded"].startswith("Of the runs compared, 0 re-feed")
     wider = {name: known | {"n": 9} for name, known in report_of()["agreement"]["released"].items()}
-    assert "compared 0 re-feed the zero rows" in numbers["replay_answer"]
     padded = report_of() | {"agreement": report_of()["agreement"] | {"released": wider, "released-padded": wider}}
     told = sweep_numbers(Evidence(evidence.fresh, evidence.replay, padded))
-    assert told["replay_answer"].startswith("3 of the authors'")
-    assert "compared 9 re-feed the zero rows" in told["replay_answer"]
-    assert "9 runs ended well" in told["replay_wide"]
-    assert "log adds up to 51.4 hours" in numbers["replay_cost"]
-    assert "4.0 times our time" in numbers["replay_cost"]
-    assert (
-        numbers["replay_low"]
-        == "In the authors' log, 2 of the 3 different user-based runs of 0.91 or less have all four."
-    )
+    assert told["replay_answer"] == numbers["replay_answer"]
+    assert told["replay_padded"].startswith("Of the runs compared, 9 re-feed")
     assert numbers["replay_published"] == "Its log of 1,073 rows, 952 of them different, has every parameter."
     assert [numbers[f"log_{name}"] for name in ("rows", "repeated", "different")] == [1073, 121, 952]
     names = ("user", "item", "user_different", "item_different", "lowest", "highest", "hours")
@@ -198,12 +191,20 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     # ADAM is the most common one there, one re-feeding as common as none; SELU is outnumbered, and MeN never on.
     names = ("n", "adam", "selu", "refeeding", "men", "modes")
     assert [numbers[f"user_band_{name}"] for name in names] == [5, 3, 2, 2, 0, 2]
-    assert numbers["replay_band"].startswith(
-        "Of its different user-based rows, 5 have an RMSE that rounds to 0.90 or 0.91"
-    )
-    assert "ADAM is in 3 of these and SELU in 2; 2 have one re-feeding and 0 mean norm" in numbers["replay_band"]
-    assert "500 differ from one default setting" in numbers["replay_log"]
-    assert "the other 573 vary several at once" in numbers["replay_log"]
+    assert "1,073 rows, 500 differ from one default setting" in numbers["replay_log"]
+    table = log_table(evidence)
+    assert table.loc["runs"].tolist() == ["1,073, of which 121 repeat another, result included", "over 1,000"]
+    assert table["the authors' log"].tolist()[1:] == [
+        "12, 9 of them different",
+        "11, 10 of them different",
+        "0.8335 to 2.8300",
+        "51.4",
+        "500",
+        "10 to the power of 1.0",
+        "5",
+        "3, 2, 2, 0",
+    ]
+    assert log_table(Evidence(fresh)).empty
     none = report_of()["authors"]["user_band"] | {"n": 0} | {name: {} for name in LOW_TRAITS}
     empty = log_numbers(report_of() | {"authors": report_of()["authors"] | {"user_band": none}})
     assert (empty["user_band_n"], empty["user_band_adam"]) == (0, 0)
@@ -211,8 +212,8 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     absent = log_numbers(None)
     assert absent.keys() == empty.keys()
     assert np.isnan(list(absent.values())).all()
-    assert numbers["replay_runs"] == "As released, 1 are skipped for their cost, 1 diverged and 4 ended well."
-    assert numbers["replay_lost"].startswith("Of 2 runs that diverged here but have an RMSE in the log, 1 have")
+    assert numbers["replay_lost"].startswith("Of the log's runs, 1 were too costly to make, and 2 diverged.")
+    assert numbers["replay_lost"].endswith("to 0.90; 1 of them had diverged in the log too.")
     assert agreement_table(evidence).loc["released"].index.tolist() == list(report_of()["agreement"]["released"])
     assert agreement_table(Evidence(fresh)).empty
     assert report_table(evidence, "lost_runs").to_numpy().tolist() == [[1.49, 1.48], [0.9, ""]]
@@ -221,8 +222,6 @@ def test_evidence_is_read_with_its_replay(fresh, tmp_path, refused):
     assert table["source"].tolist() == ["the paper's log"] * 2 + ["replay"] * 4 + ["fresh sample"] * 4
     # Of the log's rows, counted; its quantiles, 17 of 201 of which are below 1, do not matter.
     assert table["below_1"].tolist()[:2] == [3 / 12, 3 / 11]
-    paper = rmse_curves(evidence)[0]
-    assert (paper.rank[0], paper.rank[-1], paper.n) == (1, 12, 12)
     refused(lambda: find_evidence("elsewhere", tmp_path), "sweep-elsewhere-paper-seed0.parquet", "no such file")
 
 
@@ -264,15 +263,19 @@ def test_a_sample_made_on_the_spot_is_the_sweeps():
 def test_figures_are_drawn_of_all_and_of_little(fresh):
     everything = Evidence(fresh, fresh.rename(columns={"run": "record"}), report_of())
     only_skipped = Evidence(fresh[fresh["status"] == "skipped"])
-    for evidence, panels in ((everything, 5), (only_skipped, 2)):
-        curves = rmse_curves(evidence)
-        assert len(plot_rmse_by_rank(curves, "here").axes) == panels
-        lines = plot_rmse_distributions(curves, "here").axes[0].get_lines()
-        assert len(lines) == panels
-    drawn = plot_agreement({"edges": [0.8, 1, 2], "counts": [[1, 0], [2, 3]]}, "here").axes[0]
-    assert "n = 6" in drawn.get_title(loc="left")
-    (dots, _) = plot_costs(fresh, "here").axes[0].get_lines()
-    assert pd.Series(dots.get_ydata()).max() == 6
+    for evidence, n_lines in ((everything, 4), (Evidence(fresh), 2), (only_skipped, 0)):
+        items, users = plot_rmse_distributions(common_curves(evidence), "here").axes
+        assert [len(ax.get_lines()) for ax in (items, users)] == [n_lines] * 2
+    items, users = plot_rmse_distributions(common_curves(Evidence(fresh)), "here").axes
+    (leaky,) = lines(items, "fresh sample, leaky")
+    assert leaky.get_xydata().tolist() == [[0.8, 0.0], [0.8, 0.25], [0.9, 0.5], [1.2, 0.75]]
+    assert (leaky.get_color(), leaky.get_linestyle()) == (COLOURS["released"], "-")
+    title = "item-based (fresh sample 4)\nfresh: a quarter is below 0.80 (leaky) and 0.90 (leak-free)"
+    assert items.get_title(loc="left") == title
+    assert [text.get_text() for text in items.texts] == ["leaky", "leak-free"]
+    assert users.get_xlim() == items.get_xlim() == pytest.approx((0.75, 4))
+    drawn = plot_agreement(report_of() | {"map": {"edges": [0.8, 1, 2], "counts": [[1, 0], [2, 3]]}}, "here").axes[0]
+    assert drawn.get_title(loc="left").startswith("6 runs made again: rank correlation 0.97\n")
 
 
 def test_every_number_of_the_chapters_text_is_there(fresh):

@@ -29,19 +29,18 @@ from flexlib.evaluation import errors, evaluate
 from flexlib.methods.means_and_biases import item_mean
 from flexlib.predict import fallback
 from flexlib.train import fit
-from flexstudy.plans import ALONE, STEPS, ladder
+from flexstudy.plans import ALONE, LEAKY_AND_LEAK_FREE, STEPS, ladder
 from flexstudy.references import score_baselines, unshrunk_biases
 from flexstudy.statistics import labelled, split_interval
-from flexstudy.style import COLOURS, PROTOCOL_NAMES, bar_lengths, legend_below, words_of
+from flexstudy.style import COLOURS, PROTOCOL_NAMES, SHORT_NAMES, bar_lengths, label_ends
 
 BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is about
 CLOSED = ALONE["neither leak"]
-THINNED_PROTOCOLS = {"released": "released", "closed": CLOSED, "holdout": "holdout"}  # by the name of the predictor
-AGAINST_ORACLE = "released less oracle"  # a paired difference among the predictors
+BIASES = "user and item biases"  # the predictor that others are compared with
 LEAK_SPLITS = 10  # of the predictors of the first section, which take no time
 NO_STEPS = (
     "Here no set of Table 2 ended well on every step, so this section has nothing to show; each run that is estimated "
-    "above `max_seconds` is skipped."
+    "above the limit is skipped."
 )
 ONCE, OFTEN = "1", "51 or more"
 COUNTS = {ONCE: 1, "2": 2, "3 to 5": 3, "6 to 10": 6, "11 to 20": 11, "21 to 50": 21, OFTEN: 51}  # ratings, from
@@ -208,7 +207,7 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         - fitted_on: "all ratings" (of the network: `released`) or "training ratings" (`holdout`)
         - n: splits that ended well
         - mean, low, high: RMSE with its interval, as in `step_changes`, in stars
-        - gap, gap_low, gap_high: its paired difference to the network fitted on the same ratings, likewise
+        - gap, gap_low, gap_high: its paired difference to the biases fitted on the same ratings, likewise
     """
     test_share = FlexConfig.preset(shown).test_split_rate
     own = records[records["setting"] == shown]
@@ -219,10 +218,10 @@ def beside_baselines(records: pd.DataFrame, ratings: Ratings, shown: str = BEST_
         pd.DataFrame({"predictor": "FlexEncoder", "fitted_on": fitted_on, "seed": rmse.index, "rmse": rmse.to_numpy()})
         for fitted_on, rmse in network.items()
     ]
-    rows = []
+    rows, biases = [], scores[scores["predictor"] == BIASES].pivot(index="seed", columns="fitted_on", values="rmse")
     for (predictor, fitted_on), part in pd.concat([*parts, scores]).groupby(["predictor", "fitted_on"], sort=False):
         rmse = part.set_index("seed")["rmse"]
-        gap = (rmse - network[str(fitted_on)]).dropna()
+        gap = (rmse - biases[str(fitted_on)]).dropna()
         row = {"predictor": predictor, "fitted_on": fitted_on, "n": int(rmse.notna().sum())}
         row |= labelled("mean", split_interval(rmse.dropna(), test_share))
         rows.append(row | labelled("gap", split_interval(gap, test_share), "gap_"))
@@ -329,18 +328,22 @@ def thinned_data_scores(
 
         - ratings: the size
         - floor: RMSE that the oracle is expected to score, in stars
-        - predictor: a key of `THINNED_PROTOCOLS` (the network), "oracle" (who knows the distribution of every rating),
-          `AGAINST_ORACLE`, "item mean, all ratings" or "item mean, training ratings"
+        - predictor: "released" or "holdout" (the network), "oracle" (who knows the distribution of every rating),
+          "item mean, all ratings" or "item mean, training ratings"
         - n: splits that ended well
-        - mean, low, high: RMSE, or the difference, with its interval, as in `step_changes`, in stars
+        - mean, low, high: RMSE with its interval, as in `step_changes`, in stars
+        - over, over_low, over_high: its paired difference to the oracle, likewise
     """
     rows, config = [], FlexConfig.preset(preset)
     for size in tqdm(sizes, desc="synthetic data"):
         ratings = load_ratings(f"synthetic:users={users},items={items},ratings={size},seed=0")
-        for predictor, rmse in _thinned_runs(ratings, config, n_seeds, device).items():
+        found = pd.DataFrame(_thinned_runs(ratings, config, n_seeds, device))
+        for predictor, rmse in found.items():
             row: dict[str, Any] = {"ratings": size, "floor": ratings.noise_floor, "predictor": predictor}
-            row |= {"n": int(np.isfinite(rmse).sum())}
-            rows.append(row | labelled("mean", split_interval(pd.Series(rmse).dropna(), config.test_split_rate)))
+            row |= {"n": int(rmse.notna().sum())}
+            row |= labelled("mean", split_interval(rmse.dropna(), config.test_split_rate))
+            over = (rmse - found["oracle"]).dropna()
+            rows.append(row | labelled("over", split_interval(over, config.test_split_rate), "over_"))
     return pd.DataFrame(rows)
 
 
@@ -349,13 +352,12 @@ def _thinned_runs(ratings: Ratings, config: FlexConfig, n_seeds: int, device: st
     assert ratings.oracle is not None  # the data are synthetic
     found: dict[str, list[float]] = {}
     for seed in range(n_seeds):
-        for name, protocol in THINNED_PROTOCOLS.items():
+        for protocol in LEAKY_AND_LEAK_FREE:
             model = fit(ratings, config, protocol, seed, device=device)
-            found.setdefault(name, []).append(evaluate(model).rmse)
+            found.setdefault(protocol, []).append(evaluate(model).rmse)
         test = model.split.test
         oracle, _ = errors(ratings.values[test].astype(np.float64), ratings.oracle[test].astype(np.float64))
         found.setdefault("oracle", []).append(oracle)
-        found.setdefault(AGAINST_ORACLE, []).append(found["released"][-1] - oracle)
     for row in score_baselines(ratings, config.test_split_rate, range(n_seeds)):
         if row["predictor"] == "item mean":
             found.setdefault(f"item mean, {row['fitted_on']}", []).append(row["rmse"])
@@ -377,32 +379,21 @@ def leak_numbers(alone: pd.DataFrame, counts: pd.DataFrame, published: float | N
     dict
         - biases_unshrunk_leaky, biases_unshrunk_holdout, with _low and _high: RMSE fitted on all ratings and on
           training ratings, in stars
-        - leak_splits: how many splits there are
         - rated_once_NAME, rated_often_NAME: RMSE of `leaky` and `holdout` item means, in stars, for items with one
           rating and with more than 50; NaN where there are none
-        - published_words, rated_words: sentences
+        - published_words: a sentence
     """
-    numbers: dict[str, Any] = {"leak_splits": int(alone["n"].max())}
+    numbers: dict[str, Any] = {}
     for row in alone.to_dict("records"):
         name = f"biases_unshrunk_{'leaky' if row['fitted_on'] == 'all ratings' else 'holdout'}"
         numbers |= _spanned(name, row, "mean")
     for word, rated in (("once", ONCE), ("often", OFTEN)):
         own = counts[counts["rated"] == rated]  # one row or none
         numbers |= {f"rated_{word}_{name}": float(own[name].mean()) for name in ("leaky", "holdout")}
-    told = {
-        "once": """A film's only rating is its own mean, so over all ratings the RMSE is {rated_once_leaky:.2f} there;
-            over training ratings it is {rated_once_holdout:.2f}.""",
-        "often": """For films with more than 50 ratings the two are {rated_often_leaky:.3f} and
-            {rated_often_holdout:.3f}.""",
-    }
-    words = [text.format(**numbers) for word, text in told.items() if np.isfinite(numbers[f"rated_{word}_leaky"])]
-    numbers["rated_words"] = " ".join(" ".join(words).split()) or "These data have neither rare nor frequent films."
     numbers["published_words"] = ""
     if published is not None:
         side = "below" if numbers["biases_unshrunk_leaky_high"] < published else "not clearly below"
-        numbers["published_words"] = (
-            f"The leaky biases are {side} the {published:.3f} that the paper prints for its network."
-        )
+        numbers["published_words"] = f"That is {side} the {published:.3f} that the paper prints for its network."
     return numbers
 
 
@@ -428,18 +419,19 @@ def accuracy_numbers(
     dict
         In stars but for counts; what has an interval has _low and _high too:
 
-        - from, to, n_seeds: of the set shown, RMSE before all and after, and splits; NaN where it has no steps
+        - n_seeds: splits of the set shown; NaN where it has no steps
         - step_STEP: what each changes; others: the most that any but the means does; likewise
-        - means_with_fallback: what the means change together with the fallback for rows without any
+        - with_fallback: what the means change together with the fallback for rows without any
         - sets, means_least, means_most: how many sets there are, and the others' span of what the means change
         - LEAKS: what `leaks_apart` has of the set shown, "means_alone" for one
         - PREDICTOR_all, PREDICTOR_training, and each with _gap: of `beside_baselines`
-        - seen_PRESET_PROTOCOL: the gap of `visible_and_hidden`
-        - thin_PREDICTOR, full_PREDICTOR, with _ratings and _floor: of the smallest and the largest synthetic data
+        - seen_worth: by how much the set shown predicts visible test ratings better than hidden ones, as released
+        - thin_ratings, thin_over, thin_under: of the smallest synthetic data, how many ratings it has, and the RMSE as
+          released minus the oracle's, and with the other sign
         - steps_words: why there is no step to show; "" where there are some
     """
     ends = ("", "_low", "_high")
-    names = ["from", "to", "n_seeds", "others", "means_with_fallback"]
+    names = ["n_seeds", "others", "with_fallback"]
     names += [f"step_{step}{end}" for step, end in product(STEPS, ends)]
     names += [f"{leaks.replace(' ', '_')}{end}" for leaks, end in product(ALONE, ends)]
     numbers: dict[str, Any] = dict.fromkeys(names, float("nan"))
@@ -448,11 +440,9 @@ def accuracy_numbers(
     if len(own):
         changes = own.set_index("step")["change"]
         numbers |= {
-            "from": float(own["start"].iloc[0]),
-            "to": float(own["rmse"].iloc[-1]),
             "n_seeds": int(own["n"].iloc[0]),
             "others": float(changes.drop("means").abs().max()),
-            "means_with_fallback": float(changes[["means", "unseen_fallback"]].sum()),
+            "with_fallback": float(changes[["means", "unseen_fallback"]].sum()),
         }
     for row in own.to_dict("records"):
         numbers |= _spanned(f"step_{row['step']}", row, "change")
@@ -464,19 +454,15 @@ def accuracy_numbers(
     for row in beside.to_dict("records"):
         name = f"{row['predictor']}_{row['fitted_on'].partition(' ')[0]}"
         numbers |= _spanned(name, row, "mean") | _spanned(f"{name}_gap", row, "gap", "gap_")
-    for row in seen.to_dict("records"):
-        numbers |= _spanned(f"seen_{row['preset']}_{row['protocol']}", row, "gap", "gap_")
-    for word, size in (("thin", thin["ratings"].min()), ("full", thin["ratings"].max())):
-        of_size = thin[thin["ratings"] == size]
-        numbers |= {f"{word}_ratings": int(size), f"{word}_floor": float(of_size["floor"].iloc[0])}
-        for row in of_size[of_size["predictor"].isin([*THINNED_PROTOCOLS, "oracle", AGAINST_ORACLE])].to_dict(
-            "records"
-        ):
-            numbers |= _spanned(f"{word}_{row['predictor']}", row, "mean")
+    own = seen[(seen["preset"] == shown) & (seen["protocol"] == "released")]
+    numbers["seen_worth"] = -float(own["gap"].mean())  # one row or none
+    least = thin[(thin["ratings"] == thin["ratings"].min()) & (thin["predictor"] == "released")].iloc[0]
+    numbers |= {"thin_ratings": int(least["ratings"])} | _spanned("thin_over", least, "over", "over_")
+    numbers["thin_under"] = -numbers["thin_over"]
     return numbers
 
 
-def _spanned(name: str, row: Mapping[Any, Any], value: str, prefix: str = "") -> dict[str, float]:
+def _spanned(name: str, row: Mapping[Any, Any] | pd.Series, value: str, prefix: str = "") -> dict[str, float]:
     """Name a value of a row and the ends of its interval; the names of glued numbers have no space, colon or dash."""
     name = re.sub("[ :-]", "_", name)
     return labelled(name, (row[value], row[f"{prefix}low"], row[f"{prefix}high"]), f"{name}_")
@@ -490,79 +476,84 @@ def plot_counts(table: pd.DataFrame, dataset: str) -> Figure:
     table
         Of `leak_by_count`.
     dataset
-        For the title.
+        For the axis.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 4.6))
-    kinds = (
-        ("leaky", "released", "o-", "mean over all ratings (leaky)"),
-        ("holdout", "holdout", "s-", "mean over training ratings (leak-free)"),
-    )
-    for name, protocol, line, word in kinds:
+    figure, ax = plt.subplots(figsize=(6.5, 4.4))
+    x = np.arange(len(table))
+    ax.fill_between(x, table["leaky"], table["holdout"], color=COLOURS["released"], alpha=0.13, linewidth=0)
+    for name, protocol, mark in (("holdout", "holdout", "s-"), ("leaky", "released", "o-")):
         ends = table[[name, f"{name}_low", f"{name}_high"]].set_axis(["mean", "low", "high"], axis=1)
         ax.errorbar(
-            range(len(table)),
+            x,
             ends["mean"],
             yerr=bar_lengths(ends),
-            fmt=line,
+            fmt=mark,
             color=COLOURS[protocol],
-            capsize=4,
-            label=word,
+            capsize=3,
+            markersize=8,
+            linewidth=2.5,
+            elinewidth=1.2,
+            label=SHORT_NAMES[protocol],
         )
-    labels = [f"{fill(rated, 6)}\n{n:,.0f}" for rated, n in zip(table["rated"], table["n"], strict=True)]
-    ax.set_xticks(range(len(table)), labels, fontsize="x-small")
+        first = table.iloc[0]
+        words = f"{SHORT_NAMES[protocol]}: {first[name]:.2f}"
+        ax.annotate(words, (0, first[name]), xytext=(12, -4), textcoords="offset points", color=COLOURS[protocol])
+    ends = [("once" if rated == ONCE else f"{rated} times", *table.iloc[place][["leaky", "holdout"]])
+            for place, rated in ((0, table["rated"].iloc[0]), (-1, table["rated"].iloc[-1]))]  # fmt: skip
+    title = "\n".join(f"Rated {often}: the leak is worth {holdout - leaky:.2f} stars" for often, leaky, holdout in ends)
+    ax.set_xticks(x, [fill(rated, 6) for rated in table["rated"]], fontsize="small")
     ax.set(
-        title=f"The rarer the film, the more the leak gives away\n{dataset}, {table['splits'].max()} splits",
-        xlabel="ratings of the film (below: test ratings in a split)",
-        ylabel="RMSE (stars)",
-        ylim=(-0.05, None),
+        title=title,
+        xlabel=f"how often the film is rated ({dataset})",
+        ylabel="RMSE of the film's mean (stars)",
+        ylim=(-0.07, None),
     )
-    legend_below(ax, down=0.3)
+    ax.grid(axis="x", visible=False)
     return figure
 
 
-def plot_steps(steps: pd.DataFrame, sets: Sequence[str], words: Mapping[str, str], dataset: str) -> Figure:
-    """Draw what each field changes on the way from `released` to `holdout`, as a waterfall for each set.
+def plot_steps(steps: pd.DataFrame, name: str, words: Mapping[str, str], dataset: str) -> Figure:
+    """Draw what each field changes on the way from `released` to `holdout`, as a waterfall.
 
     Parameters
     ----------
     steps
         Of `step_changes`.
-    sets
-        Those to draw.
+    name
+        The set to draw.
     words
         Step to what it does.
     dataset
         For the title.
     """
-    figure, axes = plt.subplots(len(sets), sharex=True, figsize=(6.5, 0.6 + 5 * len(sets)), squeeze=False)
-    for ax, name in zip(axes[:, 0], sets, strict=True):
-        own = steps[steps["set"] == name].reset_index(drop=True)
-        first, last, spread = own["start"].iloc[0], own["rmse"].iloc[-1], bar_lengths(own, "change")
-        ax.barh(-1, first, color=COLOURS["released"], height=0.6)
-        colours = np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"])
-        ax.barh(own.index, own["change"], left=own["start"], height=0.6, color=colours)
-        ax.errorbar(own["rmse"], own.index, xerr=spread, fmt="none", color="black", capsize=3, linewidth=1)
-        ax.barh(len(own), last, color=COLOURS["holdout"], height=0.6)
-        right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])
-        texts = [f"{first:.3f}", *(f"{change:+.3f}" for change in own["change"]), f"{last:.3f}"]
-        for y, (x, text) in enumerate(zip(right, texts, strict=True), start=-1):
-            ax.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize="small")
-        steps_words = [fill(words[step], 20) for step in own["step"]]
-        labels = [PROTOCOL_NAMES["released"], *steps_words, PROTOCOL_NAMES["holdout"]]
-        ax.set(yticks=range(-1, len(own) + 1), title=f"{name}, n = {own['n'].iloc[0]} splits")
-        ax.set_yticklabels(labels, fontsize="small")
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
-    lowest, highest = steps[["start", "rmse"]].min().min(), steps[["start", "rmse"]].max().max()
-    room = highest - lowest
-    axes[-1, 0].set(xlim=(lowest - 0.25 * room, highest + 0.3 * room), xlabel="RMSE (stars)")
-    figure.suptitle(f"From released to leak-free, a field at a time\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    own = steps[steps["set"] == name].reset_index(drop=True)
+    first, last, spread = own["start"].iloc[0], own["rmse"].iloc[-1], bar_lengths(own, "change")
+    figure, ax = plt.subplots(figsize=(6.5, 5.6))
+    colours = np.where(own["change"] > 0, COLOURS["means"], COLOURS["closed"])
+    ax.use_sticky_edges = False  # so that the first bar has room on its left
+    ax.barh(own.index, own["change"], left=own["start"], height=0.6, color=colours)
+    ax.errorbar(own["rmse"], own.index, xerr=spread, fmt="none", color="black", capsize=3, linewidth=1)
+    for y, rmse, protocol in ((-1, first, "released"), (len(own), last, "holdout")):
+        ax.plot([rmse], [y], "D", color=COLOURS[protocol], markersize=10, label=SHORT_NAMES[protocol])
+    right = np.concatenate([[first], own[["start", "rmse"]].max(axis=1) + spread[1], [last]])
+    texts = [f"{first:.3f}", *(f"{change:+.3f}" for change in own["change"]), f"{last:.3f}"]
+    for y, (x, text) in enumerate(zip(right, texts, strict=True), start=-1):
+        ax.annotate(text, (x, y), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small")
+    labels = [PROTOCOL_NAMES["released"], *(fill(words[step], 20) for step in own["step"]), PROTOCOL_NAMES["holdout"]]
+    ax.set_yticks(range(-1, len(own) + 1), labels, fontsize="small")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    longest = own.loc[own["change"].abs().idxmax()]
+    ax.set(xlabel="RMSE (stars)", xmargin=0.2)
+    title = f"The longest step, {longest['change']:+.3f} stars: {words[longest['step']]}"
+    title += f"\n{dataset}, {name}, {own['n'].iloc[0]} splits"
+    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 
 
 def plot_baselines(table: pd.DataFrame, dataset: str) -> Figure:
-    """Draw the network beside predictors without one, with the test ratings in their means and without.
+    """Draw how far the network and means are from biases, which need no network, leaky and leak-free.
 
     Parameters
     ----------
@@ -571,32 +562,41 @@ def plot_baselines(table: pd.DataFrame, dataset: str) -> Figure:
     dataset
         For the title.
     """
-    names = table["predictor"].unique()
-    figure, ax = plt.subplots(figsize=(6.5, 4.2))
-    kinds = (
-        ("all ratings", "released", "o", "means over all ratings (leaks)"),
-        ("training ratings", "holdout", "s", "means over training ratings"),
-    )
-    for place, (fitted_on, protocol, mark, word) in enumerate(kinds):
+    names = [name for name in table["predictor"].unique() if name != BIASES]
+    figure, ax = plt.subplots(figsize=(6.5, 3.9))
+    kinds = (("all ratings", "released", "o"), ("training ratings", "holdout", "s"))
+    ax.axvline(0, color="black", linewidth=1.6)
+    for place, (fitted_on, protocol, mark) in enumerate(kinds):
         own = table[table["fitted_on"] == fitted_on].set_index("predictor").loc[names]
-        y = np.arange(len(names)) + 0.24 * (place - 0.5)
-        ax.errorbar(own["mean"], y, xerr=bar_lengths(own), fmt=mark, color=COLOURS[protocol], capsize=4, label=word)
-        for mean, right, where in zip(own["mean"], own["high"].fillna(own["mean"]), y, strict=True):
-            ax.annotate(f"{mean:.3f}", (right, where), xytext=(6, -4), textcoords="offset points", fontsize="x-small")
+        y = np.arange(len(names)) + 0.3 * (place - 0.5)
+        ends = own[["gap", "gap_low", "gap_high"]].set_axis(["mean", "low", "high"], axis=1)
+        colour, word = COLOURS[protocol], SHORT_NAMES[protocol]
+        ax.errorbar(own["gap"], y, xerr=bar_lengths(ends), fmt=mark, color=colour, capsize=4, markersize=8, label=word)
+        sides = own[["gap_low", "gap_high"]].fillna({"gap_low": own["gap"], "gap_high": own["gap"]})
+        for gap, low, high, where in zip(own["gap"], sides["gap_low"], sides["gap_high"], y, strict=True):
+            side = {"xytext": (-8, 0), "ha": "right"} if gap < 0 else {"xytext": (8, 0), "ha": "left"}
+            text = f"{word} {gap:+.3f}" if np.isfinite(gap) else ""
+            at = (low if gap < 0 else high, where)
+            ax.annotate(text, at, textcoords="offset points", va="center", color=colour, **side)
+    network = table[table["predictor"] == names[0]].set_index("fitted_on")["gap"]
+    sides = [f"{'below' if network[on] < 0 else 'not below'} biases {SHORT_NAMES[name]}" for on, name, _ in kinds]
+    title = f"{names[0]}: " + ",\n".join(sides)
     ax.set(
-        title=f"A network, and none, n = {table['n'].max()} splits\n{dataset}",
-        xlabel="RMSE (stars)",
+        title=f"{title}\n{dataset}, {table['n'].max()} splits",
+        xlabel="RMSE minus that of biases (stars); left is better",
         yticks=range(len(names)),
-        yticklabels=[name.replace(" and ", "\nand ") for name in names],
-        xmargin=0.15,
+        yticklabels=[name.replace("item", "film") for name in names],
+        ylim=(len(names) - 0.5, -0.5),
     )
-    ax.invert_yaxis()
-    legend_below(ax, down=0.2)
+    low, high = ax.get_xlim()
+    room = 0.4 * (high - low)  # for the words
+    ax.set_xlim(low - room * (table["gap"].min() < 0), high + room)
+    ax.grid(axis="y", visible=False)
     return figure
 
 
 def plot_thinned(table: pd.DataFrame, preset: str) -> Figure:
-    """Draw the RMSE on synthetic data of ever fewer ratings, beside the noise floor.
+    """Draw how far predictors are from an oracle, on synthetic data of ever fewer ratings.
 
     Parameters
     ----------
@@ -606,31 +606,37 @@ def plot_thinned(table: pd.DataFrame, preset: str) -> Figure:
         Of the network.
     """
     looks = {
-        "released": (COLOURS["released"], "o-", f"{preset}, {words_of('released')}"),
-        "item mean, all ratings": (COLOURS["released"], "o:", "item mean over all ratings (leaks)"),
-        "closed": (COLOURS["closed"], "^-", f"{preset}, released with both leaks closed"),
-        "holdout": (COLOURS["holdout"], "s-", f"{preset}, {words_of('holdout')}"),
-        "item mean, training ratings": (COLOURS["holdout"], "s:", "item mean over training ratings"),
-        "oracle": ("#777777", "d--", "oracle that knows the truth"),
+        "released": (COLOURS["released"], "o-", "network, leaky"),
+        "item mean, all ratings": (COLOURS["released"], "o:", "film mean, leaky"),
+        "holdout": (COLOURS["holdout"], "s-", "network, leak-free"),
+        "item mean, training ratings": (COLOURS["holdout"], "s:", "film mean, leak-free"),
     }
-    figure, ax = plt.subplots(figsize=(6.5, 5))
+    figure, ax = plt.subplots(figsize=(5.6, 4.6))
+    ends = []
     for name, (colour, line, word) in looks.items():
-        own = table[table["predictor"] == name]
-        ax.plot(own["ratings"], own["mean"], line, color=colour, label=word)
-        ax.fill_between(own["ratings"], own["low"], own["high"], color=colour, alpha=0.15, linewidth=0)
-    floor = table.drop_duplicates("ratings")
-    ax.plot(floor["ratings"], floor["floor"], color="black", linewidth=1.6, label="noise floor")
-    ax.fill_between(floor["ratings"], 0, floor["floor"], color="#999999", alpha=0.12, linewidth=0)
-    drawn, ticks = table[table["predictor"].isin(looks)], floor["ratings"].tolist()
+        own = table[table["predictor"] == name].sort_values("ratings", ascending=False)
+        ax.plot(own["ratings"], own["over"], line, color=colour, linewidth=2.2, markersize=7, label=word)
+        ax.fill_between(own["ratings"], own["over_low"], own["over_high"], color=colour, alpha=0.15, linewidth=0)
+        ends += [(own["ratings"].iloc[-1], own["over"].iloc[-1], word, colour)] if len(own) else []
+    ticks = sorted(table["ratings"].unique())
     ax.set(
         xscale="log",
         xticks=ticks,
         xticklabels=[f"{tick:,}" for tick in ticks],
-        xlabel="ratings in the data (log)",
-        ylabel="RMSE (stars)",
-        ylim=(0.9 * drawn["mean"].min(), 1.03 * drawn["mean"].max()),
-        title=f"Below the floor is not skill\nsynthetic ratings, n = {table['n'].max()} splits",
+        xlabel="ratings in the synthetic data, ever fewer",
+        ylabel="RMSE minus the oracle's (stars)",
     )
     ax.minorticks_off()
-    legend_below(ax, down=0.17)
+    ax.invert_xaxis()
+    low, high = ax.get_ylim()
+    low = min(low, -0.1 * (high - low))
+    ax.axhline(0, color="black", linewidth=1.6)
+    ax.axhspan(low, 0, color="#999999", alpha=0.15, linewidth=0)
+    ax.set_ylim(low, high)
+    ax.annotate("lower than the truth allows", (0.02, 0.02), xycoords="axes fraction", fontsize="small")
+    leaky = table[(table["predictor"] == "released") & (table["ratings"] == ticks[0])]["over"].iloc[0]
+    side = "below" if leaky < 0 else "above"
+    ax.set_title(f"With {ticks[0]:,} ratings, leaky is {abs(leaky):.2f} stars {side} the oracle\n{preset}, "
+                 f"{table['n'].max()} splits")  # fmt: skip
+    label_ends(ax, ends)
     return figure

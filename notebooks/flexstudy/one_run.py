@@ -17,7 +17,7 @@ from flexlib.data import Ratings
 from flexlib.evaluation import evaluate
 from flexlib.train import fit
 from flexstudy.statistics import labelled, split_interval
-from flexstudy.style import COLOURS, PROTOCOL_NAMES, words_of
+from flexstudy.style import COLOURS, PROTOCOL_NAMES, SHORT_NAMES, label_ends
 
 
 def learning_curve(
@@ -142,29 +142,23 @@ def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> di
     Returns
     -------
     dict
-        - NAME_PROTOCOL: each column of `summarise_protocols`, and the `lowest` and `highest` run, in stars
-        - leak_means, leak_closed, with _low and _high: `released` minus itself with leaks closed, paired, in stars
-        - runs, diverged, n_seeds, seconds: how many, and how long one takes on average
-        - published, off, verdict: texts that compare the published RMSE with `released`
+        - NAME_PROTOCOL: each column of `summarise_protocols`
+        - leak_means, leak_closed: `released` minus itself with leaks closed, paired, in stars
+        - worth_means, worth_closed: the same with the other sign, by how much the leaks lower the RMSE
+        - runs, diverged, n_seeds: how many
+        - published: the published RMSE, or that there is none
     """
     summary = summarise_protocols(scores)
-    spans = scores.groupby("protocol")["rmse"].agg(lowest="min", highest="max")
-    table = summary.join(spans)
     numbers: dict[str, Any] = {
-        f"{name}_{protocol}": float(row[name]) for protocol, row in table.iterrows() for name in table.columns
+        f"{name}_{protocol}": float(row[name]) for protocol, row in summary.iterrows() for name in summary.columns
     }
     for name in ("means", "closed"):  # the released protocol with leaks closed
         if name in summary.index:
-            leak = summarise_protocols(scores, name).loc["released", ["gap", "gap_low", "gap_high"]]
-            numbers |= labelled(f"leak_{name}", tuple(map(float, leak)), f"leak_{name}_")
+            leak = float(summarise_protocols(scores, name).loc["released", "gap"])
+            numbers |= {f"leak_{name}": leak, f"worth_{name}": -leak}
     numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
-    numbers |= {"seconds": float(scores["seconds"].mean()), "n_seeds": scores["seed"].nunique()}
-    numbers["published"] = "none for these data" if published is None else f"{published}"
-    if published is None or np.isnan(numbers["rmse_released"]):
-        return numbers | {"off": "not applicable", "verdict": "not comparable with"}
-    inside = numbers["lowest_released"] <= published <= numbers["highest_released"]
-    off = f"{numbers['rmse_released'] - published:+.3f}"
-    return numbers | {"off": off, "verdict": "inside" if inside else "outside"}
+    published_text = "none for these data" if published is None else f"{published}"
+    return numbers | {"n_seeds": scores["seed"].nunique(), "published": published_text}
 
 
 def data_numbers(ratings: Ratings) -> dict[str, float]:
@@ -195,13 +189,15 @@ def plot_learning_curves(curves: Mapping[str, pd.DataFrame], dataset: str) -> Fi
     dataset
         For the title.
     """
-    figure, ax = plt.subplots()
+    figure, ax = plt.subplots(figsize=(5.8, 4))
     for protocol, curve in curves.items():
-        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol], label=words_of(protocol))
+        ax.plot(curve["epoch"], curve["test"], "o-", color=COLOURS[protocol])
         ax.plot(curve["epoch"], curve["training"], "--", color=COLOURS[protocol])
-    ax.set(title=f"Learning curves, one run each\n{dataset}", xlabel="epoch", ylabel="RMSE (stars)")
+    last = [(protocol, curve.iloc[-1]) for protocol, curve in curves.items() if len(curve)]
+    scores = ", ".join(f"{row['test']:.2f} {SHORT_NAMES[protocol]}" for protocol, row in last)
+    ax.set(title=f"Final test RMSE: {scores}\n{dataset}, one run each", xlabel="epoch", ylabel="RMSE (stars)")
     ax.locator_params(axis="x", integer=True)
-    ax.legend(title="solid: test ratings, dashed: training", loc="upper left", bbox_to_anchor=(0, -0.18))
+    label_ends(ax, [(row["epoch"], row["test"], SHORT_NAMES[protocol], COLOURS[protocol]) for protocol, row in last])
     return figure
 
 
@@ -220,10 +216,11 @@ def plot_predictions(
         For the title.
     """
     low, high, step = scale
+    follows = []
     stars = np.arange(low, high + step / 2, step)
     width = 0.8 * step / len(predictions)
     figure, ax = plt.subplots()
-    ax.plot([low, high], [low, high], color="#999999", linewidth=1.5, zorder=1, label="a perfect prediction")
+    ax.plot([low, high], [low, high], color="#999999", linewidth=1.5, zorder=1, label="perfect")
     for place, (protocol, table) in enumerate(predictions.items()):
         scored = table[table["scored"] & np.isfinite(table["predicted"])]
         boxes = ax.boxplot(
@@ -237,14 +234,15 @@ def plot_predictions(
             medianprops={"color": "black"},
             boxprops={"facecolor": COLOURS[protocol], "alpha": 0.65},
         )
-        boxes["boxes"][0].set_label(f"{words_of(protocol)}, n = {len(scored):,}")
+        boxes["boxes"][0].set_label(SHORT_NAMES[protocol])
+        follows.append(f"{scored['actual'].corr(scored['predicted']):.2f} {SHORT_NAMES[protocol]}")
     ax.set(
-        title=f"Predictions at each actual rating\n{dataset}",
+        title=f"Correlation with the rating: {', '.join(follows)}\n{dataset}",
         xlabel="actual rating (stars)",
         ylabel="predicted rating (stars)",
         xticks=np.arange(np.ceil(low), high + 0.1),
     )
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.18))
+    ax.legend(loc="lower right")
     return figure
 
 
@@ -268,7 +266,12 @@ def plot_protocols(
     paper_rmse, noise_floor
         Vertical lines, in stars; None for no line.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.8 * len(summary)))
+    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.7 * len(summary)))
+    title = f"{dataset}, {scores['seed'].nunique()} splits"
+    if {"released", "closed"} <= set(summary.index):
+        leak = summarise_protocols(scores, "closed").loc["released", "gap"]
+        if np.isfinite(leak):
+            title = f"The leaks {'lower' if leak < 0 else 'raise'} the RMSE by {abs(leak):.3f} stars\n{title}"
     for place, protocol in enumerate(summary.index):
         colour, row = COLOURS[protocol], summary.loc[protocol]
         runs = scores.loc[scores["protocol"] == protocol, "rmse"].dropna()
@@ -293,7 +296,7 @@ def plot_protocols(
         ylim=(len(summary) - 0.3, -0.6),
         xlabel="RMSE (stars)",
         xmargin=0.18,
-        title=f"RMSE by protocol, n = {scores['seed'].nunique()} seeds each\n{dataset}",
+        title=title,
     )
     ax.grid(axis="y", visible=False)
     return figure

@@ -5,6 +5,7 @@ References
 Okabe and Ito (2008) for colours that colour-blind readers tell apart.
 """
 
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,7 @@ PROTOCOL_NAMES = {
     "described": "paper's text\n(leaks means)",
     "holdout": "held-out ratings\n(leak-free)",
 }
+SHORT_NAMES = {"released": "leaky", "described": "paper's text", "holdout": "leak-free"}  # beside what is drawn
 MARKERS = {"user-based": "o", "item-based": "s"}
 FILLS = {"user-based": "full", "item-based": "none"}
 
@@ -114,6 +116,39 @@ def legend_below(ax: Axes, columns: int = 1, down: float = 0.14, **options: Any)
         Of `Axes.legend`.
     """
     ax.legend(loc="upper left", bbox_to_anchor=(0, -down), ncols=columns, **options)
+
+
+def label_ends(ax: Axes, ends: Iterable[tuple[float, float, str, str]], apart: float = 0.075) -> None:
+    """Write words to the right of where lines end, moved apart where they would overlap.
+
+    Parameters
+    ----------
+    ax
+        Whose limits and scales do not change afterwards.
+    ends
+        Of each line: x and y, the words and their colour. An end that is not a number is left out.
+    apart
+        How far apart words are at least, as a share of the frame's height.
+    """
+    ax.get_ylim()  # which settles the limits
+    known = [end for end in ends if np.isfinite(end[1])]
+    to_axes = ax.transData + ax.transAxes.inverted()
+    wanted = np.array([to_axes.transform(end[:2])[1] for end in known])
+    order = np.argsort(wanted, kind="stable")
+    steps = apart * np.arange(len(known))
+    places = np.maximum.accumulate(wanted[order] - steps) + steps  # each one at its end, or above the one before
+    places += (wanted[order] - places).mean() if len(known) else 0
+    for place, (x, _, words, colour) in zip(places, (known[end] for end in order), strict=True):
+        ax.annotate(
+            words,
+            (x, place),
+            xycoords=("data", "axes fraction"),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize="small",
+        )
 
 
 def bar_lengths(table: pd.DataFrame, value: str = "mean") -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
 from flexlib.config import FlexError
@@ -23,15 +24,15 @@ from flexlib.runs.plan import replay_name
 from flexlib.runs.records import load_records
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS, find_report, find_sweep
-from flexstudy.replay import BEYOND_TABLE_1, CLOSE_TO_CONSTANT, CLOSEST, LOW_STARS, LOW_TRAITS
-from flexstudy.statistics import median_interval, spearman
-from flexstudy.style import COLOURS, FILLS, MARKERS, words_of
+from flexstudy.replay import BEYOND_TABLE_1, CLOSE_TO_CONSTANT, CLOSEST, LOW_TRAITS
+from flexstudy.statistics import median_interval
+from flexstudy.style import COLOURS, SHORT_NAMES
 
 LOG = "the paper's log"
 REPLAY = "replay"
 FRESH = "fresh sample"
 REPLAYED = ("released", "released-padded", "holdout")
-MEASURABLE_SECONDS = 0.1  # from which on a run's time is compared with its estimate
+LOOKS = {REPLAY: ":", FRESH: "-"}  # lines of a figure
 COUNTED = ("ok", "diverged", "failed", "skipped")  # in the order in which tables have them
 
 
@@ -198,44 +199,41 @@ def count_runs(evidence: Evidence) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The RMSE of a source's runs in ascending order.
+    """The RMSE of runs in ascending order.
 
     Parameters
     ----------
     source, protocol, pivot
-        Names; the protocol of the authors' log is "paper".
+        Names.
     n
         Runs made, diverged ones too.
-    rank
-        (k,) of the run among those that ended well, from 1.
     rmse
-        (k,) stars, ascending. Of the log, 201 quantiles.
+        (k,) stars, ascending, of those that ended well.
     """
 
     source: str
     protocol: str
     pivot: str
     n: int
-    rank: NDArray[Any]
     rmse: NDArray[np.float64]
 
-    @property
-    def of_log(self) -> bool:
-        """Whether the curve is the authors'."""
-        return self.protocol == "paper"
+    def quantile(self, share: float) -> float:
+        """Give the RMSE that this share of the runs made stays below; infinite where so many have none."""
+        place = math.ceil(share * self.n) - 1
+        return float(self.rmse[place]) if 0 <= place < len(self.rmse) else math.inf
 
 
-def rmse_curves(evidence: Evidence) -> list[Curve]:
-    """Sort the RMSE of each source, protocol and pivot, for a figure of RMSE against rank and for distributions."""
+def common_curves(evidence: Evidence) -> list[Curve]:
+    """Sort the RMSE of the replay and of the fresh sample, of settings made under both protocols."""
     curves = []
-    for pivot, log in evidence.logged().items():
-        rmse = np.array(log["rmse_quantiles"])
-        rank = 1 + np.linspace(0, 1, len(rmse)) * (log["n"] - 1)
-        curves.append(Curve(LOG, "paper", pivot, log["n"], rank, rmse))
-    for source, protocol, pivot, own in evidence.groups():
-        made = own[own["status"] != "skipped"]
-        rmse = np.sort(made["rmse"].dropna().to_numpy())
-        curves.append(Curve(source, protocol, pivot, len(made), np.arange(1, len(rmse) + 1), rmse))
+    for source, table, key in ((REPLAY, evidence.replay, "record"), (FRESH, evidence.fresh, "run")):
+        if table is None:
+            continue
+        made = table[(table["status"] != "skipped") & table["protocol"].isin(LEAKY_AND_LEAK_FREE)]
+        common = made[made.groupby(key)["protocol"].transform("nunique") == len(LEAKY_AND_LEAK_FREE)]
+        for protocol, (pivot, text) in product(LEAKY_AND_LEAK_FREE, PIVOT_TEXTS.items()):
+            own = common[(common["protocol"] == protocol) & (common["pivot_indexes"] == text)]
+            curves.append(Curve(source, protocol, pivot, len(own), np.sort(own["rmse"].dropna().to_numpy())))
     return curves
 
 
@@ -288,26 +286,25 @@ def gap_table(fresh: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def cost_check(records: pd.DataFrame) -> dict[str, float]:
-    """Compare the measured seconds of runs with their estimate.
-
-    Parameters
-    ----------
-    records
-        Those that ended well and took `MEASURABLE_SECONDS` or more count.
-
-    Returns
-    -------
-    dict
-        - n: runs
-        - low, median, high: 5th, 50th and 95th percentile of measured / estimated seconds
-        - spearman: rank correlation of the two
-    """
-    made = records[(records["status"] == "ok") & (records["seconds"] >= MEASURABLE_SECONDS)]
-    ratio = made["seconds"] / made["estimate"]
-    low, median, high = ratio.quantile([0.05, 0.5, 0.95]) if len(made) else [np.nan] * 3
-    rho = spearman(made["seconds"], made["estimate"])
-    return {"n": len(made), "low": float(low), "median": float(median), "high": float(high), "spearman": rho}
+def log_table(evidence: Evidence) -> pd.DataFrame:
+    """Hold the authors' log against what the paper says of its runs, for reading; empty without a report."""
+    numbers = log_numbers(evidence.report)
+    rows = {
+        "runs": ("{log_rows:,}, of which {log_repeated} repeat another, result included", "over 1,000"),
+        "user-based runs": ("{log_user}, {log_user_different} of them different", "about 700"),
+        "item-based runs": ("{log_item}, {log_item_different} of them different", "about 300"),
+        "lowest to highest RMSE": ("{log_lowest:.4f} to {log_highest:.4f}", "0.833 to 11.060"),
+        "hours of training": ("{log_hours:.1f}", "a week"),
+        "runs that vary one parameter or none": ("{log_designed_rows}", "none: each is completely random"),
+        "combinations of the values tried": ("10 to the power of {log_combinations_log10:.1f}", "over 10 billion"),
+        "different user-based runs at 0.90 or 0.91": ("{user_band_n}", "not said"),
+        "ADAM, SELU, one re-feeding, mean normalization among these": (
+            "{user_band_adam}, {user_band_selu}, {user_band_refeeding}, {user_band_men}",
+            "most have them",
+        ),
+    }
+    told = {name: (found.format(**numbers), said) for name, (found, said) in rows.items()} if evidence.report else {}
+    return pd.DataFrame.from_dict(told, orient="index", columns=["the authors' log", "the paper"])
 
 
 def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
@@ -317,13 +314,8 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
     -------
     dict
         - runs_PROTOCOL, made_PROTOCOL, skipped_PROTOCOL, diverged_PROTOCOL: counts of the fresh sample
-        - diverged_share_PROTOCOL: of the runs made, in per cent
-        - lowest_PROTOCOL: RMSE in stars
         - middle_half_PROTOCOL: how far apart the quartiles of the RMSE are, over the runs that ended well, in stars
-        - gap_user_on, gap_user_off, gap_item_on, gap_item_off, with _low, _high and _unrounded: columns of `gap_table`
-        - hours_fresh: of training, for the whole sample
-        - cheapest_skipped: lowest estimate of a skipped run, in seconds
-        - cost_NAME: of `cost_check`
+        - worth_user, worth_item: by how much the leak lowers the median RMSE of such settings, with mean normalization
         - log_NAME and user_band_NAME: of `log_numbers`
         - replay_NAME: sentences on the replay, or that there is none
     """
@@ -332,24 +324,17 @@ def sweep_numbers(evidence: Evidence) -> dict[str, Any]:
     for protocol in LEAKY_AND_LEAK_FREE:
         own = fresh[fresh["protocol"] == protocol]
         made = own[own["status"] != "skipped"]
-        n_diverged = int((made["status"] == "diverged").sum())
         numbers |= {
             f"runs_{protocol}": len(own),
             f"made_{protocol}": len(made),
             f"skipped_{protocol}": len(own) - len(made),
-            f"diverged_{protocol}": n_diverged,
-            f"diverged_share_{protocol}": 100 * n_diverged / max(len(made), 1),
-            f"lowest_{protocol}": float(own["rmse"].min()),
+            f"diverged_{protocol}": int((made["status"] == "diverged").sum()),
             f"middle_half_{protocol}": float(own["rmse"].quantile(0.75) - own["rmse"].quantile(0.25)),
         }
-    gaps = {(row["pivot"], row["mean normalization"]): row for row in gap_table(fresh).to_dict("records")}
-    columns = {"": "median", "_low": "low", "_high": "high", "_unrounded": "median without PrR"}
-    for pivot, switch in product(PIVOT_TEXTS, ("on", "off")):
-        row = gaps.get((pivot, switch), dict.fromkeys(columns.values(), np.nan))
-        numbers |= {f"gap_{_side(pivot)}_{switch}{end}": float(row[name]) for end, name in columns.items()}
-    numbers["hours_fresh"] = float(fresh["seconds"].sum() / 3600)
-    numbers["cheapest_skipped"] = float(fresh.loc[fresh["status"] == "skipped", "estimate"].min())
-    numbers |= {f"cost_{key}": value for key, value in cost_check(fresh).items()}
+    gaps = protocol_gaps(fresh)
+    for pivot in PIVOT_TEXTS:
+        own = gaps[(gaps["pivot"] == pivot) & gaps["mean_normalization"].astype(bool)]
+        numbers[f"worth_{_side(pivot)}"] = -float(own["gap"].median())
     return numbers | log_numbers(evidence.report) | _replay_sentences(evidence)
 
 
@@ -401,49 +386,21 @@ def log_numbers(report: Mapping[str, Any] | None) -> dict[str, float]:
 
 # What the chapter says of the replay, filled in by `_replay_sentences`.
 _SENTENCES = {
-    "replay_answer": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs, made again with their
-        settings, end well and agree with the logged RMSE at a Spearman correlation of {every[spearman]:.3f} (95
-        % interval {every[low]:.3f} to {every[high]:.3f}); {last:.3f} with the {lost} that diverged, as worse
-        than all others. The median difference is {every[median]:.3f} stars ({every[median_low]:.3f} to
-        {every[median_high]:.3f}). {by_setting} {skipped} rows were too dear to make. Of the runs compared
-        {padded[n]:.0f} re-feed the zero rows of their batches as the released code does
-        (released-padded), the others do not (released).""",
+    "replay_answer": """Made again, {every[n]:.0f} of the authors' {authors[rows]:,} logged runs end well. They agree
+        with the log at a rank correlation of {every[spearman]:.2f}.""",
     "replay_short": """{every[n]:.0f} of the authors' {authors[rows]:,} logged runs made again (Spearman correlation
         {every[spearman]:.3f} with their log, {last:.3f} if the {lost} that diverged count as the worst)""",
-    "replay_log": """The authors' log has {authors[rows]:,} runs. They are fewer than that many independent settings:
-        {authors[repeated_rows]} rows repeat another row, result included (here they count like any other), and
-        there are {authors[distinct_settings]} distinct settings. Of the rows, {authors[one_at_a_time]} differ from one
-        default setting in a single parameter or in none; the other {random} vary several at once, as random draws do.
-        The lowest RMSE is {lowest:.4f}; the paper prints three digits and cuts off the rest.""",
-    "replay_band": """Of its different user-based rows, {log[user_band_n]} have an RMSE that rounds to 0.90 or 0.91,
-        the range that the paper speaks of. ADAM is in {log[user_band_adam]} of these and SELU in {log[user_band_selu]};
-        {log[user_band_refeeding]} have one re-feeding and {log[user_band_men]} mean normalization.""",
     "replay_published": """Its log of {authors[rows]:,} rows, {different} of them different, has every parameter.""",
-    "replay_runs": """As released, {skipped} are skipped for their cost, {diverged} diverged and {ok} ended well.""",
-    "replay_wide": """As released throughout, which does not re-feed the zero rows, {wide[n]:.0f} runs ended well; their
-        Spearman correlation with the log is {wide[spearman]:.3f} ({wide[low]:.3f} to {wide[high]:.3f}), the
-        median difference {wide[median]:.3f} stars.""",
-    "replay_calm": """With mean normalization and without re-feeding, where training is calmest, the median
-        difference is {calm[median]:.4f} stars ({calm[median_low]:.4f} to {calm[median_high]:.4f})
-        over {calm[n]:.0f} runs. A replay is not to be expected to agree much better than the
-        authors' runs agree with each other: two of their runs of one setting differ by a median of
-        {repeats[median]:.3f} stars (Spearman {repeats[spearman]:.2f}, {repeats[n]:.0f} random pairs); ours differ from
-        theirs, on the {again[n]:.0f} replayed rows of such settings, by {again[median]:.3f} (Spearman
-        {again[spearman]:.2f}).""",
-    "replay_lost": """Of {lost} runs that diverged here but have an RMSE in the log, {as_ours} have that of
-        predicting 2.5 stars for all, to {near} stars: they had diverged there too. Runs that
-        diverged have no RMSE and are in none of the figures above; counted as worse than every
-        other run, they would bring the correlation of {every[spearman]:.3f} down to {last:.3f}.""",
-    "replay_cost": """Training the replay as released took {hours:.2f} hours of one processor core. The authors' log
-        adds up to {authors[hours]:.1f} hours, on a GTX 1080 as the paper says; {theirs:.1f} of them are of the runs
-        compared here, which leave out the dearest: {ratio:.1f} times our time for these, in which ours do less, as
-        they do not re-feed the zero rows.""",
-    "replay_point": """The published runs come out again: Spearman {every[spearman]:.3f} ({every[low]:.3f} to
-        {every[high]:.3f}) over {every[n]:.0f} of them, {last:.3f} with the {lost} that diverged as the worst.""",
-    "replay_low": """In the authors' log, {named} of the {low} different user-based runs of {limit} or less have all
-        four.""",
+    "replay_log": """Of the log's {authors[rows]:,} rows, {authors[one_at_a_time]} differ from one default setting in a
+        single parameter or in none.""",
+    "replay_close": """The median difference is {every[median]:.3f} stars. Where the authors ran a setting twice, their
+        own two runs differ by {repeats[median]:.3f}, and ours from theirs by {again[median]:.3f}.""",
+    "replay_lost": """Of the log's runs, {skipped} were too costly to make, and {lost} diverged. Counted as the worst,
+        the latter lower the correlation to {last:.2f}; {as_ours} of them had diverged in the log too.""",
+    "replay_padded": """Of the runs compared, {padded[n]:.0f} re-feed the zero rows of their batches, as the released
+        code does. For the others that was too costly.""",
 }
-_UNSAID = ("replay_low", "replay_published", "replay_band")  # sentences that are left out without a replay
+_UNSAID = ("replay_published", "replay_close", "replay_lost", "replay_padded")  # left out without a replay
 _NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
 
 
@@ -460,41 +417,18 @@ def _replay_facts(report: Mapping[str, Any], replay: pd.DataFrame) -> dict[str, 
     """Name what `_SENTENCES` are filled with."""
     log, groups, lost = report["authors"], report["agreement"][CLOSEST], report["lost_runs"].values()
     own = replay[replay["protocol"] == "released"]
-    statuses, seconds = own["status"].value_counts(), report["seconds"]
-    facts = {status: int(statuses.get(status, 0)) for status in ("ok", "diverged", "skipped")}
-    return facts | {
+    return {
         "authors": log,
-        "log": log_numbers(report),
         "different": log["rows"] - log["repeated_rows"],
         "repeats": report["authors_repeats"],
-        "random": log["rows"] - log["one_at_a_time"],
-        "named": sum(log["low_users"]),
-        "low": len(log["low_users"]),
-        "limit": LOW_STARS,
-        "lowest": log["lowest"],
         "every": groups["all"],
         "again": groups["settings that the authors ran again"],
-        "calm": groups["with mean normalization, without re-feeding"],
-        "wide": report["agreement"]["released"]["all"],
         "padded": report["agreement"].get("released-padded", {"all": {"n": 0}})["all"],
+        "skipped": int((own["status"] == "skipped").sum()),
         "last": report["diverged_last"],
         "lost": len(lost),
-        "near": CLOSE_TO_CONSTANT,
         "as_ours": sum(_is_close(row["rmse_of_diverged"], row["published"]) for row in lost),
-        "hours": own["seconds"].sum() / 3600,
-        "theirs": seconds["authors"] / 3600,
-        "ratio": seconds["authors"] / seconds["ours"],
-        "by_setting": _say_by_setting(groups["all"]),
     }
-
-
-def _say_by_setting(group: Mapping[str, float]) -> str:
-    """Say how the median runs of different settings agree; nothing where a report does not tell."""
-    value, low, high = (group.get(f"by_setting{end}") for end in ("", "_low", "_high"))
-    if value is None:
-        return ""
-    span = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-    return f"By the median run of each of {group['settings']:.0f} settings the correlation is {value:.3f}{span}."
 
 
 def _is_close(diverged: float | None, logged: float) -> bool:
@@ -502,109 +436,69 @@ def _is_close(diverged: float | None, logged: float) -> bool:
     return diverged is not None and abs(diverged - logged) < CLOSE_TO_CONSTANT
 
 
-def plot_rmse_by_rank(curves: Iterable[Curve], dataset: str, top: float = 12.0) -> Figure:
-    """Draw the RMSE of every run that ended well in ascending order, as the paper's Figure 3 does.
+def plot_rmse_distributions(curves: Iterable[Curve], dataset: str, high: float = 4.0) -> Figure:
+    """Draw the share of the runs below each RMSE, pivots apart; diverged runs are above every RMSE.
+
+    The axis is stretched where the best runs are.
 
     Parameters
     ----------
     curves
-        Of `rmse_curves`; a panel for each source and protocol, pivots apart.
+        Of `common_curves`.
     dataset
         For the title.
-    top
-        Stars, at which higher RMSE is drawn.
+    high
+        Where the axis ends, in stars.
     """
-    panels: dict[tuple[str, str], list[Curve]] = {}
-    for curve in curves:
-        panels.setdefault((curve.source, curve.protocol), []).append(curve)
-    figure, axes = plt.subplots(len(panels), sharex=True, sharey=True, figsize=(6.5, 0.9 + 1.9 * len(panels)))
-    for ax, ((source, protocol), own) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+    curves = [curve for curve in curves if curve.n]
+    lowest = min((curve.rmse[0] for curve in curves if len(curve.rmse)), default=0.9)
+    start = min(lowest, high / 2) - 0.1
+    scale = (lambda x: np.log(np.maximum(x - start, 1e-9)), lambda y: np.exp(y) + start)
+    ticks = [tick for tick in (0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4) if lowest - 0.05 <= tick <= high]
+    figure, axes = plt.subplots(2, sharex=True, sharey=True, figsize=(6.5, 7.2))
+    for ax, pivot in zip(axes, ("item-based", "user-based"), strict=True):
+        own = [curve for curve in curves if curve.pivot == pivot]
         for curve in own:
-            n_runs = round(max(curve.rank, default=0))
-            ax.plot(
-                curve.rank,
-                np.minimum(curve.rmse, top),
-                MARKERS[curve.pivot],
-                markersize=3.5,
-                fillstyle=FILLS[curve.pivot],
-                color=COLOURS[protocol],
-                label=f"{_side(curve.pivot)}, n = {n_runs}",
-            )
-        title = f"{source} (201 quantiles)" if own[0].of_log else f"{source}, {words_of(protocol)}"
-        ax.set_title(title, fontsize="x-small")
-        ax.set(ylabel="RMSE (stars)", ylim=(0.5, top * 1.02))
-        ax.legend(
-            loc="lower right",
-            bbox_to_anchor=(1.02, 0.96),
-            ncols=2,
-            fontsize="x-small",
-            columnspacing=0.8,
-            handlelength=0.8,
-            handletextpad=0.3,
-        )
-    np.atleast_1d(axes)[-1].set_xlabel("rank of the run within its pivot, lowest RMSE first")
-    title = f"RMSE of the runs that ended well, in ascending order\n{dataset}; above {top:g} drawn at {top:g}"
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+            share = np.arange(len(curve.rmse) + 1) / curve.n
+            x = np.concatenate([curve.rmse[:1], curve.rmse])
+            style = {"linestyle": LOOKS[curve.source], "color": COLOURS[curve.protocol], "linewidth": 2}
+            ax.step(x, share, where="post", label=f"{curve.source}, {SHORT_NAMES[curve.protocol]}", **style)
+        quarters = [(curve.quantile(0.25), curve.protocol) for curve in own if curve.source == FRESH]
+        known = [(rmse, protocol) for rmse, protocol in sorted(quarters) if rmse < high]
+        words = " and ".join(f"{rmse:.2f} ({SHORT_NAMES[protocol]})" for rmse, protocol in known)
+        counts = ", ".join(f"{curve.source} {curve.n}" for curve in own if curve.protocol == "released")
+        title = f"{pivot} ({counts})" + (f"\nfresh: a quarter is below {words}" if words else "")
+        ax.set_title(title, fontsize="small")
+        for place, (rmse, protocol) in enumerate(known):
+            side = {"ha": "right", "xytext": (-7, 4)} if place == 0 else {"ha": "left", "xytext": (10, -16)}
+            named = {"color": COLOURS[protocol], "textcoords": "offset points", "fontsize": "small"}
+            ax.annotate(SHORT_NAMES[protocol], (rmse, 0.25), **side, **named)
+        ax.set(ylabel="share of the runs", ylim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1])
+    axes[1].set_xscale("function", functions=scale)
+    axes[1].set(xlabel="RMSE (stars), stretched on the left", xlim=(lowest - 0.05, high), xticks=ticks)
+    axes[1].set_xticklabels([f"{tick:g}" for tick in ticks])
+    words = ", ".join(f"{'solid' if LOOKS[source] == '-' else 'dotted'}: {source}" for source in LOOKS)
+    figure.suptitle(f"Runs at or below an RMSE\n{dataset}; {words}", fontsize="medium", x=0.02, ha="left")
     figure.tight_layout()
     return figure
 
 
-def plot_rmse_distributions(curves: Iterable[Curve], dataset: str, low: float = 0.8, high: float = 4.0) -> Figure:
-    """Draw the share of the runs with at most a given RMSE, pivots apart; diverged runs count as above every RMSE.
-
-    Parameters
-    ----------
-    curves
-        Of `rmse_curves`.
-    dataset
-        For the title.
-    low, high
-        Ends of the axis, in stars.
-    """
-    curves = list(curves)
-    looks = {LOG: ("-", 3.2), REPLAY: (":", 2.2), FRESH: ("-", 1.6)}
-    ticks = [0.8, 0.9, 1, 1.2, 1.5, 2, 3, 4]
-    figure, axes = plt.subplots(2, sharey=True, figsize=(6.5, 11.5))
-    for ax, pivot in zip(axes, MARKERS, strict=True):
-        for curve in curves:
-            if curve.pivot != pivot:
-                continue
-            line, width = looks[curve.source]
-            share = np.arange(1, len(curve.rmse) + 1) / max(curve.n, 1)
-            if curve.of_log:
-                share = np.linspace(0, 1, len(curve.rmse))
-            word = curve.source if curve.of_log else f"{curve.source}, {words_of(curve.protocol)}"
-            ax.step(
-                curve.rmse,
-                share,
-                where="post",
-                linestyle=line,
-                linewidth=width,
-                color=COLOURS[curve.protocol],
-                label=f"{word}, n = {curve.n}",
-            )
-        ax.set(title=f"{pivot} runs", ylabel="share of runs at or below", xlim=(low, high), ylim=(0, 1), xscale="log")
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24))
-        ax.set(xlabel="RMSE (stars), logarithmic", xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
-    figure.suptitle(f"How the runs' RMSE is distributed\n{dataset}", fontsize="medium", x=0.02, ha="left")
-    figure.tight_layout()
-    return figure
-
-
-def plot_agreement(drawn: Mapping[str, Any], dataset: str) -> Figure:
+def plot_agreement(report: Mapping[str, Any], dataset: str) -> Figure:
     """Draw where our replay and the authors' log agree: counts of runs by recorded RMSE and ours.
 
     Parameters
     ----------
-    drawn
-        Of `flexstudy.replay.agreement_map`.
+    report
+        Of `flexstudy.replay.replay_report`, whose map is drawn.
     dataset
         For the title.
     """
-    edges, counts = np.array(drawn["edges"]), np.array(drawn["counts"], float)
+    edges, counts = np.array(report["map"]["edges"]), np.array(report["map"]["counts"], float)
+    correlation = report["agreement"][CLOSEST]["all"]["spearman"]
     figure, ax = plt.subplots(figsize=(6.5, 5.6))
-    mesh = ax.pcolormesh(edges, edges, np.where(counts.T > 0, counts.T, np.nan), cmap="cividis_r", norm="log")
+    mesh = ax.pcolormesh(
+        edges, edges, np.where(counts.T > 0, counts.T, np.nan), cmap="cividis_r", norm="log", rasterized=True
+    )
     ax.plot(edges[[0, -1]], edges[[0, -1]], color="#999999", linewidth=1, zorder=0)
     ticks = [0.8, 1, 1.5, 2, 3, 5, 10]
     labels = [f"{tick:g}" for tick in ticks]
@@ -617,34 +511,8 @@ def plot_agreement(drawn: Mapping[str, Any], dataset: str) -> Figure:
         yticklabels=labels,
         xlabel="RMSE that the authors recorded (stars)",
         ylabel="RMSE of our replay (stars)",
-        title=f"The authors' settings run again, n = {int(counts.sum())}\n{dataset}; grey line: equal",
+        title=f"{int(counts.sum())} runs made again: rank correlation {correlation:.2f}\n{dataset}; grey line: equal",
     )
     ax.minorticks_off()
-    figure.colorbar(mesh, label="runs in a cell (logarithmic)")
-    return figure
-
-
-def plot_costs(records: pd.DataFrame, dataset: str) -> Figure:
-    """Draw the estimated against the measured seconds of every run that ended well.
-
-    Parameters
-    ----------
-    records
-        Of `flexlib.runs.records.load_records`.
-    dataset
-        For the title.
-    """
-    made = records[(records["status"] == "ok") & (records["seconds"] > 0)]
-    figure, ax = plt.subplots(figsize=(6.5, 5))
-    ax.plot(made["estimate"], made["seconds"], "o", markersize=3, alpha=0.35, color="#555555")
-    spans = [made[["estimate", "seconds"]].min().min(), made[["estimate", "seconds"]].max().max()]
-    ax.plot(spans, spans, color="#999999", linewidth=1)
-    device = ", ".join(sorted(set(made["device"])))
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="estimated seconds (cost model)",
-        ylabel="measured seconds of training",
-        title=f"What runs were expected to take, and took, n = {len(made)}\n{dataset}; {device}; line: equal",
-    )
+    figure.colorbar(mesh, label="runs in a cell", format=StrMethodFormatter("{x:g}"))
     return figure

@@ -21,7 +21,7 @@ from flexstudy.paper import PRINTED_TOLERANCE
 from flexstudy.plans import BEST, LEAKY_AND_LEAK_FREE, RATE, TABLE_2, THREE_PROTOCOLS, choose_best
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman, split_interval
-from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
+from flexstudy.style import COLOURS, SHORT_NAMES, bar_lengths, legend_below, words_of
 
 SHOWN = (
     "hidden_layers",
@@ -39,7 +39,7 @@ SHOWN = (
 PAPERS_TEN = "the paper's ten"
 OUR_TENS = {protocol: f"our ten, {protocol}" for protocol in LEAKY_AND_LEAK_FREE}
 GROUP_COLOURS = {PAPERS_TEN: COLOURS["paper"]} | {group: COLOURS[name] for name, group in OUR_TENS.items()}
-MUCH_HELD_OUT = 0.2  # test split rate from which on a setting does not owe its rank to how much it is trained on
+GROUP_WORDS = {group: f"our ten, {SHORT_NAMES[name]}" for name, group in OUR_TENS.items()}
 
 
 def published_values(dataset: str, sets: Iterable[str] = TABLE_2) -> pd.Series:
@@ -164,6 +164,7 @@ TRAITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "noise above 0 (NoP)": ("noise_probability", lambda value: value > 0),
     "no re-feeding (DeF)": ("dense_refeeding", lambda value: value == 0),
 }
+NAMED_TRAITS = tuple(TRAITS)[:4]  # by the paper
 
 
 def at_one_rate(fresh: pd.DataFrame, rerun: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -261,6 +262,12 @@ def _as_record(config: FlexConfig) -> dict[str, Any]:
     return {name: json.dumps(v) if isinstance(v, list) else v for name, v in config.to_dict().items()}
 
 
+def sets_title(summary: pd.DataFrame, dataset: str) -> str:
+    """Say for the title of `plot_sets` how many sets score higher leak-free, of those that have both scores."""
+    gap = summary.loc[summary["protocol"] == "released", "gap"].dropna()
+    return f"Leak-free, {int((gap < 0).sum())} of {len(gap)} sets score higher (worse)\n{dataset}"
+
+
 def monotone_paper_p(traits: pd.DataFrame, report: Mapping[str, Any] | None) -> float:
     """Test whether the paper's ten are monotone more often than the log's random rows with as many layers.
 
@@ -323,30 +330,6 @@ def item_based_by_rate(fresh: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["protocol", "test_split_rate", "runs", "n", "item_based"])
 
 
-def item_based_where(fresh: pd.DataFrame, least_rate: float = MUCH_HELD_OUT) -> dict[str, int]:
-    """Count the item-based among our ten best where only settings may be chosen that hold out enough ratings.
-
-    Few of the best on held-out ratings do: most hold out a tenth, and are trained on more.
-
-    Parameters
-    ----------
-    fresh
-        Records of the sample.
-    least_rate
-        Lowest test split rate that may be chosen.
-
-    Returns
-    -------
-    dict
-        item_based_where_PROTOCOL, for `released` and `holdout`.
-    """
-    own = fresh[fresh["test_split_rate"] >= least_rate]
-    return {
-        f"item_based_where_{name}": int((choose_best(own, name)["pivot_indexes"] == PIVOT_TEXTS["item-based"]).sum())
-        for name in LEAKY_AND_LEAK_FREE
-    }
-
-
 def item_contrast(traits: pd.DataFrame) -> float:
     """Test whether our two tens differ in how many are item-based.
 
@@ -375,37 +358,27 @@ def sample_numbers(fresh: pd.DataFrame, rerun: pd.DataFrame | None = None) -> di
     Returns
     -------
     dict
-        - item_based_where_PROTOCOL: of `item_based_where`
         - item_based_least_PROTOCOL, item_based_most_PROTOCOL: over the rates of `item_based_by_rate`
         - flattered: in how many of the four rows of `chosen_both_ways` the interval lies above 0
         - one_rate, rerun: the rate of `at_one_rate`, and settings that were run again with it
-        - worse_PROTOCOL, worse_second_PROTOCOL, with _low and _high: of `chosen_both_ways`, where the first and where
-          the second half chooses
     """
-    numbers: dict[str, float] = dict(item_based_where(fresh))
+    numbers: dict[str, float] = {}
     by_rate = item_based_by_rate(fresh)
     for protocol in LEAKY_AND_LEAK_FREE:
         own = by_rate.loc[by_rate["protocol"] == protocol, "item_based"]
         ends = (int(own.min()), int(own.max())) if len(own) else (float("nan"), float("nan"))
         numbers |= dict(zip((f"item_based_least_{protocol}", f"item_based_most_{protocol}"), ends, strict=True))
     numbers |= {"one_rate": RATE, "rerun": 0 if rerun is None else rerun["setting"].nunique()}
-    both = chosen_both_ways(fresh)
-    numbers["flattered"] = int((both["low"] > 0).sum())
-    for row in both.to_dict("records"):
-        name = f"worse_{row['protocol']}" if row["chosen_by"] == "first half" else f"worse_second_{row['protocol']}"
-        numbers |= labelled(name, (row["worse"], row["low"], row["high"]), f"{name}_")
-    return numbers
+    return numbers | {"flattered": int((chosen_both_ways(fresh)["low"] > 0).sum())}
 
 
-def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> dict[str, Any]:
+def top10_numbers(summary: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> dict[str, Any]:
     """Name the numbers of the chapter's prose.
 
     Parameters
     ----------
     summary
         Of `flexstudy.repetitions.summarise_settings`, of Table 2's sets.
-    ten
-        Of `own_ten`.
     traits
         Of `compare_traits`.
     dataset
@@ -415,15 +388,13 @@ def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame
     -------
     dict
         - dataset, sets, n_seeds: what was run
-        - compared, near, near_limit, inside: sets whose splits all ended well as released; those within the limit of
-          the printed RMSE; the limit, in stars; those with the printed RMSE in their interval
-        - off_mean, off_least, off_most: our RMSE minus the printed one, over the sets compared, in stars
-        - diverged_some, diverged_sets, skipped_sets: sets that diverged on some split as released, on all, or were
-          skipped
-        - gap_mean, gap_least, gap_most, gap_sets: `released` minus `holdout` on the same splits, by set, in stars
-        - lowest_released, lowest_holdout, highest_holdout: of the sets' means, in stars
-        - same_order, with _low and _high, same_order_n: rank correlation of the sets' means under both protocols
-        - own_NAME_PROTOCOL: of our best, columns of `own_ten`
+        - compared, near, near_limit: sets whose splits all ended well as released; those within the limit of the
+          printed RMSE; the limit, in stars
+        - off_mean: our RMSE minus the printed one, over the sets compared, in stars
+        - diverged_some, diverged_sets: sets that diverged on some split as released, and on all
+        - worth_least, worth_most: by how much the leak lowers a set's RMSE, on the same splits, in stars
+        - lowest_holdout, highest_holdout: of the sets' means, in stars
+        - same_order, with _low and _high: rank correlation of the sets' means under both protocols
         - TRAIT_GROUP, with _base (in per cent) and _p: of `compare_traits`
         - item_contrast_p: of `item_contrast`
     """
@@ -431,7 +402,6 @@ def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame
     released, holdout = (summary[summary["protocol"] == name].set_index("setting") for name in LEAKY_AND_LEAK_FREE)
     whole = released[(released["n"] == summary["n"].max()) & released["published"].notna()]
     off = whole["mean"] - whole["published"]
-    inside = (whole["low"] <= whole["published"]) & (whole["published"] <= whole["high"])
     gap = released["gap"].dropna()
     both = pd.DataFrame({"released": released["mean"], "holdout": holdout["mean"]}).loc[released.index].dropna()
     numbers: dict[str, Any] = {
@@ -441,29 +411,16 @@ def top10_numbers(summary: pd.DataFrame, ten: pd.DataFrame, traits: pd.DataFrame
         "near_limit": PRINTED_TOLERANCE,
         "near": int((off.abs() <= PRINTED_TOLERANCE).sum()),
         "compared": len(whole),
-        "inside": int(inside.sum()),
         "off_mean": float(off.mean()),
-        "off_least": float(off.min()),
-        "off_most": float(off.max()),
         "diverged_some": int((released["diverged"] > 0).sum()),
         "diverged_sets": int(((released["n"] == 0) & (released["diverged"] > 0)).sum()),
-        "skipped_sets": int((released["skipped"] > 0).sum()),
-        "gap_mean": float(gap.mean()),
-        "gap_least": float(gap.max()),
-        "gap_most": float(gap.min()),
-        "gap_sets": len(gap),
-        "lowest_released": float(released["mean"].min()),
+        "worth_least": float(-gap.max()),
+        "worth_most": float(-gap.min()),
         "lowest_holdout": float(holdout["mean"].min()),
         "highest_holdout": float(holdout["mean"].max()),
-        "same_order_n": len(both),
         "item_contrast_p": item_contrast(traits),
     }
     numbers |= labelled("same_order", bootstrap(spearman, both["released"], both["holdout"]), "same_order_")
-    for protocol in LEAKY_AND_LEAK_FREE:
-        own = ten[ten["chosen_under"] == protocol]
-        first = own.iloc[0] if len(own) else pd.Series(np.nan, own.columns)
-        for name in ("chosen_by", "other_half", "mean", "low", "high"):
-            numbers[f"own_{name}_{protocol}"] = float(first[name])
     for row in traits.to_dict("records"):
         key = "_".join(re.findall(r"[a-z]+", f"{row['trait'].partition(' (')[0]} {row['group']}"))
         numbers |= {key: row["count"], f"{key}_base": 100 * row["base"], f"{key}_p": row["p"]}
@@ -522,43 +479,6 @@ def plot_sets(
     return figure
 
 
-def plot_own_ten(ten: pd.DataFrame, dataset: str) -> Figure:
-    """Draw our ten best under each protocol: the RMSE that chose them, on the other half, and on new splits.
-
-    Parameters
-    ----------
-    ten
-        Of `own_ten`.
-    dataset
-        For the title.
-    """
-    groups = ten["chosen_under"].unique()
-    figure, axes = plt.subplots(len(groups), sharex=True, figsize=(6.5, 0.8 + 3.5 * len(groups)), squeeze=False)
-    for ax, protocol in zip(axes[:, 0], groups, strict=True):
-        own, colour = ten[ten["chosen_under"] == protocol], COLOURS[protocol]
-        hollow = {"fillstyle": "none", "color": "#555555"}
-        ax.plot(own["chosen_by"], own["place"], "D", label="the half that chose them", **hollow)
-        ax.plot(own["other_half"], own["place"], "o", color=colour, label="the other half")
-        ax.errorbar(
-            own["mean"],
-            own["place"] + 0.25,
-            xerr=bar_lengths(own),
-            fmt="s",
-            color=colour,
-            markersize=4,
-            capsize=3,
-            alpha=0.7,
-            label=f"new splits, n = {own['n'].max()}",
-        )
-        ax.set(title=f"chosen under: {words_of(protocol)}", ylabel="place", yticks=own["place"])
-        ax.invert_yaxis()
-        legend_below(ax, 3, 0.2 if ax is axes[-1, 0] else 0.04, fontsize="x-small", columnspacing=1)
-    axes[-1, 0].set_xlabel("RMSE (stars)")
-    figure.suptitle(f"Our ten best of the fresh sample\n{dataset}", fontsize="medium", x=0.02, ha="left")
-    figure.tight_layout()
-    return figure
-
-
 def plot_traits(traits: pd.DataFrame, dataset: str) -> Figure:
     """Draw how many of ten best have each trait, by group, against the share of all runs that have it.
 
@@ -570,11 +490,12 @@ def plot_traits(traits: pd.DataFrame, dataset: str) -> Figure:
         For the title.
     """
     names = traits["trait"].unique()
-    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.62 * len(names)))
+    figure, ax = plt.subplots(figsize=(6.5, 1.8 + 0.8 * len(names)))
     for place, (group, colour) in enumerate(GROUP_COLOURS.items()):
         own = traits[traits["group"] == group]
-        y = np.arange(len(names)) + 0.25 * (place - 1)
-        ax.barh(y, 10 * own["count"] / own["n"], height=0.22, color=colour, label=group)
+        y = np.arange(len(names)) + 0.27 * (place - 1)
+        of_ten = 10 * own["count"] / own["n"]
+        ax.barh(y, of_ten, height=0.23, color=colour, label=GROUP_WORDS.get(group, group))
         ax.plot(
             10 * own["base"],
             y,
@@ -584,14 +505,19 @@ def plot_traits(traits: pd.DataFrame, dataset: str) -> Figure:
             mew=2,
             label="expected by chance" if place == 1 else None,  # once, and black
         )
+        for where, count in zip(y, own["count"], strict=True):
+            ax.annotate(f"{count}", (10.9, where), ha="right", va="center", color=colour, fontsize="small")
+    first = traits[traits["trait"] == names[0]].set_index("group")["count"]
+    leaky, free = (first[group] for group in OUR_TENS.values())
     ax.set(
-        title=f"What ten best have in common\n{dataset}",
+        title=f"{names[0].partition(' (')[0].capitalize()}: {leaky} of our ten best leaky, {free} leak-free\n{dataset}",
         xlabel="of ten",
-        xlim=(0, 10.2),
+        xlim=(0, 11),
+        xticks=range(0, 11, 2),
         yticks=range(len(names)),
         yticklabels=[name.replace(" (", "\n(") for name in names],
     )
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    legend_below(ax, 2, 0.12)
+    legend_below(ax, 2, 0.17)
     return figure
