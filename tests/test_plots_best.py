@@ -25,8 +25,9 @@ def test_a_try_is_a_dot_at_its_place():
     assert (first.get_color(), first.get_fillstyle(), later.get_fillstyle()) == (COLOURS["holdout"], "full", "none")
     assert first.get_xydata().tolist() == [[0.01, 1], [0.0, 2], [0.03, 2]]
     assert later.get_xydata().tolist() == [[0.02, 3], [0.0, 3], [0.075, 4]]  # the last one at the frame
-    assert [text.get_text() for text in left.texts] == ["it begins with these", "proposed later"]
-    assert not right.texts
+    assert [text.get_text() for text in right.texts] == ["begins with"]  # beside the second panel, where one is
+    assert not left.texts
+    assert [text.get_text() for text in plot_tries({"few": both}).axes[0].texts] == ["begins with", "proposed"]
     assert left.yaxis_inverted()
     assert (figure.get_supxlabel(), figure.get_supylabel()) == (
         "validation RMSE above the lowest of the search (stars)",
@@ -67,8 +68,8 @@ ABLATION = pd.DataFrame(
 
 def test_changes_of_the_best_settings_are_drawn_the_worst_first():
     (ax,) = plot_ablation(ABLATION, "here").axes
-    assert ax.get_title(loc="left") == "Most harm: the other pivot\nhere"
-    assert ax.get_xlabel() == "change of validation RMSE (stars); right: worse"
+    assert ax.figure.get_suptitle() == "Most harm: the other pivot\nhere"
+    assert ax.get_xlabel() == "change of validation RMSE (stars)\nright: worse"
     assert ticks(ax.yaxis) == ["the other pivot (4)", "no noise (1)", "one re-feeding (4)"]
     assert ax.yaxis_inverted()
     ((x, y, spans, colour),) = marks(ax).values()
@@ -83,4 +84,4 @@ def test_changes_of_the_best_settings_are_drawn_the_worst_first():
 def test_changes_may_all_do_good_or_none_was_measured():
     for table in (ABLATION[2:], ABLATION[:0]):
         (ax,) = plot_ablation(table.reset_index(drop=True), "here").axes
-        assert ax.get_title(loc="left") == "No change does harm\nhere"
+        assert ax.figure.get_suptitle() == "No change does harm\nhere"

@@ -557,15 +557,16 @@ def plot_tries(searches: Mapping[str, pd.DataFrame]) -> Figure:
     """
     most = max(int(own["place"].max()) for own in searches.values())
     figure, axes = _panels(len(searches), 0.9 + 0.2 * most)
-    looks = ((True, COLOURS["holdout"], "full", "it begins with these"), (False, GREY, "none", "proposed later"))
+    looks = ((True, COLOURS["holdout"], "full", "begins with"), (False, GREY, "none", "proposed"))
     for ax, (title, table) in zip(axes, searches.items(), strict=False):
         for is_first, colour, filled, word in looks:
             own = table[(table["is_first"] == is_first) & table["above"].notna()]
             x = own["above"].clip(-0.002, DRAWN_ABOVE)
             ax.plot(x, own["place"], "o", color=colour, fillstyle=filled, markersize=5, alpha=0.8, clip_on=False)
-            if ax is axes[0] and len(own):
-                place = own["place"].min()
-                ax.annotate(word, (DRAWN_ABOVE, place), color=colour, ha="right", va="center", fontsize="small")
+            if ax is axes[:2][-1] and len(own):
+                at = (1.03, own["place"].unique().mean())
+                where = dict(xycoords=("axes fraction", "data"), rotation=270, va="center", annotation_clip=False)
+                ax.annotate(word, at, color=colour, fontsize="small", **where)
         n = table["split"].nunique()
         ax.set_title(f"{fill(title, 26)}, {n} search{'es' if n > 1 else ''}", fontsize="small")
         ax.set(xlim=(-0.002, DRAWN_ABOVE), ylim=(most + 0.6, 0.4), yticks=range(1, most + 1))
@@ -594,7 +595,7 @@ def plot_ablation(table: pd.DataFrame, where: str) -> Figure:
     where
         Name of the data set and of its splits.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.36 * len(table)))
+    figure, ax = plt.subplots(figsize=(6.5, 1.9 + 0.36 * max(len(table), 2)))
     y = np.arange(len(table))
     bars = bar_lengths(table, "changed_by")
     ax.errorbar(table["changed_by"], y, xerr=bars, fmt="o", color=COLOURS["holdout"], capsize=3)
@@ -602,8 +603,10 @@ def plot_ablation(table: pd.DataFrame, where: str) -> Figure:
     words = [f"{change} ({n})" for change, n in zip(table["change"], table["n"], strict=True)]
     harm = table.loc[table["changed_by"] > 0, "change"]
     title = f"Most harm: {harm.iloc[0]}" if len(harm) else "No change does harm"
-    xlabel = "change of validation RMSE (stars); right: worse"
-    ax.set(title=f"{title}\n{where}", xlabel=xlabel, yticks=y, yticklabels=words, ymargin=0.08)
+    xlabel = "change of validation RMSE (stars)\nright: worse"
+    ax.set(xlabel=xlabel, yticks=y, yticklabels=words, ymargin=0.08)
     ax.tick_params(labelsize="small")
     ax.invert_yaxis()
+    figure.suptitle(f"{title}\n{where}", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
     return figure

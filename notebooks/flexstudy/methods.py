@@ -38,7 +38,7 @@ from flexlib.methods.tuning import (
 )
 from flexstudy.paper import TABLE_3_RMSE
 from flexstudy.statistics import CONFIDENCE, SIGNIFICANT, UNKNOWN, Interval, holm, labelled, spelled, split_interval
-from flexstudy.style import COLOURS, bar_lengths, legend_below
+from flexstudy.style import COLOURS, bar_lengths
 
 REFERENCE = "flexencoder"  # the method that others are compared with; the keys of its relatives begin alike
 SET_1 = "flexencoder_set1"
@@ -618,7 +618,8 @@ def plot_gaps(against: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
             )
         ax.set_title(f"{fill(name, 22)}\nn = {table['n'].max()} splits", fontsize="small")
         ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.tick_params(labelsize="small")
+        ax.tick_params(axis="x", labelsize="x-small")
+        ax.tick_params(axis="y", labelsize="small")
         ax.grid(axis="y", linewidth=0.5)
     axes[0, 0].set(yticks=range(len(order)), yticklabels=[names[key] for key in order])
     axes[0, 0].invert_yaxis()
@@ -661,15 +662,20 @@ def plot_printed(table: pd.DataFrame) -> Figure:
         Of `beside_printed`.
     """
     y = np.arange(len(table))
-    figure, ax = plt.subplots(figsize=(6.5, 2.0 + 0.33 * len(table)))
+    figure, ax = plt.subplots(figsize=(6.5, 1.9 + 0.33 * max(len(table), 2)))
     both = table[["published", "mean"]]
     ax.hlines(y, both.min(axis=1), both.max(axis=1), color=GREY, linewidth=1)
-    ax.plot(table["published"], y, "x", color=COLOURS["paper"], markersize=8, mew=2, label="the paper's Table 3")
-    ax.plot(table["mean"], y, "o", color=COLOURS["holdout"], markersize=7, label="ours, leak-free")
-    ax.set(title=_printed_title(table), xlabel="RMSE (stars)", yticks=y, yticklabels=table["name"], ymargin=0.08)
-    ax.invert_yaxis()
+    looks = (("published", "mean", "x", "printed", "paper"), ("mean", "published", "o", "ours", "holdout"))
+    for name, other, marker, word, protocol in looks:
+        style = dict(color=COLOURS[protocol], markersize=7, mew=2, zorder=3 if marker == "x" else 2)
+        ax.plot(table[name], y, marker, label=word, **style)
+        if len(table):  # the first row's marks have their words above them
+            value, side = table[name].iloc[0], "right" if table[name].iloc[0] <= table[other].iloc[0] else "left"
+            ax.annotate(word, (value, -0.6), color=COLOURS[protocol], ha=side, va="center", fontsize="small")
+    ax.set(xlabel="RMSE (stars)", yticks=y, yticklabels=table["name"], ylim=(len(table) - 0.4, -1.1), xmargin=0.2)
     ax.tick_params(labelsize="small")
-    legend_below(ax, down=0.75 / (0.6 + 0.33 * len(table)))
+    figure.suptitle(_printed_title(table), fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
     return figure
 
 
