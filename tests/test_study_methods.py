@@ -425,7 +425,9 @@ def test_every_number_of_the_text_on_methods_is_there(methods_table):
     tables = dict.fromkeys(("a_", "b_"), methods_table)
     numbers = numbers_by_prefix(tables, tables)
     assert numbers["b_clearly_lower"] == count_clearly_lower(methods_table)
-    assert not_told("08_methods", numbers | dict.fromkeys(["b_split"])) == set()  # which is put in by itself
+    assert not_told("08_methods", numbers | dict.fromkeys(["b_split", "lowest_words"])) == set()  # put in by themselves
+    assert chapter.lowest_words("ALS", "ALS") == "ALS on both"
+    assert chapter.lowest_words("ALS", "NMF") == "ALS on the first, and NMF on the second"
 
 
 def test_the_tables_of_the_chapter_are_those_of_its_comparisons(methods_table):

@@ -161,7 +161,9 @@ def test_tries_are_said_as_the_records_have_them():
     def words(ours, others):
         return chapter.tries_words(records.assign(tuned=is_ours.map({True: ours, False: others})))
 
-    assert words("tuned-x-10tries", "tuned-x-10tries").startswith("The number of tries a split was 10 for all methods")
+    assert words("tuned-x-10tries", "tuned-x-10tries").startswith(
+        "All methods with something to tune had 10 tries a split."
+    )
     more = words("tuned-x-100tries", "tuned-x-10tries")
     assert "100 tries a split, and the others 10" in more
     assert "advantage" in more
@@ -170,9 +172,9 @@ def test_tries_are_said_as_the_records_have_them():
 
 
 def test_what_a_difference_to_biases_says_follows_from_its_test():
-    assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "0.012 stars below that of biases, clearly"
-    assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "0.012 stars above that of biases, not clearly"
-    assert chapter.gap_words((0.01, NAN, NAN), NAN) == "0.010 stars above that of biases on one draw"
+    assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "clearly below that of biases by 0.012 stars"
+    assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "above that of biases by 0.012 stars, which is not clear"
+    assert chapter.gap_words((0.01, NAN, NAN), NAN) == "above that of biases by 0.010 stars on one draw"
     assert chapter.gap_words((0.0004, -1, 1), 0.9) == "equal to that of biases, to a thousandth of a star"
     assert chapter.gap_words((NAN, NAN, NAN), NAN) == "not comparable with that of biases"
 
@@ -250,7 +252,7 @@ def test_the_numbers_by_hand():
     assert none == pytest.approx([1.2, 1.7])
     less = tuple(numbers[f"new_users_last_gap{end}"] for end in ("", "_low", "_high"))
     assert less == interval([-0.1, -0.101, -0.102], 170 / 890)
-    assert numbers["new_users_last_gap_words"] == "0.101 stars below that of biases, clearly"
+    assert numbers["new_users_last_gap_words"] == "clearly below that of biases by 0.101 stars"
     # Without a rating all have the same, which no test tells apart.
     assert {name: numbers[f"{name}_cases"] for name in ("new_users", "new_items", "sparsity", "by_user")} == {
         "new_users": 4,

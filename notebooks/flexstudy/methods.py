@@ -527,6 +527,11 @@ def comparison_numbers(
     return {f"{prefix}{name}": value for name, value in found.items()}
 
 
+def lowest_words(first: str, second: str) -> str:
+    """Name the lowest of the other methods on both data sets, as a sentence's end."""
+    return f"{first} on both" if first == second else f"{first} on the first, and {second} on the second"
+
+
 def _lowest(table: pd.DataFrame) -> dict[Any, Any]:
     """Give the row with the lowest mean, which is the first; `NOT_RUN` where there is none."""
     return next(iter(table.to_dict("records")), NOT_RUN)

@@ -298,7 +298,7 @@ def tries_words(records: pd.DataFrame) -> str:
         return "The records do not say over how many settings the methods had been tuned."
     of_ours, of_others = (" or ".join(f"{n:.0f}" for n in own) for own in (ours, others))
     if ours == others:
-        return f"The number of tries a split was {of_ours} for all methods with something to tune."
+        return f"All methods with something to tune had {of_ours} tries a split."
     words = f"FlexEncoder had {of_ours} tries a split, and the others {of_others}, where there is something to tune."
     is_more = min(ours) > max(others)
     return words + (
@@ -307,15 +307,15 @@ def tries_words(records: pd.DataFrame) -> str:
 
 
 def gap_words(gap: Interval, p: float) -> str:
-    """Say how far FlexEncoder's RMSE is from that of biases: "0.010 stars below that of biases, clearly"."""
+    """Say how far FlexEncoder's RMSE is from that of biases: "clearly below that of biases by 0.010 stars"."""
     if np.isnan(gap[0]):
         return "not comparable with that of biases"
     if abs(gap[0]) < 5e-4:
         return "equal to that of biases, to a thousandth of a star"
-    words = f"{abs(gap[0]):.3f} stars {'below' if gap[0] < 0 else 'above'} that of biases"
+    words = f"{'below' if gap[0] < 0 else 'above'} that of biases by {abs(gap[0]):.3f} stars"
     if np.isnan(gap[1]):
         return f"{words} on one draw"
-    return f"{words}, {'clearly' if p < SIGNIFICANT else 'not clearly'}"
+    return f"clearly {words}" if p < SIGNIFICANT else f"{words}, which is not clear"
 
 
 def served_numbers(records: pd.DataFrame, cases: pd.DataFrame, summary: pd.DataFrame) -> dict[str, float | str]:
