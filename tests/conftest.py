@@ -73,7 +73,7 @@ def not_told(chapter, numbers):
     for key in keys:
         parts = getattr(key, "values", [key])  # of an f-string, whose fields may be anything
         added.append("".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts))
-    assert len(shown) > 8
+    assert len(shown) > 5
     return {key for key in shown - set(numbers) if not any(re.fullmatch(own, key) for own in added if own != ".+")}
 
 

@@ -3,53 +3,40 @@
 import pandas as pd
 import pytest
 from drawings import inside, ticks
-from flexstudy.claims import plot_verdicts
+from flexstudy.claims import PER_LINE, plot_verdicts
 from flexstudy.rules import VERDICTS
 from flexstudy.style import COLOURS
-from matplotlib.colors import to_hex
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
 
-def test_each_part_of_a_claim_has_one_mark_at_its_verdict():
-    reproduced, leak, _, refuted, _ = VERDICTS
-    table = pd.DataFrame(
-        [
-            ("1a", 1, "the lowest", leak),
-            ("1b", 1, "of all", refuted),
-            ("2", 2, "item-based", reproduced),
-            ("3", 3, "many words " * 8, leak),
-        ],
-        columns=["claim", "number", "says", "verdict"],
+def rows(*verdicts):
+    return pd.DataFrame(
+        [(f"{place}", verdict) for place, verdict in enumerate(verdicts, 1)], columns=["claim", "verdict"]
     )
-    (ax,) = plot_verdicts(table).axes
-    assert ax.get_title(loc="left") == "The paper's claims and what became of them"
-    used = [reproduced, leak, refuted]  # in their order, and only those that are there
-    assert [text.replace("\n", " ") for text in ticks(ax.xaxis)] == used
-    words = [text.replace("\n", " ").split(maxsplit=1) for text in ticks(ax.yaxis)]
-    assert [claim for claim, _ in words] == table["claim"].tolist()
-    assert [says.strip() for _, says in words] == [says.strip() for says in table["says"]]
-    marked, colours = {}, {}
-    for held, verdict in zip(ax.collections, used, strict=True):
-        for x, y in held.get_offsets().tolist():
-            marked[y] = used[round(x)]
-            assert inside(ax, x, y)
-        assert {used[round(x)] for x, _ in held.get_offsets().tolist()} == {verdict}
-        colours[verdict] = to_hex(held.get_facecolor()[0])
-    assert marked == dict(enumerate(table["verdict"]))
-    assert colours == {
-        reproduced: COLOURS["holdout"].lower(),
-        leak: COLOURS["released"].lower(),
-        refuted: COLOURS["paper"],
-    }
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    # Lines between claims, and none between the parts of one
-    assert [line.get_ydata()[0] for line in ax.get_lines()] == [1.5, 2.5]
 
 
-def test_all_five_verdicts_have_a_place_and_a_colour_of_their_own():
-    rows = [(f"{place}", place, "says", verdict) for place, verdict in enumerate(VERDICTS, 1)]
-    table = pd.DataFrame(rows, columns=["claim", "number", "says", "verdict"])
-    (ax,) = plot_verdicts(table).axes
-    assert len({to_hex(held.get_facecolor()[0]) for held in ax.collections}) == 5
-    assert [held.get_offsets().tolist() for held in ax.collections] == [[[place, place]] for place in range(5)]
+def test_each_statement_is_a_mark_with_its_number_in_the_rows_of_its_verdict():
+    reproduced, leak, _, refuted, _ = VERDICTS
+    (ax,) = plot_verdicts(rows(leak, refuted, *[reproduced] * (PER_LINE + 2), leak)).axes
+    assert ax.get_title(loc="left") == f"What became of the paper's {PER_LINE + 5} statements"
+    # In their order, and only those that are there
+    assert ticks(ax.yaxis) == [f"{reproduced}: {PER_LINE + 2}", f"{leak}: 2", f"{refuted}: 1"]
+    marked = {text.get_text(): line for text, line in zip(ax.texts, ax.get_lines(), strict=True)}
+    assert set(marked) == {str(n) for n in range(1, PER_LINE + 6)}
+    at = {name: line.get_xydata()[0].tolist() for name, line in marked.items()}
+    assert all(list(text.xy) == at[text.get_text()] for text in ax.texts)
+    assert at["3"] == [0, 0]
+    assert at[str(PER_LINE + 4)] == [1, 1]  # the second line
+    assert [at[name][0] for name in ("1", str(PER_LINE + 5), "2")] == [0, 1, 0]
+    assert at["1"][1] == at[str(PER_LINE + 5)][1] == ax.get_yticks()[1]
+    assert [marked[name].get_color() for name in ("1", "3")] == [COLOURS["released"], COLOURS["holdout"]]
+    assert ax.yaxis_inverted()
+    assert all(inside(ax, *place) for place in at.values())
+
+
+def test_all_five_verdicts_have_a_row_and_a_colour_of_their_own():
+    (ax,) = plot_verdicts(rows(*VERDICTS)).axes
+    assert (
+        len({line.get_color() for line in ax.get_lines()}) == len({line.get_ydata()[0] for line in ax.get_lines()}) == 5
+    )

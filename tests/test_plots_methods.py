@@ -1,57 +1,82 @@
-"""The figure of methods: that it draws what it is given, and says what it is."""
+"""The figures of methods: that they draw what they are given, and say what it is."""
 
-import numpy as np
+import math
+
 import pandas as pd
 import pytest
-from drawings import NAN, inside, legend, lines, marks, ticks
-from flexstudy.methods import plot_methods
+from drawings import NAN, inside, lines, marks, ticks
+from flexstudy.methods import plot_gaps, plot_printed
 from flexstudy.style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
-
-METHODS = pd.DataFrame(
+AGAINST = pd.DataFrame(
     [
-        ("svdpp", "SVD++", 0.88, 0.87, 0.89, 0.903),
-        ("flexencoder", "FlexEncoder, extended space", 0.9, 0.89, 0.91, NAN),
-        ("nmf", "NMF", 0.95, NAN, NAN, 0.944),
-        ("flexencoder_set1", "FlexEncoder, set 1", 0.96, 0.94, 0.98, 0.833),
+        ("svdpp", "SVD++", 4, -0.05, -0.06, -0.04, "lower"),
+        ("flexencoder", "FlexEncoder, extended space", 4, -0.03, -0.04, -0.02, "lower"),
+        ("flexencoder_set1", "FlexEncoder, set 1", 4, 0.0, 0.0, 0.0, ""),
+        ("nmf", "NMF", 1, 0.02, NAN, NAN, ""),
     ],
-    columns=["method", "name", "mean", "low", "high", "published"],
+    columns=["method", "name", "n", "gap", "gap_low", "gap_high", "verdict"],
+).assign(low=0.5, high=0.6)
+OTHER = AGAINST[AGAINST["method"] != "nmf"].assign(gap=[0.01, -0.01, 0.0], gap_low=NAN, gap_high=NAN, verdict="open")
+
+
+def test_methods_are_drawn_by_their_distance_on_common_rows():
+    figure = plot_gaps([("here", AGAINST), ("there", OTHER)])
+    left, right = figure.axes
+    assert figure.get_suptitle() == (
+        "Left of the line: lower error than the paper's best setting,\n1 of 2 on here, 0 of 1 on there"
+    )
+    assert [ax.get_title(loc="left") for ax in (left, right)] == ["here\nn = 4 splits", "there\nn = 4 splits"]
+    assert ticks(left.yaxis) == ["SVD++", "FlexEncoder, extended space", "NMF"]
+    assert left.yaxis_inverted()
+    found = marks(left)
+    assert {word: (x, y) for word, (x, y, _, _) in found.items()} == {
+        "SVD++": ([-0.05], [0]),
+        "FlexEncoder, extended space": ([-0.03], [1]),
+        "NMF": ([0.02], [2]),
+    }
+    assert [end[0] for end in found["SVD++"][2][0]] == pytest.approx([-0.06, -0.04])
+    assert [end[0] for end in found["NMF"][2][0]] == [0.02, 0.02]  # one split has no interval
+    assert found["FlexEncoder, extended space"][3] == COLOURS["holdout"].lower()
+    fills = {held.get_label(): held.lines[0].get_fillstyle() for held in left.containers}
+    assert fills == {"SVD++": "full", "FlexEncoder, extended space": "full", "NMF": "none"}
+    # The same rows; a method that was not run there has no mark.
+    assert [marks(right)[word][:2] for word in ("SVD++", "FlexEncoder, extended space")] == [
+        ([0.01], [0]),
+        ([-0.01], [1]),
+    ]
+    assert math.isnan(marks(right)["NMF"][0][0])
+    for x, y in [(-0.06, 0), (0.02, 2)]:
+        assert inside(left, x, y)
+
+
+PRINTED = pd.DataFrame(
+    [
+        ("flexencoder_set1", "FlexEncoder, set 1", 0.913, 0.833),
+        ("svdpp", "SVD++", 0.91, 0.903),
+        ("nmf", "NMF", 0.95, 0.944),
+    ],
+    columns=["method", "name", "mean", "published"],
 )
-OTHERS, OURS = "other methods, held-out ratings (leak-free)", "FlexEncoder, held-out ratings (leak-free)"
 
 
-def test_methods_are_drawn_lowest_first_beside_what_table_3_quotes():
-    (ax,) = plot_methods(METHODS, "Two\nlines").axes
-    assert ax.get_title(loc="left") == "Two\nlines"
-    assert ax.get_xlabel() == "RMSE (stars)"
-    assert [text.replace("\n", " ") for text in ticks(ax.yaxis)] == METHODS["name"].tolist()
-    assert ax.get_yticks().tolist() == [0, 1, 2, 3]
-    assert ax.yaxis_inverted()
-    found = marks(ax)
-    x, y, spans, _ = found[OTHERS]
-    assert (x, y) == ([0.88, 0.95], [0, 2])
-    # One split has no interval.
-    assert [[end[0] for end in span] for span in spans] == [pytest.approx([0.87, 0.89]), [0.95, 0.95]]
-    x, y, spans, colour = found[OURS]
-    assert (x, y, colour) == ([0.9, 0.96], [1, 3], COLOURS["holdout"].lower())
-    assert [[end[0] for end in span] for span in spans] == [pytest.approx([0.89, 0.91]), pytest.approx([0.94, 0.98])]
-    (crosses,) = lines(ax, "Table 3 of the paper")
-    np.testing.assert_equal(crosses.get_xydata(), [[0.903, 0], [NAN, 1], [0.944, 2], [0.833, 3]])
-    assert set(legend(ax)) == {OTHERS, OURS, "Table 3 of the paper"}
-    for x, y in [(0.833, 3), (0.87, 0), (0.98, 3), (0.903, 0)]:
+def test_printed_numbers_stand_beside_ours():
+    (ax,) = plot_printed(PRINTED).axes
+    assert ax.figure.get_suptitle() == "Our RMSE above the printed one:\nset 1 +0.080, the others' median +0.007"
+    assert ticks(ax.yaxis) == PRINTED["name"].tolist()
+    (crosses,), (dots,) = lines(ax, "printed"), lines(ax, "ours")
+    assert crosses.get_xydata().tolist() == [[0.833, 0], [0.903, 1], [0.944, 2]]
+    assert dots.get_xydata().tolist() == [[0.913, 0], [0.91, 1], [0.95, 2]]
+    words = {text.get_text(): (text.xy[0], text.get_ha()) for text in ax.texts}
+    assert words == {"printed": (0.833, "right"), "ours": (0.913, "left")}
+    for x, y in [(0.833, 0), (0.95, 2)]:
         assert inside(ax, x, y)
 
 
-def test_a_star_marks_the_methods_that_are_asked_for():
-    (ax,) = plot_methods(METHODS, "t", ["nmf", "svdpp", "als"]).axes
-    names = [text.replace("\n", " ") for text in ticks(ax.yaxis)]
-    assert names == ["SVD++ *", "FlexEncoder, extended space", "NMF *", "FlexEncoder, set 1"]
-
-
-def test_methods_may_be_without_a_network_or_lost():
-    (ax,) = plot_methods(METHODS[METHODS["method"] == "nmf"].reset_index(drop=True), "t").axes
-    assert marks(ax)[OTHERS][0] == [0.95]
-    lost = METHODS.assign(mean=[0.88, 0.9, 0.95, NAN])
-    assert len(ticks(plot_methods(lost, "t").axes[0].yaxis)) == 4
+def test_a_run_may_lack_the_methods_of_table_3():
+    (ax,) = plot_printed(PRINTED[:1]).axes
+    assert ax.figure.get_suptitle() == "Our RMSE above the printed one:\nset 1 +0.080"
+    (ax,) = plot_printed(PRINTED[:0]).axes
+    assert ax.figure.get_suptitle().endswith("no method of Table 3 was run")

@@ -14,13 +14,13 @@ from flexstudy.best import (
     CHANGES,
     ablate,
     ablation_numbers,
+    against_biases,
     already_so,
     best_numbers,
     check_searches,
     choices,
-    gap_words,
+    follow_tries,
     over_users,
-    search_history,
     summarise_best,
     won_by_first_tries,
 )
@@ -88,18 +88,6 @@ def test_intervals_are_those_of_the_share_that_each_case_holds_out():
     assert lower.loc[("many, 90/10", "mean of 5 networks"), "verdict"] == "lower"
 
 
-def test_what_a_difference_says_follows_from_its_intervals():
-    row = {"gap": -0.008, "gap_low": -0.01, "gap_high": -0.001, "verdict": "lower"}
-    assert gap_words(row) == "0.008 below one network by both intervals"
-    assert gap_words(row | {"verdict": "open"}) == "0.008 below one network, which its intervals do not tell from 0"
-    alone = "0.008 below one network, which the interval over splits"
-    assert gap_words(row | {"verdict": ""}) == f"{alone} tells from 0"
-    assert gap_words(row | {"verdict": "", "gap_high": 0.001}) == f"{alone} does not tell from 0"
-    one = {"gap": 0.01, "gap_low": NAN, "gap_high": NAN, "verdict": ""}
-    assert gap_words(one) == "0.010 above one network on one split"
-    assert gap_words(one | {"gap": NAN}) == "not comparable with one network"
-
-
 def test_users_are_those_of_the_searchs_splits():
     plan, ratings = Tuning(SMALL, ("flexencoder",), 0.3, 2, 5), load_ratings(SMALL)
     splits = {name: split for name, (_, split) in plan.load_splits(ratings).items()}
@@ -139,38 +127,57 @@ def test_a_split_without_an_rmse_is_not_passed_over():
 def test_the_numbers_of_the_best_by_hand():
     table = summarise_best(best_cases(), [0.865, 0.85])
     numbers = best_numbers(table, CASES)
-    assert all(type(value) in (float, str) for value in numbers.values())
-    assert (numbers["a_one"], numbers["a_one_met"]) == (pytest.approx(0.87), "no")
-    assert (numbers["a_mean_of"], numbers["a_mean_of_met"]) == (pytest.approx((0.86 + 0.875 + 0.85) / 3), "yes")
-    assert (numbers["a_user_and_item_biases"], numbers["a_user_and_item_biases_gap"]) == pytest.approx((0.91, 0.04))
-    row = table.iloc[2]
-    ends = ("low", "high", "gap_low", "gap_high")
-    assert [numbers[f"a_user_and_item_biases_{end}"] for end in ends] == [row[end] for end in ends]
+    assert all(type(value) in (int, float, str) for value in numbers.values())
+    assert numbers["a_one"] == pytest.approx(0.87)
+    assert numbers["a_mean_of"] == pytest.approx((0.86 + 0.875 + 0.85) / 3)
+    assert numbers["a_user_and_item_biases"] == pytest.approx(0.91)
+    assert [numbers[f"a_user_and_item_biases_{end}"] for end in ("low", "high")] == table.iloc[2][
+        ["low", "high"]
+    ].tolist()
     assert numbers["b_flexencoder_set_1"] == 0.93
     assert math.isnan(numbers["b_one_low"])
-    assert numbers["b_one_met"] == "no"
-    assert numbers["b_one_words"] == "0.870 (one split, so without an interval)"
-    start = " The mean of 5 networks, chosen on validation ratings, scores 0.862: 0.008 below one network"
-    assert numbers["a_mean_words"].startswith(start)
-    alone = {"few, 70/30": (best_cases()["few, 70/30"][0].query("networks == 1"), best_cases()["few, 70/30"][1])}
-    assert best_numbers(summarise_best(alone), CASES)["a_mean_words"] == ""
+    assert (numbers["targets"], numbers["targets_met"]) == (2, 0)
+    assert best_numbers(summarise_best(best_cases(), [0.87]), CASES)["targets_met"] == 1
+    assert best_numbers(summarise_best(best_cases()), CASES)["targets"] == 0
 
 
-def test_the_history_is_the_lowest_so_far():
-    history = search_history(tries_made_here())
-    assert history["split"].tolist() == ["seed 0"] * 5 + ["seed 1"] * 3
-    assert history["number"].tolist() == [1, 2, 3, 4, 5, 1, 2, 3]
-    np.testing.assert_equal(history["validation_rmse"].to_numpy(), [NAN, 1.0, 0.95, 0.97, 0.9, 1.2, NAN, 0.9])
-    np.testing.assert_equal(history["best"].to_numpy(), [NAN, 1.0, 0.95, 0.95, 0.9, 1.2, 1.2, 0.9])
+def test_differences_to_the_biases_are_on_the_splits_of_both():
+    table = against_biases(best_cases(), [0.3, 0.1]).set_index(["case", "what"])
+    first = table.loc["few, 70/30"]
+    assert first.index.tolist() == ["one network", "mean of several networks", "FlexEncoder, set 1"]
+    assert tuple(first.loc["one network", ["gap", "low", "high"]]) == interval([-0.03, -0.03, -0.06])
+    assert tuple(first.loc["FlexEncoder, set 1", ["gap", "low", "high"]]) == interval([0.03, 0.01])
+    assert first["n"].tolist() == [3, 3, 2]
+    assert table.loc["many, 90/10", "low"].isna().all()
+    (case, (search, beside)), *_ = best_cases().items()
+    without = {case: (search, beside[beside["method"] != "biases"])}
+    assert against_biases(without).columns.tolist() == ["case", "what", "n", "gap", "low", "high"]
+    assert not len(against_biases(without))
 
 
-def test_splits_that_a_first_try_won_are_counted():
+def test_tries_are_followed_by_their_place_in_the_search():
+    followed = follow_tries(tries_made_here())
+    assert followed["split"].tolist() == ["seed 0"] * 5 + ["seed 1"] * 3
+    assert followed["place"].tolist() == [1, 2, 3, 5, 6, 1, 3, 4]
+    n_first = len(NETWORKS["flexencoder"].first_tries)
+    assert followed["is_first"].tolist() == [place <= n_first for place in followed["place"]]
+    np.testing.assert_allclose(followed["above"], [NAN, 0.1, 0.05, 0.07, 0, 0.3, NAN, 0], atol=1e-12)
+    # One search for all splits is written down once for each.
+    tries = tries_made_here()
+    shared = pd.concat([tries[tries["split"] == "seed 0"].assign(split=name) for name in ("seed 0", "seed 1")])
+    pd.testing.assert_frame_equal(follow_tries(shared), followed[:5])
+    # What was cut is not the best.
+    cut = follow_tries(tries.assign(pruned=tries["validation_rmse"] == 0.9))
+    assert cut.loc[cut["split"] == "seed 0", "above"].min() == pytest.approx(-0.05)
+
+
+def test_searches_that_a_first_try_won_are_counted():
     n_first = len(NETWORKS["flexencoder"].first_tries)
     rows = [("a", 0, 0.9, False), ("a", n_first, 0.8, True), ("b", 1, 0.9, False), ("b", n_first, 0.8, False)]
-    tries = pd.DataFrame(rows, columns=["split", "number", "validation_rmse", "pruned"])
-    assert won_by_first_tries(tries) == 1  # what was cut does not count
-    assert won_by_first_tries(tries.assign(validation_rmse=[0.9, NAN, NAN, 0.8])) == 1
-    assert won_by_first_tries(tries.assign(pruned=False)) == 0
+    tries = pd.DataFrame(rows, columns=["split", "number", "validation_rmse", "pruned"]).assign(settings=list("abcd"))
+    assert won_by_first_tries(tries) == (1, 2)  # what was cut does not count
+    assert won_by_first_tries(tries.assign(validation_rmse=[0.9, NAN, NAN, 0.8])) == (1, 2)
+    assert won_by_first_tries(tries.assign(pruned=False)) == (0, 2)
 
 
 def test_choices_of_the_best_tries_stand_beside_those_of_all():
@@ -299,13 +306,12 @@ def test_changes_are_paired_over_splits_each_a_mean_over_weights(monkeypatch):
         assert row.n == len(gaps[row.change])
         assert (row.changed_by, row.low, row.high) == interval(gaps[row.change])
     numbers = ablation_numbers(table)
-    assert len(numbers) == 38
-    words = f'On average, of the changes "{numbers["worst"]}" does most harm ({numbers["worst_by"]:+.3f} stars)'
+    assert len(numbers) == 35
+    words = f'On average, of the changes "{numbers["worst"]}" does most harm ({table.at[0, "changed_by"]:+.3f} stars)'
     assert numbers["ablation_words"].startswith(words)
     told = sum(low > 0 or high < 0 for low, high in zip(table["low"], table["high"], strict=True))
     assert numbers["ablation_words"].endswith(f"The intervals tell {told} of 11 changes from 0.")
-    assert (numbers["worst"], numbers["worst_by"]) == (table.at[0, "change"], table.at[0, "changed_by"])
-    assert (numbers["second_worst"], numbers["second_worst_by"]) == (table.at[1, "change"], table.at[1, "changed_by"])
+    assert numbers["worst"] == table.at[0, "change"]
     row = table.set_index("change").loc["a second hidden layer"]
     assert [numbers[f"a_second_hidden_layer{end}"] for end in ("", "_low", "_high")] == (
         row[["changed_by", "low", "high"]].tolist()
@@ -321,7 +327,7 @@ def test_a_change_that_was_not_measured_is_nan(monkeypatch):
     assert {name for name in lost if not name.endswith(("_low", "_high"))} == {"no_dropout", "no_noise"}
     none = ablation_numbers(pd.DataFrame(columns=["change", "n", "changed_by", "low", "high"]))
     assert set(none) == set(numbers)
-    assert (none.pop("worst"), none.pop("second_worst")) == ("none", "none")
+    assert none.pop("worst") == "none"
     assert none.pop("ablation_words") == "No change that could be measured does harm on average."
     assert all(map(math.isnan, none.values()))
 
@@ -399,7 +405,7 @@ def test_every_number_of_the_text_on_the_best_is_there(monkeypatch):
     cases = {name: (search, pd.concat([beside, machine])) for name in names}
     numbers = best_numbers(summarise_best(cases), names) | ablation_numbers(ablation)
     # The others are put in one by one; those of blends have a test of their own.
-    own = ["a_lowest", "d_words", "fewer_tries", "a_blend_words", "a_first", "n_seeds"]
+    own = ["a_blend_without", "a_blend_with", "a_first", "n_seeds"]
     assert not_told("09_best", numbers | dict.fromkeys(own)) == set()
 
 

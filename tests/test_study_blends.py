@@ -13,6 +13,7 @@ from flexstudy.blends import (
     Kept,
     blend_numbers,
     blend_weights,
+    blends_table,
     compare_blends,
     compare_families,
     compare_searches,
@@ -112,6 +113,9 @@ def test_the_chapters_blends_take_the_mean_of_networks():
     row = found.set_index("group").loc[WITH_FAMILY]
     assert numbers["a_blend_with"] == row["mean"]
     assert numbers["a_blend_gap"] == row["gap"] < 0
-    assert f"{row['gap']:+.3f}" in numbers["a_blend_words"]
     assert spelled_weights({"BPMF": 0.256, "other": 1}) == "BPMF 0.26, other 1.00"
-    assert "a_blend_words" not in not_told("09_best", numbers)
+    assert not {"a_blend_without", "a_blend_with"} & not_told("09_best", numbers)
+    shown = blends_table(both).loc["more"]
+    assert shown.index.tolist() == [BOTH_MACHINES, WITH_FAMILY, FAMILY_ALONE]
+    assert shown.loc[BOTH_MACHINES, ["change", "over users", "verdict"]].tolist() == ["", "", ""]
+    assert shown.loc[WITH_FAMILY, "change"].startswith(f"{row['gap']:+.3f} (")

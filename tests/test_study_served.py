@@ -4,14 +4,14 @@ import json
 import math
 import re
 
-import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, not_told
+from drawings import lines, ticks
 from flexstudy import served as chapter
-from flexstudy.served import METHOD_LOOKS, gaps_to_reference, plot_cases, summarise_served, tabulate_cases
+from flexstudy.served import LOOKS, gaps_to_reference, plot_to_biases, summarise_served, tabulate_cases
 from flexstudy.served_cases import METHOD_NAMES, SERVED_COLUMNS, SHARES, SHOWN
-from flexstudy.style import use_style
 from scipy import stats
 from test_study_methods import interval
 from test_study_served_runs import tuned_records
@@ -150,14 +150,8 @@ def test_a_method_with_fewer_draws_is_moved_to_the_level_of_all():
     gaps = gaps_to_reference(cases, "flexencoder").set_index(["task", "shown", "method"])
     row = gaps.loc["sparsity", 100, "svdpp"]
     assert (row["n"], row["gap"]) == (3, pytest.approx(0.05))
-    # n_test is of all draws, whichever method the rows are of
-    table = chapter.gaps_table(gaps.reset_index(), ["sparsity"])
-    assert table.columns.tolist() == ["SVD++, n = 3", "User and item biases, n = 5"]
-    assert chapter.draws_words(fewer) == "3 to 5 draws (5 of FlexEncoder, tuned, User and item biases; 3 of SVD++)"
-    assert chapter.draws_words(records) == "5 draws"
-    assert chapter.draws_words(records[records["seed"] == 0]) == "1 draw"
     numbers = numbers_of(fewer)
-    assert (numbers["n_splits"], numbers["sparsity_last_best"]) == (5, "FlexEncoder, tuned")
+    assert (numbers["n_splits"], numbers["fewest"]) == (5, 3)
 
 
 def test_tries_are_said_as_the_records_have_them():
@@ -167,7 +161,9 @@ def test_tries_are_said_as_the_records_have_them():
     def words(ours, others):
         return chapter.tries_words(records.assign(tuned=is_ours.map({True: ours, False: others})))
 
-    assert words("tuned-x-10tries", "tuned-x-10tries").startswith("The number of tries a split was 10 for all methods")
+    assert words("tuned-x-10tries", "tuned-x-10tries").startswith(
+        "All methods with something to tune had 10 tries a split."
+    )
     more = words("tuned-x-100tries", "tuned-x-10tries")
     assert "100 tries a split, and the others 10" in more
     assert "advantage" in more
@@ -176,9 +172,9 @@ def test_tries_are_said_as_the_records_have_them():
 
 
 def test_what_a_difference_to_biases_says_follows_from_its_test():
-    assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "0.012 stars below that of biases, clearly"
-    assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "0.012 stars above that of biases, not clearly"
-    assert chapter.gap_words((0.01, NAN, NAN), NAN) == "0.010 stars above that of biases on one draw"
+    assert chapter.gap_words((-0.0123, -0.02, -0.01), 0.04) == "clearly below that of biases by 0.012 stars"
+    assert chapter.gap_words((0.0123, -0.02, 0.04), 0.06) == "above that of biases by 0.012 stars, which is not clear"
+    assert chapter.gap_words((0.01, NAN, NAN), NAN) == "above that of biases by 0.010 stars on one draw"
     assert chapter.gap_words((0.0004, -1, 1), 0.9) == "equal to that of biases, to a thousandth of a star"
     assert chapter.gap_words((NAN, NAN, NAN), NAN) == "not comparable with that of biases"
 
@@ -224,16 +220,21 @@ def test_differences_are_paired_and_corrected_over_the_cases():
     assert one[["low", "high", "p"]].isna().all(axis=None)
 
 
-def test_a_star_marks_a_difference_on_every_split():
-    cases = tabulate_cases(records_by())
-    table = chapter.gaps_table(gaps_to_reference(cases, "flexencoder"), ["sparsity", "new items"])
-    table = table.rename(columns=lambda name: name.removesuffix(", n = 3"))
-    assert table.columns.tolist() == ["SVD++", "User and item biases"]  # the order of METHOD_NAMES
-    words = chapter.TASKS["sparsity"]
-    assert table.loc[words].index.tolist() == ["12.5", "25", "50", "100"]
-    assert set(table.loc[words, "User and item biases"]) == {"+0.101*"}
-    assert set(table.loc[words, "SVD++"]) == {"+0.300"}  # the same on all splits: no test
-    assert table.loc[(chapter.TASKS["new items"], "0")].tolist() == ["+0.000", "+0.000"]
+def test_the_table_has_the_first_and_the_last_case_in_which_methods_differ():
+    def outcome(task, shown, method, seed):
+        return planted(task, shown, method, seed) + 0.05 * (shown == 10) * seed * (method == "flexencoder")
+
+    table = chapter.ends_table(gaps_to_reference(tabulate_cases(records_by(outcome)), "biases"))
+    assert table.index.tolist() == list(chapter.TASKS.values())
+    row = table.loc[chapter.TASKS["new users"]].tolist()
+    assert row[:3:2] == ["1", "10"]  # without a rating all have the same
+    few, many = (interval([-0.1 + each * seed for seed in range(3)], 170 / 890).expected for each in (-0.001, 0.049))
+    assert row[1::2] == [
+        f"{gap:+.3f} ({low:+.3f} to {high:+.3f}){star}" for (gap, low, high), star in ((few, " *"), (many, ""))
+    ]
+    assert row[4] == 3
+    alone = chapter.ends_table(gaps_to_reference(tabulate_cases(records_by(methods=("biases",))), "biases"))
+    assert not len(alone)
 
 
 def numbers_of(records):
@@ -243,39 +244,24 @@ def numbers_of(records):
 
 def test_the_numbers_by_hand():
     numbers = numbers_of(records_by())
-    assert (numbers["n_splits"], numbers["methods"], numbers["tuned"]) == (3, 3, "t")
+    assert (numbers["n_splits"], numbers["fewest"]) == (3, 3)
     assert [numbers[f"sparsity_{end}_case"] for end in ("first", "last")] == ["12.5", "100"]
     assert [numbers[f"by_user_{end}_case"] for end in ("first", "last")] == ["3-5", "6-10"]
-    assert (numbers["sparsity_first_flexencoder"], numbers["sparsity_first_flexencoder_own"]) == pytest.approx((1, 1.5))
-    span = tuple(numbers[f"new_users_first_biases{end}"] for end in ("", "_low", "_high"))
-    assert span == interval([1.1, 1.101, 1.102], 170 / 890)
-    assert (numbers["new_users_first_case"], numbers["new_users_none_case"]) == ("1", "0")
-    assert (numbers["new_users_none_biases"], numbers["new_users_none_biases_own"]) == pytest.approx((1.2, 1.7))
+    assert numbers["new_users_first_case"] == "1"
+    none = [numbers[f"new_users_none_flexencoder{end}"] for end in ("", "_own")]
+    assert none == pytest.approx([1.2, 1.7])
     less = tuple(numbers[f"new_users_last_gap{end}"] for end in ("", "_low", "_high"))
     assert less == interval([-0.1, -0.101, -0.102], 170 / 890)
-    assert numbers["new_users_last_gap_words"] == "0.101 stars below that of biases, clearly"
-    assert (numbers["new_items_first_best"], numbers["new_items_first_lowest"]) == ("SVD++", pytest.approx(0.8))
-    assert (numbers["new_users_last_best"], numbers["new_users_last_lowest"]) == ("FlexEncoder, tuned", 1)
-    # Without a rating all have the same, which nobody leads and no test tells apart.
+    assert numbers["new_users_last_gap_words"] == "clearly below that of biases by 0.101 stars"
+    # Without a rating all have the same, which no test tells apart.
     assert {name: numbers[f"{name}_cases"] for name in ("new_users", "new_items", "sparsity", "by_user")} == {
         "new_users": 4,
         "new_items": 4,
         "sparsity": 4,
         "by_user": 2,
     }
-    assert (numbers["new_users_led"], numbers["new_items_led"], numbers["sparsity_led"]) == (4, 0, 4)
-    assert (numbers["new_users_below"], numbers["new_users_above"]) == (4, 0)
-    assert numbers["new_users_change_flexencoder"] == pytest.approx(-0.2)
-    change = tuple(numbers[f"new_users_change_biases{end}"] for end in ("", "_low", "_high"))
-    assert change == interval([-0.1, -0.099, -0.098], 170 / 890)
-    own = records_by()
-    own.loc[own["shown"] == 0, "rmse_own_fallback"] -= 0.1 * (1 + own["seed"])
-    own_numbers = numbers_of(own)
-    change = tuple(own_numbers[f"new_users_own_change_biases{end}"] for end in ("", "_low", "_high"))
-    assert change == interval([0, 0.101, 0.202], 170 / 890)
-    assert own_numbers["new_users_change_biases"] == numbers["new_users_change_biases"]
+    assert numbers["new_users_below"] == 4
     assert (numbers["new_users_new"], numbers["new_items_new"]) == (5, 6)
-    assert (numbers["sparsity_last_test"], numbers["by_item_first_test"]) == (150, 150)
     assert not any("svdpp" in key for key in numbers)
 
 
@@ -295,17 +281,15 @@ def test_every_number_has_its_name_though_a_method_is_not_there():
     numbers, alone = numbers_of(records_by()), numbers_of(records_by(methods=("flexencoder",)))
     assert set(alone) == set(numbers)
     lost = {name for name, value in alone.items() if isinstance(value, float) and math.isnan(value)}
-    needs = {name for name in numbers if "_biases" in name or re.search(r"_gap(_low|_high)?$", name)}
-    assert lost == {name for name in needs if not name.endswith("_words")}
-    assert {alone[name] for name in needs - lost} == {"no RMSE"}
+    assert lost == {name for name in numbers if re.search(r"_gap(_low|_high)?$", name)}
     assert alone["new_users_last_gap_words"] == "not comparable with that of biases"
 
 
 def test_numbers_where_biases_are_better_and_where_there_is_one_split():
     worse = numbers_of(records_by(lambda task, shown, method, seed: 2 - planted(task, shown, method, seed)))
-    assert (worse["sparsity_below"], worse["sparsity_above"], worse["sparsity_led"]) == (0, 4, 0)
+    assert worse["sparsity_below"] == 0
     one = numbers_of(records_by(seeds=1))
-    assert (one["sparsity_below"], one["sparsity_above"]) == (0, 0)
+    assert one["sparsity_below"] == 0
     assert math.isnan(one["sparsity_first_gap_low"])
 
 
@@ -313,37 +297,37 @@ def test_every_number_of_the_chapters_text_is_there():
     assert not_told("10_served", numbers_of(records_by())) == set()
 
 
-def test_figures_draw_every_method_over_the_cases():
-    mpl.use("agg")
-    cases = tabulate_cases(records_by())
-    summary, gaps = summarise_served(cases), gaps_to_reference(cases, "flexencoder")
-    words = {task: chapter.TASKS[task] for task in ("new users", "by user")}
-    with mpl.rc_context():
-        use_style()
-        figure = plot_cases(summary, words, "A title\nhere")
-        figure.canvas.draw()
-        above, below = figure.axes
-        assert above.get_xlabel() == "ratings shown of a new user"
-        assert [label.get_text() for label in below.get_xticklabels()] == ["3-5\n150", "6-10\n160"]
-        drawn = {held.get_label(): held.lines[0].get_ydata().tolist() for held in above.containers}
-        drawn = {label.removesuffix(", n = 3"): own for label, own in drawn.items()}
-        assert list(drawn) == ["FlexEncoder, tuned", "SVD++", "User and item biases"]
-        assert drawn["User and item biases"] == pytest.approx([1.2, 1.101, 1.101, 1.101, 1.101])
-        marks = [line for line in above.get_lines() if line.get_fillstyle() == "none"]
-        assert [line.get_ydata().tolist() for line in marks] == [pytest.approx([1.7])] * 3
-        assert [line for line in below.get_lines() if line.get_fillstyle() == "none"] == []
-        assert above.get_ylim()[0] < 1 < 1.7 < above.get_ylim()[1]
-        (only,) = plot_cases(gaps, {"sparsity": "share"}, "t", "FlexEncoder").axes
-        only.figure.canvas.draw()
-        assert "of FlexEncoder" in only.get_ylabel()
-        (spans,) = [
-            held.lines[2][0].get_segments()
-            for held in only.containers
-            if held.get_label() == "User and item biases, n = 3"
-        ]
-        assert [point[1] for point in spans[0]] == pytest.approx(interval([0.1, 0.101, 0.102], SHARE).expected[1:])
-        mpl.pyplot.close("all")
-    assert list(METHOD_LOOKS) == list(METHOD_NAMES)
+def test_figures_draw_differences_with_names_at_their_ends(drawn):
+    def outcome(task, shown, method, seed):
+        if method == "item_mean":
+            return 2.0
+        if method == "svdpp":  # as good as biases, or far above them
+            return planted(task, shown, "biases", seed) + (0.3 if task == "by user" else 0)
+        return planted(task, shown, method, seed)
+
+    cases = tabulate_cases(records_by(outcome, methods=(*METHODS, "item_mean")))
+    gaps = gaps_to_reference(cases, "biases")
+    above, below = plot_to_biases(gaps, ["new users", "by user"]).axes
+    assert above.get_xlabel() == "ratings shown of a new user"
+    assert above.get_title(loc="left") == "New users: FlexEncoder -0.101 with few, -0.101 with many"
+    assert ticks(above.xaxis) == ["1", "2", "5", "10"]  # without a rating all are the same
+    assert ticks(below.xaxis) == ["3-5", "6-10"]
+    (ours,), (other,) = lines(above, "FlexEncoder"), lines(above, "SVD++")
+    assert ours.get_xdata().tolist() == [0, 1, 2, 3]
+    assert ours.get_ydata() == pytest.approx([-0.101] * 4)
+    assert other.get_ydata() == pytest.approx([0] * 4)
+    (bars,) = above.containers
+    assert [end[1] for end in bars.lines[2][0].get_segments()[0]] == pytest.approx(
+        interval([-0.1, -0.101, -0.102], 170 / 890).expected[1:]
+    )
+    dots = [line for line in above.get_lines() if line.get_marker() == "o"]
+    filled = [(len(line.get_xdata()), line.get_fillstyle(), line.get_color()) for line in dots if len(line.get_xdata())]
+    assert filled[0] == (4, "full", LOOKS["flexencoder"][1])
+    assert [text.get_text() for text in above.texts] == ["FlexEncoder (3)", "biases", "SVD++ (3)"]
+    heights = [text.xy[1] for text in above.texts]
+    assert min(np.diff(heights)) >= 0.08 * np.diff(above.get_ylim())[0]  # none covers another
+    assert below.get_ylim()[1] <= 0.09
+    assert set(LOOKS) == set(METHOD_NAMES) - {"biases", "item_mean"}
 
 
 def test_where_no_folder_is_named_methods_are_tuned_and_scored(monkeypatch):

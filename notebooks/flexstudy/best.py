@@ -7,12 +7,14 @@ networks of `ablate` are trained by the chapter itself.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from flexlib.config import ITEM_BASED, FlexConfig, FlexError
@@ -21,7 +23,7 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.methods.interface import MethodSettings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, Tuning, score
-from flexstudy.methods import GREY, REFERENCE, span_words, users_bootstrap, verdict
+from flexstudy.methods import GREY, REFERENCE, users_bootstrap, verdict
 from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
 from flexstudy.style import COLOURS, bar_lengths
 
@@ -29,8 +31,9 @@ SIMPLE = ("biases", "flexencoder_set1")
 MACHINES = ("bpmf", "bayesian_svdpp")
 ONE_TENTH = 0.1  # held out
 ONE_NETWORK = "one network"
-DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a search is drawn
-LEGEND_SPLITS = 5  # at most, which a legend names
+SEVERAL = "mean of several networks"
+DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a try is drawn
+ROWS = (ONE_NETWORK, SEVERAL, *(ALL[key].name for key in (*reversed(MACHINES), "flexencoder_set1")))
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
@@ -206,69 +209,80 @@ def summarise_best(
     return pd.DataFrame(rows)
 
 
-def gap_words(row: Mapping[Any, Any], one: str = "one network") -> str:
-    """Say in a sentence's end how far a predictor's RMSE is from that of one network.
+def against_biases(
+    cases: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], shares: Sequence[float] = ()
+) -> pd.DataFrame:
+    """Compare what each search found, and the other references, with the biases on the splits that both have.
 
     Parameters
     ----------
-    row
-        Of `summarise_best`.
-    one
-        What the difference is to.
-
-    Returns
-    -------
-    str
-        "0.010 below one network by both intervals", or what the intervals leave open.
-    """
-    if np.isnan(row["gap"]):
-        return f"not comparable with {one}"
-    side = "below" if row["gap"] < 0 else "above"
-    words = f"{abs(row['gap']):.3f} {side} {one}"
-    if row["verdict"] in ("lower", "higher"):
-        return f"{words} by both intervals"
-    if row["verdict"] == "open":
-        return f"{words}, which its intervals do not tell from 0"
-    if np.isnan(row["gap_low"]):
-        return f"{words} on one split"
-    is_told = row["gap_low"] > 0 or row["gap_high"] < 0
-    return f"{words}, which the interval over splits {'tells' if is_told else 'does not tell'} from 0"
-
-
-def search_history(tries: pd.DataFrame) -> pd.DataFrame:
-    """Follow each split's search: what the lowest validation RMSE was after so many tries.
-
-    Parameters
-    ----------
-    tries
-        Of a `Tuning` with one method.
+    cases, shares
+        As in `summarise_best`.
 
     Returns
     -------
     pd.DataFrame
-        One row a try, in the order of the search:
+        One row a case and predictor, in the order of `ROWS`:
+
+        - case, what: title, and word; the mean of so many networks is `SEVERAL`
+        - n: splits
+        - gap, low, high: RMSE above that of the biases in stars, with its 95 % interval over splits
+    """
+    rows = []
+    held_out = [*shares, *[0.3] * (len(cases) - len(shares))]
+    for (case, (records, references)), share in zip(cases.items(), held_out, strict=True):
+        biases = references[references["method"] == "biases"].set_index("split")["rmse"]
+        parts = {ONE_NETWORK: records[records["networks"] == 1], SEVERAL: records[records["networks"] > 1]}
+        parts |= {ALL[key].name: own for key, own in references.groupby("method")}
+        for what in ROWS:
+            if what in parts and len(gaps := (parts[what].set_index("split")["rmse"] - biases).dropna()):
+                rows.append(
+                    {"case": case, "what": what, "n": len(gaps), **labelled("gap", split_interval(gaps, share))}
+                )
+    return pd.DataFrame(rows, columns=["case", "what", "n", "gap", "low", "high"])
+
+
+def follow_tries(tries: pd.DataFrame) -> pd.DataFrame:
+    """Follow the searches: how far each try was from the best of its search.
+
+    Parameters
+    ----------
+    tries
+        Of a `Tuning` of FlexEncoder. Where one search serves all splits, it counts once.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a try:
 
         - split: its name
-        - number: place of the try, from 1
-        - validation_rmse: in stars; NaN where the try did not end well
-        - best: the lowest so far, in stars; NaN before the first
+        - place: of the try in its search, from 1
+        - is_first: whether the search begins with it
+        - above: validation RMSE above the lowest of the search, in stars; NaN where the try did not end well
     """
-    rows = tries[["split", "number", "validation_rmse"]].sort_values(["split", "number"])
-    best = rows.groupby("split")["validation_rmse"].cummin().groupby(rows["split"]).ffill()
-    return rows.assign(number=rows.groupby("split").cumcount() + 1, best=best)
+    own = tries.drop_duplicates(["number", "validation_rmse", "settings"]).sort_values(["split", "number"])
+    whole = own["validation_rmse"].mask(own["pruned"].astype(bool))
+    return pd.DataFrame(
+        {
+            "split": own["split"],
+            "place": own["number"] + 1,
+            "is_first": own["number"] < len(NETWORKS[REFERENCE].first_tries),
+            "above": own["validation_rmse"] - whole.groupby(own["split"]).transform("min"),
+        }
+    )
 
 
-def won_by_first_tries(tries: pd.DataFrame) -> int:
-    """Count the splits whose best try is one that the search begins with.
+def won_by_first_tries(tries: pd.DataFrame) -> tuple[int, int]:
+    """Count the searches whose best try is one that they begin with, and the searches.
 
     Parameters
     ----------
     tries
         Of a `Tuning` of FlexEncoder.
     """
-    ended = tries[tries["validation_rmse"].notna() & ~tries["pruned"]]
-    best = ended.sort_values("validation_rmse").groupby("split").head(1)
-    return int((best["number"] < len(NETWORKS[REFERENCE].first_tries)).sum())
+    followed = follow_tries(tries)
+    won = followed[followed["above"] == 0].groupby("split")["is_first"].first()
+    return int(won.sum()), len(won)
 
 
 CHOICES = (
@@ -429,27 +443,16 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
         underscores:
 
         - CASE_WHAT (_low, _high): RMSE in stars
-        - CASE_WHAT_gap (_low, _high): RMSE above that of one network, in stars
-        - CASE_WHAT_met: "yes", "no" or ""
-        - CASE_WHAT_words: RMSE with its interval
-        - CASE_WHAT_gap_words: of `gap_words`
-        - CASE_mean_words: a sentence on the mean of several networks; "" where one network alone was scored
+        - targets, targets_met: RMSE that were aimed at, and how many of them one network reached
     """
-    found: dict[str, float | str] = {f"{name}_mean_words": "" for name in names.values()}
+    found: dict[str, float | str] = {}
     for row in table.to_dict("records"):
         words = re.sub("[^a-z0-9]+", "_", row["what"].lower()).strip("_")
-        is_mean = row["what"].startswith("mean of ")
-        what = "one" if row["what"] == ONE_NETWORK else "mean_of" if is_mean else words
+        what = "one" if row["what"] == ONE_NETWORK else "mean_of" if row["what"].startswith("mean of ") else words
         key = f"{names[row['case']]}_{what}"
         found |= labelled(key, (row["mean"], row["low"], row["high"]), f"{key}_")
-        found |= labelled(f"{key}_gap", (row["gap"], row["gap_low"], row["gap_high"]), f"{key}_gap_")
-        found[f"{key}_met"] = row["met"]
-        found[f"{key}_words"] = span_words(row["mean"], row["low"], row["high"])
-        found[f"{key}_gap_words"] = gap_words(row)
-        if is_mean:
-            sentence = f" The {row['what']}, chosen on validation ratings, scores {row['mean']:.3f}: {gap_words(row)}."
-            found[f"{names[row['case']]}_mean_words"] = sentence
-    return found
+    aimed = table.loc[(table["what"] == ONE_NETWORK) & table["target"].notna(), "met"]
+    return found | {"targets": len(aimed), "targets_met": int((aimed == "yes").sum())}
 
 
 def already_so(records: pd.DataFrame) -> list[str]:
@@ -480,8 +483,7 @@ def ablation_numbers(table: pd.DataFrame, already: Sequence[str] = ()) -> dict[s
 
         - CHANGE (_low, _high), of each of `CHANGES` ("no_dropout"): change of the validation RMSE in stars; 0 where all
           best settings have it already, NaN where it was not measured
-        - worst, second_worst: the most harmful changes ("none" where so many were not measured)
-        - worst_by, second_worst_by: what they change, in stars
+        - worst: the most harmful change ("none" where none was measured)
         - ablation_words: a sentence on these, and on how many changes the intervals tell from 0
     """
     rows = table.to_dict("records")
@@ -491,10 +493,7 @@ def ablation_numbers(table: pd.DataFrame, already: Sequence[str] = ()) -> dict[s
         name = word.replace(" ", "_")
         nothing = (0.0, 0.0, 0.0) if word in already else UNKNOWN
         found |= labelled(name, spans.get(word, nothing), f"{name}_")
-    worst = [(row["change"], row["changed_by"]) for row in rows] + [("none", np.nan)] * 2
-    for name, (word, changed_by) in zip(("worst", "second_worst"), worst, strict=False):
-        found |= {name: word, f"{name}_by": changed_by}
-    return found | {"ablation_words": _ablation_words(table)}
+    return found | {"worst": rows[0]["change"] if rows else "none", "ablation_words": _ablation_words(table)}
 
 
 def _ablation_words(table: pd.DataFrame) -> str:
@@ -508,52 +507,106 @@ def _ablation_words(table: pd.DataFrame) -> str:
     return f"{words}. The intervals tell {told} of {len(rows)} changes from 0."
 
 
-def plot_search(histories: Mapping[str, pd.DataFrame], references: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw each try's validation RMSE and the lowest so far, a panel a search and a line a split.
+def plot_found(table: pd.DataFrame) -> Figure:
+    """Draw how far predictors are from the biases, a panel a case, with 95 % intervals over splits.
 
     Parameters
     ----------
-    histories
-        Title to the table of `search_history`.
-    references
-        Title to the validation RMSE of a reference, by its word. One outside the frame is not drawn.
+    table
+        Of `against_biases`.
     """
-    figure, axes = plt.subplots(len(histories), 1, figsize=(6.5, 3.1 * len(histories)), squeeze=False)
-    for ax, (title, history) in zip(axes[:, 0], histories.items(), strict=True):
-        lowest = history["best"].min()
-        bottom, top = lowest - 0.005, lowest + DRAWN_ABOVE
-        for split, own in history.groupby("split"):
-            (line,) = ax.step(own["number"], own["best"], where="post", label=split, linewidth=2)
-            ax.plot(own["number"], own["validation_rmse"], ".", color=line.get_color(), alpha=0.35, markersize=4)
-        for word, value in references.get(title, {}).items():
-            if bottom < value < top:
-                ax.axhline(value, color=GREY, linestyle="--", linewidth=1.2)
-                where = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="x-small")
-                ax.annotate(word, (1, value), **where)
-        ax.set(title=title, xlabel="try", ylabel="validation\nRMSE (stars)", ylim=(bottom, top))
-        if 1 < history["split"].nunique() <= LEGEND_SPLITS:
-            ax.legend(ncols=3, loc="upper right")
+    rows = [what for what in ROWS if what in set(table["what"])]
+    cases = list(table["case"].unique())
+    figure, axes = _panels(len(cases), 0.9 + 0.36 * len(rows))
+    for ax, case in zip(axes, cases, strict=False):
+        own = table[table["case"] == case].set_index("what")
+        y = [rows.index(what) for what in own.index]
+        ax.axvline(0, color=GREY, linewidth=1.5)
+        ax.errorbar(own["gap"], y, xerr=bar_lengths(own, "gap"), fmt="o", color=COLOURS["holdout"], capsize=3)
+        ax.set_title(f"{fill(case, 26)}, n = {own['n'].max()}", fontsize="small")
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    axes[0].set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+    figure.suptitle(
+        "Left of the line: lower error than biases of users and films", fontsize="medium", x=0.02, ha="left"
+    )
+    figure.supxlabel("RMSE above that of biases (stars)", fontsize="small")
     figure.tight_layout()
     return figure
 
 
-def plot_ablation(table: pd.DataFrame, title: str) -> Figure:
+def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Make panels two by two with common axes, each so many inches high; an odd one more is left empty."""
+    lines = -(-count // 2)
+    figure, axes = plt.subplots(
+        lines, min(count, 2), figsize=(6.5, 0.8 + height * lines), sharex=True, sharey=True, squeeze=False
+    )
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    for ax in axes.flat:
+        ax.tick_params(labelsize="small")
+    return figure, list(axes.flat)
+
+
+def plot_tries(searches: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw each try's validation RMSE above the lowest of its search, a panel a case and a row a place in the search.
+
+    Parameters
+    ----------
+    searches
+        Title to the table of `follow_tries`. Tries more than `DRAWN_ABOVE` above the lowest stand at the frame.
+    """
+    most = max(int(own["place"].max()) for own in searches.values())
+    figure, axes = _panels(len(searches), 0.9 + 0.2 * most)
+    looks = ((True, COLOURS["holdout"], "full", "begins with"), (False, GREY, "none", "proposed"))
+    for ax, (title, table) in zip(axes, searches.items(), strict=False):
+        for is_first, colour, filled, word in looks:
+            own = table[(table["is_first"] == is_first) & table["above"].notna()]
+            x = own["above"].clip(-0.002, DRAWN_ABOVE)
+            ax.plot(x, own["place"], "o", color=colour, fillstyle=filled, markersize=5, alpha=0.8, clip_on=False)
+            if ax is axes[:2][-1] and len(own):
+                at = (1.03, own["place"].unique().mean())
+                where = dict(xycoords=("axes fraction", "data"), rotation=270, va="center", annotation_clip=False)
+                ax.annotate(word, at, color=colour, fontsize="small", **where)
+        n = table["split"].nunique()
+        ax.set_title(f"{fill(title, 26)}, {n} search{'es' if n > 1 else ''}", fontsize="small")
+        ax.set(xlim=(-0.002, DRAWN_ABOVE), ylim=(most + 0.6, 0.4), yticks=range(1, most + 1))
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    won = pd.concat([own.assign(case=case) for case, own in searches.items()])
+    won = won[won["above"] == 0].groupby(["case", "split"])["is_first"].first()
+    figure.suptitle(
+        f"In {won.sum()} of {len(won)} searches the best try\nis one that the search begins with",
+        fontsize="medium",
+        x=0.02,
+        ha="left",
+    )
+    figure.supylabel("place in the search", fontsize="small")
+    figure.supxlabel("validation RMSE above the lowest of the search (stars)", fontsize="small")
+    figure.tight_layout()
+    return figure
+
+
+def plot_ablation(table: pd.DataFrame, where: str) -> Figure:
     """Draw what each change of the best settings does to the validation RMSE, with 95 % intervals.
 
     Parameters
     ----------
     table
         Of `ablate`.
-    title
-        Of the figure.
+    where
+        Name of the data set and of its splits.
     """
-    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.4 * len(table)))
+    figure, ax = plt.subplots(figsize=(6.5, 1.9 + 0.36 * max(len(table), 2)))
     y = np.arange(len(table))
     bars = bar_lengths(table, "changed_by")
-    ax.errorbar(table["changed_by"], y, xerr=bars, fmt="s", color=COLOURS["holdout"], capsize=4)
-    ax.axvline(0, color="black", linewidth=1)
+    ax.errorbar(table["changed_by"], y, xerr=bars, fmt="o", color=COLOURS["holdout"], capsize=3)
+    ax.axvline(0, color=GREY, linewidth=1.5)
     words = [f"{change} ({n})" for change, n in zip(table["change"], table["n"], strict=True)]
-    ax.set(title=title, xlabel="change in RMSE (stars); right: worse", yticks=y, yticklabels=words, ymargin=0.08)
-    ax.tick_params(axis="y", labelsize="small")
+    harm = table.loc[table["changed_by"] > 0, "change"]
+    title = f"Most harm: {harm.iloc[0]}" if len(harm) else "No change does harm"
+    xlabel = "change of validation RMSE (stars)\nright: worse"
+    ax.set(xlabel=xlabel, yticks=y, yticklabels=words, ymargin=0.08)
+    ax.tick_params(labelsize="small")
     ax.invert_yaxis()
+    figure.suptitle(f"{title}\n{where}", fontsize="medium", x=0.02, ha="left")
+    figure.tight_layout()
     return figure

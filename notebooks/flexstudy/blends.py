@@ -23,8 +23,8 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.evaluation import errors
 from flexlib.methods.tuning import ALL, Tuning
 from flexstudy.best import MACHINES
-from flexstudy.methods import REFERENCE, span_words, users_bootstrap, verdict
-from flexstudy.statistics import labelled, split_interval
+from flexstudy.methods import REFERENCE, spelled_users, users_bootstrap, verdict
+from flexstudy.statistics import labelled, spelled, split_interval
 
 BOTH_MACHINES = "both factorization machines"
 WITH_FAMILY = "and FlexEncoder"
@@ -202,6 +202,28 @@ def spelled_weights(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
 
 
+def blends_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out blends for reading.
+
+    Parameters
+    ----------
+    table
+        Of `compare_searches`.
+    """
+    is_first = table["group"] == BOTH_MACHINES
+    texts = {
+        "case": table["case"],
+        "blend": table["group"],
+        "splits": table["n"],
+        "RMSE": spelled(table, "mean", form=".3f"),
+        "change": spelled(table, "gap", "gap_low", "gap_high").mask(is_first, ""),
+        "over users": pd.Series(spelled_users(table), table.index).mask(is_first, ""),
+        "verdict": table["verdict"],
+        "weights": table["weights"].map(spelled_weights),
+    }
+    return pd.DataFrame(texts).set_index(["case", "blend"])
+
+
 def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float | str]:
     """Collect the numbers of the chapter's prose on blends.
 
@@ -219,7 +241,6 @@ def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, fl
 
         - CASE_blend_without, CASE_blend_with: RMSE in stars of both factorization machines, and with FlexEncoder
         - CASE_blend_gap (_low, _high): what FlexEncoder changes, in stars
-        - CASE_blend_words: a sentence on these
     """
     found: dict[str, float | str] = {}
     for case in table["case"].unique():
@@ -229,9 +250,4 @@ def blend_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, fl
         found |= {f"{name}_blend_without": without["mean"], f"{name}_blend_with": blend["mean"]}
         gap = (blend["gap"], blend["gap_low"], blend["gap_high"])
         found |= labelled(f"{name}_blend_gap", gap, f"{name}_blend_gap_")
-        change = span_words(*gap, form="+.3f")
-        found[f"{name}_blend_words"] = (
-            f"A blend of two factorization machines scores {without['mean']:.3f}. "
-            f"With FlexEncoder in it, the RMSE changes by {change}."
-        )
     return found

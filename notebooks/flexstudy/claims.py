@@ -13,18 +13,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
 import nbformat
-import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
 from flexlib.config import PAPERS_DATASET, FlexError
 from flexlib.datasets.sources import DATASETS
+from flexlib.methods.tuning import ALL
 from flexstudy import rules
 from flexstudy.paper import PRINTED_TOLERANCE, TABLE_3_IMPROVEMENT, TABLE_3_RMSE
 from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, REPRODUCED, UNSUPPORTED, VERDICTS
@@ -150,7 +149,7 @@ def improvement_table() -> pd.DataFrame:
     pd.DataFrame
         One row a method, in the order of Table 3:
 
-        - method: key of `flexlib.methods`
+        - method: its name
         - rmse: as printed, in stars
         - printed: improvement as printed
         - share of FlexEncoder's, share of the method's: the difference divided by either RMSE
@@ -158,6 +157,7 @@ def improvement_table() -> pd.DataFrame:
     own = TABLE_3_RMSE["flexencoder"]
     table = pd.DataFrame({"method": TABLE_3_IMPROVEMENT.keys(), "printed": TABLE_3_IMPROVEMENT.values()})
     table.insert(1, "rmse", table["method"].map(TABLE_3_RMSE))
+    table["method"] = [ALL["autorec_item" if key == "autorec" else key].name for key in table["method"]]
     table["share of FlexEncoder's"] = (own - table["rmse"]) / own
     table["share of the method's"] = (own - table["rmse"]) / table["rmse"]
     return table
@@ -379,8 +379,11 @@ def claim_numbers(table: pd.DataFrame) -> dict[str, float | str]:
     return found | {"near": PRINTED_TOLERANCE, "clear": rules.CLEAR}
 
 
+PER_LINE = 12  # statements side by side
+
+
 def plot_verdicts(table: pd.DataFrame) -> Figure:
-    """Draw the verdict of each part of each claim, a column a verdict.
+    """Draw a mark for each statement, with its number in it, in the rows of its verdict.
 
     Parameters
     ----------
@@ -390,26 +393,39 @@ def plot_verdicts(table: pd.DataFrame) -> Figure:
     colours = {
         REPRODUCED: COLOURS["holdout"],
         LEAK: COLOURS["released"],
-        UNSUPPORTED: COLOURS["described"],
-        REFUTED: COLOURS["paper"],
-        OPEN: "#999999",
+        UNSUPPORTED: "#A3578A",
+        REFUTED: "#404040",
+        OPEN: "#767676",
     }
     used = [verdict for verdict in VERDICTS if verdict in set(table["verdict"])]
-    figure, ax = plt.subplots(figsize=(6.5, 1.6 + 0.42 * len(table)))
-    for x, verdict in enumerate(used):
-        places = np.flatnonzero(table["verdict"] == verdict)
-        ax.scatter(np.full(len(places), x), places, marker="s", s=150, color=colours[verdict])
-    ax.set(
-        title="The paper's claims and what became of them",
-        yticks=range(len(table)),
-        yticklabels=[fill(f"{row.claim}  {row.says}", 42) for row in table.itertuples()],
-        xticks=range(len(used)),
-        xlim=(-0.6, len(used) - 0.4),
-        ylim=(len(table) - 0.4, -0.6),
-    )
-    ax.set_xticklabels([fill(verdict, 12) for verdict in used])
-    ax.tick_params(axis="both", labelsize="x-small")
-    ax.xaxis.tick_top()
-    for y in np.flatnonzero(table["number"].diff() > 0):  # between one claim's parts and the next one's
-        ax.axhline(y - 0.5, color="#bbbbbb", linewidth=0.8)
+    heights, y = [], 0.0
+    figure, ax = plt.subplots()
+    for verdict in used:
+        names = table.loc[table["verdict"] == verdict, "claim"].tolist()
+        lines = -(-len(names) // PER_LINE)
+        heights.append(y + (lines - 1) / 2)
+        for place, name in enumerate(names):
+            at = (place % PER_LINE, y + place // PER_LINE)
+            ax.plot(*at, "s", color=colours[verdict], markersize=20)
+            ax.annotate(name, at, ha="center", va="center", color="white", fontsize=10)
+        y += lines + 0.35
+    labels = [f"{verdict}: {(table['verdict'] == verdict).sum()}" for verdict in used]
+    figure.set_size_inches(6.5, 0.8 + 0.42 * y)
+    ax.set(xticks=[], xlim=(-0.6, PER_LINE - 0.4), ylim=(y - 0.7, -0.7), yticks=heights, yticklabels=labels)
+    ax.set_title(f"What became of the paper's {len(table)} statements", x=-0.4)
+    ax.tick_params(axis="y", labelsize="small")
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+    figure.subplots_adjust(left=0.3, right=0.99)
     return figure
+
+
+def every_verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out every statement for a download: what it says, its verdict, what was measured and where.
+
+    Parameters
+    ----------
+    table
+        Of `judge_claims`.
+    """
+    return table.set_index("claim")[["says", "verdict", "measured", "chapter"]]

@@ -5,8 +5,7 @@ a random split, or a random choice of new users or films; costly methods may hav
 
 References
 ----------
-Cousineau (2005) for intervals within draws. Holm (1979) for the correction of p. Nadeau and Bengio (2003) for draws
-that overlap.
+Holm (1979) for the correction of p. Nadeau and Bengio (2003) for draws that overlap.
 """
 
 import tempfile
@@ -18,14 +17,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 from flexlib.config import FlexError
 from flexlib.methods.tuning import Tuning, load_tuned, run_tuning
-from flexstudy.methods import REFERENCE, span_words, split_p
+from flexstudy.methods import REFERENCE, split_p
 from flexstudy.served_cases import COUNTS, METHOD_NAMES, NEW, SERVED_COLUMNS, bin_labels, merged_bins, served_name
 from flexstudy.served_runs import run_served
-from flexstudy.statistics import SIGNIFICANT, UNKNOWN, Interval, holm, labelled, split_interval
-from flexstudy.style import legend_below
+from flexstudy.statistics import SIGNIFICANT, UNKNOWN, Interval, holm, labelled, spelled, split_interval
+from flexstudy.style import bar_lengths
 
 NO_NETWORK = "biases"  # what the prose compares FlexEncoder with
 AT_LEAST = 100  # test ratings of a bin, in every split
@@ -38,6 +38,13 @@ TASKS = {
     "new users": "ratings shown of a new user",
     "new items": "ratings shown of a new film",
     "sparsity": "share of the training ratings (%)",
+}
+TASK_HEADS = {
+    "by user": "Users",
+    "by item": "Films",
+    "new users": "New users",
+    "new items": "New films",
+    "sparsity": "Fewer ratings",
 }
 _ERRORS = ["rmse", "rmse_own_fallback"]
 
@@ -175,8 +182,6 @@ def summarise_served(cases: pd.DataFrame) -> pd.DataFrame:
         - n: draws with an RMSE
         - n_test: test ratings, mean over draws
         - own: mean RMSE in stars, with the method's own predictions for unseen users and films
-        - within_low, within_high: 95 % interval of the RMSE without the draws' own levels (Cousineau), since each
-          draw has other new users and films
         - mean, low, high: RMSE in stars, with its 95 % interval over draws
     """
     rows = []
@@ -189,7 +194,6 @@ def summarise_served(cases: pd.DataFrame) -> pd.DataFrame:
             harder = own["seed"].map(level)
             mean, *ends = split_interval(rmse, share)
             move = harder[rmse.index].mean() if len(rmse) else 0.0
-            within = split_interval(rmse - harder[rmse.index], share)
             rows.append(
                 {
                     "task": task,
@@ -200,8 +204,6 @@ def summarise_served(cases: pd.DataFrame) -> pd.DataFrame:
                     "n": len(rmse),
                     "n_test": tested[str(shown)],
                     "own": own["rmse_own_fallback"].mean() - harder.mean(),
-                    "within_low": within[1],
-                    "within_high": within[2],
                     **labelled("mean", (mean - move, ends[0] - move, ends[1] - move)),
                 }
             )
@@ -261,41 +263,30 @@ def gaps_to_reference(cases: pd.DataFrame, reference: str) -> pd.DataFrame:
     return table.assign(p=table.groupby(["task", "method"])["p"].transform(lambda of: holm(of)))
 
 
-def gaps_table(gaps: pd.DataFrame, tasks: Iterable[str]) -> pd.DataFrame:
-    """Lay out differences for reading.
+def ends_table(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Lay out how far FlexEncoder is from the reference with few and with many ratings, for reading.
 
     Parameters
     ----------
     gaps
         Of `gaps_to_reference`.
-    tasks
-        Which to show.
 
     Returns
     -------
     pd.DataFrame
-        One row a task and case, one column a method with its number of draws: the gap in stars as text, with "*" where
-        it is clear.
+        One row a task: the first and the last case in which methods differ, each with the difference in stars, its 95 %
+        interval over draws and "*" where it is clear.
     """
-    own = gaps[gaps["task"].isin(list(tasks))]
-    text = own["gap"].map("{:+.3f}".format) + (own["p"] < SIGNIFICANT).map({True: "*", False: ""})
-    own = own.assign(text=text.where(own["n"] > 0, ""), task=own["task"].map(TASKS))
-    wide = own.pivot(index=["task", "shown", "case"], columns="name", values="text").droplevel("shown")
-    draws = own.groupby("name")["n"].max()
-    wide = wide.reindex(columns=[name for name in METHOD_NAMES.values() if name in wide]).fillna("")
-    return wide.rename(columns={name: f"{name}, n = {n}" for name, n in draws.items()})
-
-
-def draws_words(records: pd.DataFrame) -> str:
-    """Say how many draws the methods have: "20 draws", or "3 to 20 draws" and which methods have how many."""
-    draws = records.groupby("method")["seed"].nunique()
-    if draws.nunique() == 1:
-        return _count(int(draws.iloc[0]), "draw")
-    parts = []
-    for n, own in sorted(draws.groupby(draws), reverse=True):
-        names = ", ".join(name for method, name in METHOD_NAMES.items() if method in own.index)
-        parts.append(f"{n} of {names}")
-    return f"{draws.min()} to {draws.max()} draws ({'; '.join(parts)})"
+    own = gaps[(gaps["method"] == REFERENCE) & (gaps["gap"].abs() > SAME)].sort_values("shown")
+    own = own.assign(text=spelled(own, "gap") + (own["p"] < SIGNIFICANT).map({True: " *", False: ""}))
+    rows = {}
+    for task, words in TASKS.items():
+        of_task = own[own["task"] == task]
+        if len(of_task):
+            few, many = of_task.iloc[0], of_task.iloc[-1]
+            rows[words] = (few["case"], few["text"], many["case"], many["text"], int(many["n"]))
+    heads = ["fewest", "RMSE above biases", "most", "RMSE above biases ", "draws"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=heads).rename_axis("by")
 
 
 def tries_words(records: pd.DataFrame) -> str:
@@ -307,7 +298,7 @@ def tries_words(records: pd.DataFrame) -> str:
         return "The records do not say over how many settings the methods had been tuned."
     of_ours, of_others = (" or ".join(f"{n:.0f}" for n in own) for own in (ours, others))
     if ours == others:
-        return f"The number of tries a split was {of_ours} for all methods with something to tune."
+        return f"All methods with something to tune had {of_ours} tries a split."
     words = f"FlexEncoder had {of_ours} tries a split, and the others {of_others}, where there is something to tune."
     is_more = min(ours) > max(others)
     return words + (
@@ -315,20 +306,16 @@ def tries_words(records: pd.DataFrame) -> str:
     )
 
 
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
 def gap_words(gap: Interval, p: float) -> str:
-    """Say how far FlexEncoder's RMSE is from that of biases: "0.010 stars below that of biases, clearly"."""
+    """Say how far FlexEncoder's RMSE is from that of biases: "clearly below that of biases by 0.010 stars"."""
     if np.isnan(gap[0]):
         return "not comparable with that of biases"
     if abs(gap[0]) < 5e-4:
         return "equal to that of biases, to a thousandth of a star"
-    words = f"{abs(gap[0]):.3f} stars {'below' if gap[0] < 0 else 'above'} that of biases"
+    words = f"{'below' if gap[0] < 0 else 'above'} that of biases by {abs(gap[0]):.3f} stars"
     if np.isnan(gap[1]):
         return f"{words} on one draw"
-    return f"{words}, {'clearly' if p < SIGNIFICANT else 'not clearly'}"
+    return f"clearly {words}" if p < SIGNIFICANT else f"{words}, which is not clear"
 
 
 def served_numbers(records: pd.DataFrame, cases: pd.DataFrame, summary: pd.DataFrame) -> dict[str, float | str]:
@@ -342,37 +329,31 @@ def served_numbers(records: pd.DataFrame, cases: pd.DataFrame, summary: pd.DataF
     Returns
     -------
     dict
-        Name to number or text. METHOD is FlexEncoder or the biases; END is one of a task's cases: "first" (the fewest
-        ratings with which methods differ), "last" (the most ratings) or, for new users and films, "none" (no rating).
-        What needs a method that the records do not have is NaN.
+        Name to number or text. END is one of a task's cases: "first" (the fewest ratings with which methods differ),
+        "last" (the most ratings) or, for new users and films, "none" (no rating). What needs a method that the records
+        do not have is NaN.
 
-        - n_splits, methods, tuned: the most draws of a method, how many methods, and the names of the tuned records
-        - draws_words, tries_words: of these functions
-        - TASK_END_case, TASK_END_test: the case's label and its test ratings
-        - TASK_END_METHOD (_low, _high, _words): RMSE in stars
-        - TASK_END_METHOD_own: the same, with the method's own predictions for unseen users and films
-        - TASK_END_best, TASK_END_lowest: who has the lowest RMSE, and that RMSE
-        - TASK_END_gap (_low, _high, _words): FlexEncoder's RMSE above that of the biases
+        - n_splits, fewest: the most draws of a method, and the fewest
+        - tries_words: of `tries_words`
+        - TASK_END_case: the case's label
+        - TASK_END_gap (_low, _high, _words): FlexEncoder's RMSE above that of the biases in stars
+        - TASK_none_flexencoder, TASK_none_flexencoder_own: FlexEncoder's RMSE in stars without any rating, with the
+          mean that stands in for all methods and with its own predictions
         - TASK_cases: in how many cases methods differ
-        - TASK_led: in how many of these FlexEncoder has the lowest mean
-        - TASK_below, TASK_above: in how many of these FlexEncoder is clearly below and above the biases
-        - TASK_change_METHOD (_low, _high, _words): change of the RMSE from the fewest to the most ratings
-        - TASK_own_change_METHOD (_low, _high, _words): the same, with the method's own predictions
+        - TASK_below: in how many of these FlexEncoder is clearly below the biases
         - TASK_new: how many are new, of new users and new films
     """
     gaps = gaps_to_reference(cases, NO_NETWORK)
     gaps = gaps[gaps["method"] == REFERENCE]
+    draws = cases.groupby("method")["seed"].nunique()
     numbers: dict[str, float | str] = {
-        "n_splits": int(cases["seed"].nunique()),
-        "draws_words": draws_words(records),
+        "n_splits": int(draws.max()),
+        "fewest": int(draws.min()),
         "tries_words": tries_words(records),
-        "methods": int(cases["method"].nunique()),
-        "tuned": ", ".join(sorted(set(records["tuned"]))),
     }
     for task in summary["task"].unique():
-        own = cases[cases["task"] == task]
-        numbers |= _task_numbers(task, own, summary[summary["task"] == task], gaps[gaps["task"] == task])
-        numbers |= _change_numbers(task, own)
+        of_task = gaps[gaps["task"] == task]
+        numbers |= _task_numbers(task, cases[cases["task"] == task], summary[summary["task"] == task], of_task)
     for task, side in NEW.items():
         numbers[f"{_key(task)}_new"] = int(cases.loc[cases["task"] == task, f"n_{side}"].max())
     return numbers
@@ -384,126 +365,105 @@ def _key(task: str) -> str:
 
 def _task_numbers(task: str, cases: pd.DataFrame, summary: pd.DataFrame, gaps: pd.DataFrame) -> dict[str, float | str]:
     """Collect a task's counts, and the numbers of its first and last case."""
-    wide = summary.pivot(index="method", columns="shown", values="mean")
+    shown = sorted(summary["shown"].unique())
     # On the same draw, as methods with other draws have other means even where all predict the same.
     draws = cases.groupby(["shown", "seed"])["rmse"]
     apart = (draws.max() - draws.min()).groupby("shown").max() > SAME
-    differ = wide.loc[:, apart.reindex(wide.columns)]
-    ends = {"first": [*differ, wide.columns[0]][0], "last": wide.columns[-1]}
-    if task in NEW:
-        ends["none"] = wide.columns[0]
-    found: dict[str, float | str] = {}
-    for end, shown in ends.items():
-        here = summary[summary["shown"] == shown].set_index("method")
-        found |= _case_numbers(f"{_key(task)}_{end}", here, gaps[gaps["shown"] == shown])
-    clear = gaps.loc[gaps["p"] < SIGNIFICANT, "gap"]
-    return found | {
-        f"{_key(task)}_cases": differ.shape[1],
-        f"{_key(task)}_led": int((differ.idxmin() == REFERENCE).sum()),
-        f"{_key(task)}_below": int((clear < 0).sum()),
-        f"{_key(task)}_above": int((clear > 0).sum()),
-    }
-
-
-def _case_numbers(name: str, by_method: pd.DataFrame, gap: pd.DataFrame) -> dict[str, float | str]:
-    """Collect the numbers of one case, from its rows of the summary and its row of the gaps, if there is one."""
+    differ = [number for number in shown if apart[number]]
     found: dict[str, float | str] = {
-        f"{name}_case": by_method["case"].iloc[0],
-        f"{name}_test": int(by_method["n_test"].iloc[0]),
-        f"{name}_best": str(by_method["name"].loc[str(by_method["mean"].idxmin())]),
-        f"{name}_lowest": float(by_method["mean"].min()),
+        f"{_key(task)}_cases": len(differ),
+        f"{_key(task)}_below": int((gaps.loc[gaps["p"] < SIGNIFICANT, "gap"] < 0).sum()),
     }
-    for method in (REFERENCE, NO_NETWORK):
-        mean, low, high, own = by_method.reindex([method])[["mean", "low", "high", "own"]].to_numpy()[0].tolist()
-        found |= labelled(f"{name}_{method}", (mean, low, high), f"{name}_{method}_") | {f"{name}_{method}_own": own}
-        found[f"{name}_{method}_words"] = span_words(mean, low, high)
-    value, low, high, p = gap[["gap", "low", "high", "p"]].to_numpy()[0].tolist() if len(gap) else (*UNKNOWN, np.nan)
-    found[f"{name}_gap_words"] = gap_words((value, low, high), p)
-    return found | labelled(f"{name}_gap", (value, low, high), f"{name}_gap_")
-
-
-def _change_numbers(task: str, cases: pd.DataFrame) -> dict[str, float | str]:
-    """Collect what the most ratings of a task's cases change, from the fewest on, paired by draw."""
-    found: dict[str, float | str] = {}
-    for errors, word in zip(_ERRORS, ("change", "own_change"), strict=True):
-        wide = cases.pivot(index=["method", "seed"], columns="shown", values=errors)
-        change = (wide[wide.columns[-1]] - wide[wide.columns[0]]).dropna()
-        for method in (REFERENCE, NO_NETWORK):
-            name, own = f"{_key(task)}_{word}_{method}", change[change.index.get_level_values("method") == method]
-            span = split_interval(own, cases["share"].iloc[0])
-            found |= labelled(name, span, f"{name}_") | {f"{name}_words": span_words(*span, form="+.3f", confidence="")}
+    for end, number in {"first": [*differ, shown[0]][0], "last": shown[-1]}.items():
+        gap, name = gaps[gaps["shown"] == number], f"{_key(task)}_{end}"
+        value, low, high, p = (
+            gap[["gap", "low", "high", "p"]].to_numpy()[0].tolist() if len(gap) else (*UNKNOWN, np.nan)
+        )
+        found[f"{name}_case"] = summary.loc[summary["shown"] == number, "case"].iloc[0]
+        found |= labelled(f"{name}_gap", (value, low, high), f"{name}_gap_")
+        found[f"{name}_gap_words"] = gap_words((value, low, high), p)
+    if task in NEW:
+        none = summary[summary["shown"] == shown[0]].set_index("method").reindex([REFERENCE])
+        mean, own = none[["mean", "own"]].to_numpy()[0].tolist()
+        found |= {f"{_key(task)}_none_flexencoder": mean, f"{_key(task)}_none_flexencoder_own": own}
     return found
 
 
-# Colour, and marker with line
-METHOD_LOOKS = {
-    "flexencoder": ("#0072B2", "o-"),
-    "flexencoder_set1": ("#56B4E9", "o--"),
-    "svdpp": ("#E69F00", "^-"),
-    "hidden_similarity": ("#882255", "P-"),
-    "item_knn": ("#009E73", "s-"),
-    "bpmf": ("#CC79A7", "D-"),
-    "biases": ("#595959", "v-"),
-    "item_mean": ("#8C8C8C", "x:"),
+# Each method that is drawn: its short name, and the colour of its line. Item means are far from all others.
+LOOKS = {
+    "flexencoder": ("FlexEncoder", "#0072B2"),
+    "flexencoder_set1": ("set 1", "#3A94C9"),
+    "svdpp": ("SVD++", "#B07500"),
+    "hidden_similarity": ("encoded kNN", "#882255"),
+    "item_knn": ("item kNN", "#007F5F"),
+    "bpmf": ("BPMF", "#B4548A"),
 }
+DRAWN_ABOVE = 0.09  # stars above the biases, up to which lines are drawn
 
 
-def plot_cases(table: pd.DataFrame, words: Mapping[str, str], title: str, reference: str = "") -> Figure:
-    """Draw each method over the cases of a task, from few ratings to many, with 95 % intervals, a panel a task.
+def plot_to_biases(gaps: pd.DataFrame, tasks: Iterable[str]) -> Figure:
+    """Draw how far methods are from the biases over the cases of a task, from few ratings to many, a panel a task.
 
-    Where users or films are new, open marks at 0 ratings are the methods' own predictions, and intervals are those
-    within draws. The axis spans the means; an interval may go beyond it.
+    A method's short name stands at the end of its line, with its draws. Marks are filled where the difference is clear,
+    and FlexEncoder has 95 % intervals over draws. Cases in which all methods get the same prediction are left out, and
+    lines are cut off `DRAWN_ABOVE` the biases, if FlexEncoder's is not as high.
 
     Parameters
     ----------
-    table
-        Of `summarise_served`, or of `gaps_to_reference` where a reference is named.
-    words
-        Task to the label of its x axis.
-    title
-        Of the figure.
-    reference
-        Name of the method that gaps are to; "" to draw the RMSE itself.
+    gaps
+        Of `gaps_to_reference`, with the biases.
+    tasks
+        Of `TASKS`.
     """
-    figure, axes = plt.subplots(len(words), figsize=(6.5, 1.6 + 3.7 * len(words)), squeeze=False)
-    methods = [method for method in METHOD_LOOKS if method in set(table["method"])]
-    for ax, (task, label) in zip(axes[:, 0], words.items(), strict=True):
-        _draw_cases(ax, table[table["task"] == task], methods, "gap" if reference else "mean", task in NEW)
-        ax.set(xlabel=label, ylabel=f"RMSE above that\nof {reference} (stars)" if reference else "RMSE (stars)")
-        if reference:
-            ax.axhline(0, color="#555555", linewidth=1)
-        ax.grid(axis="x", visible=False)
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
-    figure.tight_layout()
-    legend_below(axes[-1, 0], 2, 0.32, title="below the cases: test ratings, mean of the draws")
+    names = list(tasks)
+    figure, axes = plt.subplots(len(names), figsize=(6.5, 0.3 + 3.5 * len(names)), squeeze=False)
+    for ax, task in zip(axes[:, 0], names, strict=True):
+        own = gaps[(gaps["task"] == task) & gaps["method"].isin(LOOKS)]
+        own = own[own.groupby("shown")["gap"].transform(lambda of: of.abs().max()) > SAME]
+        _draw_task(ax, own)
+        ours = own[own["method"] == REFERENCE].sort_values("shown")["gap"]
+        words = f": FlexEncoder {ours.iloc[0]:+.3f} with few, {ours.iloc[-1]:+.3f} with many" if len(ours) else ""
+        ax.set_title(TASK_HEADS[task] + words, x=-0.2)
+        ax.set(xlabel=TASKS[task], ylabel="RMSE above biases\n(stars)")
+    height = figure.get_figheight()
+    figure.subplots_adjust(left=0.17, right=0.76, bottom=0.7 / height, top=1 - 0.4 / height, hspace=0.5)
     return figure
 
 
-def _draw_cases(ax: Axes, own: pd.DataFrame, methods: list[str], value: str, is_new: bool) -> None:
-    """Draw one task: a line a method, side by side where they would cover each other."""
-    shows_own = value == "mean" and is_new
-    low, high = ("within_low", "within_high") if shows_own else ("low", "high")
+def _draw_task(ax: Axes, own: pd.DataFrame) -> None:
+    """Draw a line a method over the cases of one task, with its name at its end."""
     shown = own.drop_duplicates("shown").sort_values("shown")
-    for place, method in enumerate(methods):
-        runs, (colour, look) = own[own["method"] == method].sort_values("shown"), METHOD_LOOKS[method]
-        x = np.searchsorted(shown["shown"], runs["shown"]) + 0.07 * (place - (len(methods) - 1) / 2)
-        ax.errorbar(
-            x,
-            runs[value],
-            yerr=np.nan_to_num([runs[value] - runs[low], runs[high] - runs[value]]).clip(min=0),
-            fmt=look,
-            color=colour,
-            markersize=5,
-            linewidth=1.3,
-            capsize=2,
-            elinewidth=0.8,
-            label=f"{runs['name'].iloc[0]}, n = {runs['n'].max()}" if len(runs) else None,
-        )
-        if shows_own:
-            none = (runs["shown"] == 0).to_numpy()
-            ax.plot(x[none], runs["own"][none], look[0], fillstyle="none", color=colour, markersize=7)
-    seen = own[[value, "own"] if shows_own else [value]].to_numpy()
-    pad = 0.15 * (np.nanmax(seen) - np.nanmin(seen)) + 0.005
-    ax.set(xticks=range(len(shown)), ylim=(np.nanmin(seen) - pad, np.nanmax(seen) + pad))
-    labels = [f"{case}\n{n:,.0f}" for case, n in zip(shown["case"], shown["n_test"], strict=True)]
-    ax.set_xticklabels(labels, fontsize="x-small")
+    places = {number: place for place, number in enumerate(shown["shown"])}
+    ax.axhline(0, color="#595959", linewidth=1.5)
+    ends = {"biases": (0.0, "#595959")}
+    highest = [DRAWN_ABOVE]
+    for method, (name, colour) in LOOKS.items():
+        runs = own[(own["method"] == method) & own["gap"].notna()].sort_values("shown")
+        if not len(runs):
+            continue
+        x, is_ours = runs["shown"].map(places).to_numpy(), method == REFERENCE
+        gap, is_clear = runs["gap"].to_numpy(), (runs["p"] < SIGNIFICANT).to_numpy()
+        ax.plot(x, gap, color=colour, linewidth=2.5 if is_ours else 1.2, label=name)
+        ax.plot(x[is_clear], gap[is_clear], "o", color=colour, markersize=6)
+        ax.plot(x[~is_clear], gap[~is_clear], "o", color=colour, markersize=6, fillstyle="none")
+        if is_ours:
+            ax.errorbar(x, gap, yerr=bar_lengths(runs, "gap"), fmt="none", color=colour, capsize=3)
+            highest.append(float(gap.max()) + 0.01)
+        ends[f"{name} ({runs['n'].max()})"] = (float(gap[-1]), colour)
+    low, high = ax.get_ylim()
+    ax.set(xticks=list(places.values()), xlim=(-0.2, max(len(places), 1) - 0.8), ylim=(low, min(high, max(highest))))
+    ax.set_xticklabels(shown["case"], fontsize="x-small")
+    ax.tick_params(axis="y", labelsize="small")
+    ax.grid(axis="x", visible=False)
+    _label_ends(ax, ends)
+
+
+def _label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write each word right of the frame, in its colour, as near to its height as the others leave room."""
+    low, high = ax.get_ylim()
+    words = sorted(ends, key=lambda word: ends[word][0])
+    below = 0.085 * (high - low) * np.arange(len(words))
+    heights = np.clip([ends[word][0] for word in words], low, high)
+    for word, height in zip(words, isotonic_regression(heights - below).x + below, strict=True):
+        where = dict(xycoords=("axes fraction", "data"), va="center", fontsize="small", annotation_clip=False)
+        ax.annotate(word, (1.02, height), color=ends[word][1], **where)
