@@ -1095,21 +1095,14 @@ def test_the_lanes_have_what_each_protocol_uses():
 
 
 LONGEST = 35  # words of a sentence
-# Pages that still have longer ones: take a page off once it is mended.
-STILL_LONG = {
-}
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES, *CHAPTERS], ids=lambda path: path.name)
 def test_no_sentence_is_too_long_to_read(path):
     """Tables, code, and the options, titles and captions of directives are left out."""
     found = sentences_of(markdown_of(path))
-    long = [sentence for sentence in found if n_words(sentence) > LONGEST]
     assert found
-    if path.name in STILL_LONG:
-        assert long, f"{path.name} is mended: take it off STILL_LONG"
-    else:
-        assert long == []
+    assert [sentence for sentence in found if n_words(sentence) > LONGEST] == []
 
 
 @pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem[0].isdigit()], ids=lambda path: path.stem)
