@@ -456,6 +456,7 @@ def test_the_numbers_by_hand():
         assert numbers[f"{key}_gap_low"] == own.loc[place, "gap_low"]
     assert numbers["seen_worth"] == 0.2
     assert (numbers["thin_ratings"], numbers["thin_over"], numbers["thin_under"]) == pytest.approx((500, -0.11, 0.11))
+    assert {type(number) for number in numbers.values()} == {int, float, str}  # as which they can be read again
     assert [numbers[f"thin_over{end}"] for end in ("_low", "_high")] == pytest.approx([-0.2, 0.0])
 
 

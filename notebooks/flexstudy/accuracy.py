@@ -456,13 +456,14 @@ def accuracy_numbers(
         numbers |= _spanned(name, row, "mean") | _spanned(f"{name}_gap", row, "gap", "gap_")
     own = seen[(seen["preset"] == shown) & (seen["protocol"] == "released")]
     numbers["seen_worth"] = -float(own["gap"].mean())  # one row or none
-    least = thin[(thin["ratings"] == thin["ratings"].min()) & (thin["predictor"] == "released")].iloc[0]
-    numbers |= {"thin_ratings": int(least["ratings"])} | _spanned("thin_over", least, "over", "over_")
-    numbers["thin_under"] = -numbers["thin_over"]
+    fewest = thin[thin["ratings"] == thin["ratings"].min()]
+    for row in fewest[fewest["predictor"] == "released"].to_dict("records"):
+        numbers |= {"thin_ratings": row["ratings"], "thin_under": -row["over"]}
+        numbers |= _spanned("thin_over", row, "over", "over_")
     return numbers
 
 
-def _spanned(name: str, row: Mapping[Any, Any] | pd.Series, value: str, prefix: str = "") -> dict[str, float]:
+def _spanned(name: str, row: Mapping[Any, Any], value: str, prefix: str = "") -> dict[str, float]:
     """Name a value of a row and the ends of its interval; the names of glued numbers have no space, colon or dash."""
     name = re.sub("[ :-]", "_", name)
     return labelled(name, (row[value], row[f"{prefix}low"], row[f"{prefix}high"]), f"{name}_")
