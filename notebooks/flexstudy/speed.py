@@ -164,8 +164,9 @@ def plot_scale(table: pd.DataFrame, title: str) -> Figure:
         for rows, marker, colour in (("users", "o", "#0072B2"), ("items", "s", "#D55E00")):
             chosen = table["rows"] == rows
             ax.plot(table["ratings"][chosen], value[chosen], marker, color=colour, label=f"rows are {rows}")
-        for case, x, y in zip(table["case"], table["ratings"], value, strict=True):
-            ax.annotate(case, (x, y), xytext=(5, 5), textcoords="offset points", fontsize="x-small")
+        for case, rows, x, y in zip(table["case"], table["rows"], table["ratings"], value, strict=True):
+            up = 5 if rows == "items" else -12  # two of them may be one upon the other
+            ax.annotate(case, (x, y), xytext=(5, up), textcoords="offset points", fontsize="x-small")
         ax.set_ylim(0, 1.25 * value.max())
         ax.set_ylabel(label)
     axes[0].set_xscale("log")
