@@ -455,15 +455,6 @@ def in_table_numbers(against: pd.DataFrame, prefix: str = "") -> dict[str, float
     return {f"{prefix}{name}": value for name, value in found.items()}
 
 
-def span_words(value: float, low: float, high: float, form: str = ".3f", confidence: str = "95 % interval ") -> str:
-    """Spell out a number with its interval in a sentence, or say that one split gives none."""
-    if np.isnan(value):
-        return "no RMSE"
-    if np.isnan(low):
-        return f"{value:{form}} (one split, so without an interval)"
-    return f"{value:{form}} ({confidence}{low:{form}} to {high:{form}})"
-
-
 def comparison_numbers(
     table: pd.DataFrame, prefix: str = "", against_set_1: pd.DataFrame | None = None
 ) -> dict[str, float | str]:
