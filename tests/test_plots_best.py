@@ -35,6 +35,11 @@ def test_a_try_is_a_dot_at_its_place():
     )
 
 
+@pytest.mark.parametrize("cases", [1, 2, 3])
+def test_searches_that_only_make_their_first_tries_are_laid_out(cases):
+    plot_tries({f"case {k}": tries(0.0, 0.1) for k in range(cases)})  # a warning is an error here
+
+
 def test_what_was_found_is_drawn_by_its_distance_to_the_biases():
     rows = [
         ("few", "one network", 3, -0.04, -0.05, -0.03),

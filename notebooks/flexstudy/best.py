@@ -561,9 +561,11 @@ def plot_tries(searches: Mapping[str, pd.DataFrame]) -> Figure:
     for ax, (title, table) in zip(axes, searches.items(), strict=False):
         for is_first, colour, filled, word in looks:
             own = table[(table["is_first"] == is_first) & table["above"].notna()]
+            if own.empty:
+                continue  # a line without points would have the layout make room for it
             x = own["above"].clip(-0.002, DRAWN_ABOVE)
             ax.plot(x, own["place"], "o", color=colour, fillstyle=filled, markersize=5, alpha=0.8, clip_on=False)
-            if ax is axes[:2][-1] and len(own):
+            if ax is axes[:2][-1]:
                 at = (1.03, own["place"].unique().mean())
                 where = dict(xycoords=("axes fraction", "data"), rotation=270, va="center", annotation_clip=False)
                 ax.annotate(word, at, color=colour, fontsize="small", **where)
