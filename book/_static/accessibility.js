@@ -19,13 +19,13 @@
   }
 
   // A figure is wide if its letters would be too small on a phone: it scrolls there. What scrolls is in reach of the
-  // keyboard; the theme sees to that elsewhere, not in captioned tables and wide figures.
+  // keyboard; the theme sees to that elsewhere, not in captioned tables, wide figures and code that is unfolded later.
   function reach() {
     each("figure img", function (image) {
       var figure = image.closest("figure");
       if (image.naturalWidth > 850 || /^fig-(explore|served)/.test(figure.id)) figure.classList.add("wide");
     });
-    each("figure.output-table .output, figure.wide", function (element) {
+    each("figure.output-table .output, figure.wide, .cell_input pre", function (element) {
       element.tabIndex = element.scrollWidth > element.clientWidth ? 0 : -1;
     });
   }
