@@ -292,8 +292,10 @@ class Explorer:
         try:
             for protocol in TRAINED:
                 history[protocol] = []
-                calls = {"on_epoch": partial(watch, protocol), "on_batch": heed}
-                self.models[protocol] = fit(ratings, config, protocol, seed, device=self.device, **calls)
+                on_epoch = partial(watch, protocol)
+                self.models[protocol] = fit(
+                    ratings, config, protocol, seed, device=self.device, on_epoch=on_epoch, on_batch=heed
+                )
                 self._show(ratings, history, seed)
         except _StoppedError:
             self._show(ratings, history, seed)

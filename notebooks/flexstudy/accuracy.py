@@ -499,9 +499,10 @@ def plot_counts(table: pd.DataFrame, dataset: str) -> Figure:
         first = table.iloc[0]
         words = f"{SHORT_NAMES[protocol]}: {first[name]:.2f}"
         ax.annotate(words, (0, first[name]), xytext=(12, -4), textcoords="offset points", color=COLOURS[protocol])
-    ends = [("once" if rated == ONCE else f"{rated} times", *table.iloc[place][["leaky", "holdout"]])
-            for place, rated in ((0, table["rated"].iloc[0]), (-1, table["rated"].iloc[-1]))]  # fmt: skip
-    title = "\n".join(f"Rated {often}: the leak is worth {holdout - leaky:.2f} stars" for often, leaky, holdout in ends)
+    ends = [table.iloc[place] for place in (0, -1)]
+    often = ["once" if row["rated"] == ONCE else f"{row['rated']} times" for row in ends]
+    worths = [f"the leak is worth {row['holdout'] - row['leaky']:.2f} stars" for row in ends]
+    title = "\n".join(f"Rated {word}: {worth}" for word, worth in zip(often, worths, strict=True))
     ax.set_xticks(x, [fill(rated, 6) for rated in table["rated"]], fontsize="small")
     ax.set(
         title=title,
@@ -544,7 +545,7 @@ def plot_steps(steps: pd.DataFrame, name: str, words: Mapping[str, str], dataset
     ax.set_yticks(range(-1, len(own) + 1), labels, fontsize="small")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    longest = own.loc[own["change"].abs().idxmax()]
+    longest = own.iloc[int(np.nanargmax(own["change"].abs()))]
     ax.set(xlabel="RMSE (stars)", xmargin=0.2)
     title = f"The longest step, {longest['change']:+.3f} stars: {words[longest['step']]}"
     title += f"\n{dataset}, {name}, {own['n'].iloc[0]} splits"
@@ -575,13 +576,13 @@ def plot_baselines(table: pd.DataFrame, dataset: str) -> Figure:
         ax.errorbar(own["gap"], y, xerr=bar_lengths(ends), fmt=mark, color=colour, capsize=4, markersize=8, label=word)
         sides = own[["gap_low", "gap_high"]].fillna({"gap_low": own["gap"], "gap_high": own["gap"]})
         for gap, low, high, where in zip(own["gap"], sides["gap_low"], sides["gap_high"], y, strict=True):
-            side = {"xytext": (-8, 0), "ha": "right"} if gap < 0 else {"xytext": (8, 0), "ha": "left"}
+            side: dict[str, Any] = {"xytext": (-8, 0), "ha": "right"} if gap < 0 else {"xytext": (8, 0), "ha": "left"}
             text = f"{word} {gap:+.3f}" if np.isfinite(gap) else ""
             at = (low if gap < 0 else high, where)
             ax.annotate(text, at, textcoords="offset points", va="center", color=colour, **side)
     network = table[table["predictor"] == names[0]].set_index("fitted_on")["gap"]
-    sides = [f"{'below' if network[on] < 0 else 'not below'} biases {SHORT_NAMES[name]}" for on, name, _ in kinds]
-    title = f"{names[0]}: " + ",\n".join(sides)
+    found = [f"{'below' if network[on] < 0 else 'not below'} biases {SHORT_NAMES[name]}" for on, name, _ in kinds]
+    title = f"{names[0]}: " + ",\n".join(found)
     ax.set(
         title=f"{title}\n{dataset}, {table['n'].max()} splits",
         xlabel="RMSE minus that of biases (stars); left is better",

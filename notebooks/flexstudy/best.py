@@ -233,7 +233,7 @@ def against_biases(
     for (case, (records, references)), share in zip(cases.items(), held_out, strict=True):
         biases = references[references["method"] == "biases"].set_index("split")["rmse"]
         parts = {ONE_NETWORK: records[records["networks"] == 1], SEVERAL: records[records["networks"] > 1]}
-        parts |= {ALL[key].name: own for key, own in references.groupby("method")}
+        parts |= {ALL[str(key)].name: own for key, own in references.groupby("method")}
         for what in ROWS:
             if what in parts and len(gaps := (parts[what].set_index("split")["rmse"] - biases).dropna()):
                 rows.append(
@@ -567,14 +567,16 @@ def plot_tries(searches: Mapping[str, pd.DataFrame]) -> Figure:
             ax.plot(x, own["place"], "o", color=colour, fillstyle=filled, markersize=5, alpha=0.8, clip_on=False)
             if ax is axes[:2][-1]:
                 at = (1.03, own["place"].unique().mean())
-                where = dict(xycoords=("axes fraction", "data"), rotation=270, va="center", annotation_clip=False)
+                where: dict[str, Any] = dict(
+                    xycoords=("axes fraction", "data"), rotation=270, va="center", annotation_clip=False
+                )
                 ax.annotate(word, at, color=colour, fontsize="small", **where)
         n = table["split"].nunique()
         ax.set_title(f"{fill(title, 26)}, {n} search{'es' if n > 1 else ''}", fontsize="small")
         ax.set(xlim=(-0.002, DRAWN_ABOVE), ylim=(most + 0.6, 0.4), yticks=range(1, most + 1))
         ax.xaxis.set_major_locator(MaxNLocator(4))
-    won = pd.concat([own.assign(case=case) for case, own in searches.items()])
-    won = won[won["above"] == 0].groupby(["case", "split"])["is_first"].first()
+    every = pd.concat([own.assign(case=case) for case, own in searches.items()])
+    won = every[every["above"] == 0].groupby(["case", "split"])["is_first"].first()
     figure.suptitle(
         f"In {won.sum()} of {len(won)} searches the best try\nis one that the search begins with",
         fontsize="medium",

@@ -529,7 +529,10 @@ def plot_ranks(matched: pd.DataFrame, names: tuple[str, str], protocol: str = "h
         style: dict[str, Any] = {"fillstyle": FILLS[pivot], "color": COLOURS[protocol], "markersize": 6}
         ax.plot(mine["small"], mine["big"], MARKERS[pivot], label=f"{pivot} ({len(mine)})", **style)
         medians[pivot] = mine.median()
-    better = {side: min(medians, key=lambda pivot: np.nan_to_num(medians[pivot][side], nan=np.inf)) for side in ranks}
+    better = {
+        side: min(medians, key=lambda pivot: np.nan_to_num(medians[pivot][side], nan=np.inf))
+        for side in ("small", "big")
+    }
     title = f"Better by the median rank: {better['small']} settings on the"
     ax.set(
         title=f"{title}\nsmaller set, {better['big']} ones on the larger",

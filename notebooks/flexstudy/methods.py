@@ -663,7 +663,7 @@ def plot_printed(table: pd.DataFrame) -> Figure:
     ax.hlines(y, both.min(axis=1), both.max(axis=1), color=GREY, linewidth=1)
     looks = (("published", "mean", "x", "printed", "paper"), ("mean", "published", "o", "ours", "holdout"))
     for name, other, marker, word, protocol in looks:
-        style = dict(color=COLOURS[protocol], markersize=7, mew=2, zorder=3 if marker == "x" else 2)
+        style: dict[str, Any] = dict(color=COLOURS[protocol], markersize=7, mew=2, zorder=3 if marker == "x" else 2)
         ax.plot(table[name], y, marker, label=word, **style)
         if len(table):  # the first row's marks have their words above them
             value, side = table[name].iloc[0], "right" if table[name].iloc[0] <= table[other].iloc[0] else "left"

@@ -154,7 +154,7 @@ def protocol_numbers(scores: pd.DataFrame, published: float | None = None) -> di
     }
     for name in ("means", "closed"):  # the released protocol with leaks closed
         if name in summary.index:
-            leak = float(summarise_protocols(scores, name).loc["released", "gap"])
+            leak = float(summarise_protocols(scores, name)["gap"].loc["released"])
             numbers |= {f"leak_{name}": leak, f"worth_{name}": -leak}
     numbers |= {"runs": len(scores), "diverged": int((scores["status"] == "diverged").sum())}
     published_text = "none for these data" if published is None else f"{published}"
@@ -269,7 +269,7 @@ def plot_protocols(
     figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.7 * len(summary)))
     title = f"{dataset}, {scores['seed'].nunique()} splits"
     if {"released", "closed"} <= set(summary.index):
-        leak = summarise_protocols(scores, "closed").loc["released", "gap"]
+        leak = float(summarise_protocols(scores, "closed")["gap"].loc["released"])
         if np.isfinite(leak):
             title = f"The leaks {'lower' if leak < 0 else 'raise'} the RMSE by {abs(leak):.3f} stars\n{title}"
     for place, protocol in enumerate(summary.index):

@@ -335,7 +335,7 @@ def plot_rmse_changes(numbers: Mapping[str, float], dataset: str) -> Figure:
             continue
         spread = np.nan_to_num([[change - low], [high - change]])
         ax.errorbar(change, place, xerr=spread, fmt="s", color=COLOURS["holdout"], capsize=3)
-        text = {"va": "center", "fontsize": "small", "textcoords": "offset points"}
+        text: dict[str, Any] = {"va": "center", "fontsize": "small", "textcoords": "offset points"}
         ax.annotate(f"{change:+.4f}", (np.nanmax([change, high]), place), (7, 0), **text)
     expected, grid = numbers["rmse_expected"], list(RMSE_STEPS).index("grid")
     ax.plot(
@@ -375,10 +375,10 @@ def plot_coverage(table: pd.DataFrame, dataset: str) -> Figure:
     sides = [side for side in MARKERS if side in shares.index.get_level_values("rows")]
     for place, side in product(range(len(kinds)), sides):
         values, y = shares.loc[kinds[place], side], place + 0.32 * list(MARKERS).index(side) - 0.16
-        style = {"fillstyle": FILLS[side], "color": COLOURS["holdout"], "alpha": 0.6, "markersize": 6}
+        style: dict[str, Any] = {"fillstyle": FILLS[side], "color": COLOURS["holdout"], "alpha": 0.6, "markersize": 6}
         ax.plot(values, np.full(len(values), y), MARKERS[side], label=None if place else side, **style)
         ax.plot(values.mean(), y, "|", color="black", markersize=16, mew=2)
-        at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
+        at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
         ax.annotate(f"{values.mean():.1f} %", (1.02, y), **at)
     ax.annotate("mean", (1.02, -0.55), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     random, popular = (shares.loc[kind].mean() for kind in SAME_TIES)

@@ -465,5 +465,7 @@ def _label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     below = 0.085 * (high - low) * np.arange(len(words))
     heights = np.clip([ends[word][0] for word in words], low, high)
     for word, height in zip(words, isotonic_regression(heights - below).x + below, strict=True):
-        where = dict(xycoords=("axes fraction", "data"), va="center", fontsize="small", annotation_clip=False)
+        where: dict[str, Any] = dict(
+            xycoords=("axes fraction", "data"), va="center", fontsize="small", annotation_clip=False
+        )
         ax.annotate(word, (1.02, height), color=ends[word][1], **where)
