@@ -499,10 +499,9 @@ def plot_counts(table: pd.DataFrame, dataset: str) -> Figure:
         first = table.iloc[0]
         words = f"{SHORT_NAMES[protocol]}: {first[name]:.2f}"
         ax.annotate(words, (0, first[name]), xytext=(12, -4), textcoords="offset points", color=COLOURS[protocol])
-    ends = [table.iloc[place] for place in (0, -1)]
-    often = ["once" if row["rated"] == ONCE else f"{row['rated']} times" for row in ends]
-    worths = [f"the leak is worth {row['holdout'] - row['leaky']:.2f} stars" for row in ends]
-    title = "\n".join(f"Rated {word}: {worth}" for word, worth in zip(often, worths, strict=True))
+    often = ["once" if rated == ONCE else f"{rated} times" for rated in table["rated"]]
+    worths = (table["holdout"] - table["leaky"]).tolist()
+    title = "\n".join(f"Rated {often[place]}: the leak is worth {worths[place]:.2f} stars" for place in (0, -1))
     ax.set_xticks(x, [fill(rated, 6) for rated in table["rated"]], fontsize="small")
     ax.set(
         title=title,

@@ -11,6 +11,7 @@ Holm (1979) for the correction of p. Nadeau and Bengio (2003) for draws that ove
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
