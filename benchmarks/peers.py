@@ -202,8 +202,13 @@ def peers_of(dataset: str) -> dict[str, Peer]:
     tuned = _tuned_settings(dataset)
     peers = {
         "biases": Peer("user and item biases", "flexlib", "default", {}, all_at_once),
-        "cornac_mf": Peer("matrix factorization, SGD", "cornac", "default",
-                          {"k": 10, "learning_rate": 0.01, "lambda_reg": 0.02, "max_iter": 20}, cornac_mf),
+        "cornac_mf": Peer(
+            "matrix factorization, SGD",
+            "cornac",
+            "default",
+            {"k": 10, "learning_rate": 0.01, "lambda_reg": 0.02, "max_iter": 20},
+            cornac_mf,
+        ),
         "als": Peer("matrix factorization, ALS", "lenskit", "64 factors", als, lenskit_als),
         "knn": Peer("KNNBaseline, items", "scikit-surprise", "40 neighbours", {}, of_surprise(item_knn)),
         "svd": Peer("SVD", "scikit-surprise", "default", {"n_epochs": 20}, of_surprise(improved_svd)),
@@ -213,7 +218,7 @@ def peers_of(dataset: str) -> dict[str, Peer]:
         "bpmf": Peer("BPMF", "myfm", "rank 16", machine, of_myfm(bpmf)),
         "bayesian_svdpp": Peer("Bayesian SVD++", "myfm", "rank 16", machine, of_myfm(bayesian_svdpp)),
         "svdpp": Peer("SVD++", "scikit-surprise", "default", {"n_epochs": 20}, of_surprise(svdpp)),
-    }  # fmt: skip
+    }
     for key, (name, predict) in {"svd": ("SVD", improved_svd), "knn": ("KNNBaseline, items", item_knn)}.items():
         if key in tuned:
             peers[f"{key}_tuned"] = Peer(name, "scikit-surprise", "tuned", tuned[key], of_surprise(predict))

@@ -38,17 +38,20 @@ RECORDS = Path(__file__).parents[1] / "results" / "records"
 
 SETTINGS = {
     "best published setting": FlexConfig.preset("table2:1").replace(epochs=1, noise_probability=0, drop_probability=0),
-    "small, batches of 1": FlexConfig(hidden_layers=[16, 8], train_batch_size=1, epochs=1, dense_refeeding=0,
-                                      optimizer="sgd", pivot_indexes=[1, 0]),
-    "deep, items": FlexConfig(hidden_layers=[128, 16, 256, 128], train_batch_size=32, epochs=1, dense_refeeding=0,
-                              pivot_indexes=[1, 0]),
+    "small, batches of 1": FlexConfig(
+        hidden_layers=[16, 8], train_batch_size=1, epochs=1, dense_refeeding=0, optimizer="sgd", pivot_indexes=[1, 0]
+    ),
+    "deep, items": FlexConfig(
+        hidden_layers=[128, 16, 256, 128], train_batch_size=32, epochs=1, dense_refeeding=0, pivot_indexes=[1, 0]
+    ),
     "default, users": FlexConfig(epochs=3, dense_refeeding=0),
     "default, users, re-fed": FlexConfig(epochs=3),
     "default, RMSprop": FlexConfig(epochs=3, dense_refeeding=0, optimizer="rmsprop", learning_rate=1e-4),
     "wide, users": FlexConfig(hidden_layers=[1024], epochs=1, dense_refeeding=0, optimizer="adagrad"),
-    "wide, batches of 8": FlexConfig(hidden_layers=[512], epochs=1, dense_refeeding=0, train_batch_size=8,
-                                     decoder_constraint=True),
-}  # fmt: skip
+    "wide, batches of 8": FlexConfig(
+        hidden_layers=[512], epochs=1, dense_refeeding=0, train_batch_size=8, decoder_constraint=True
+    ),
+}
 
 
 def plain_loop(start, config):

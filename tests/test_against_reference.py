@@ -41,7 +41,7 @@ CONFIG_FIELDS = {
     "input_normalization": st.booleans(),
     "denoising_loss": st.booleans(),
     "loss_decay": st.booleans(),
-}  # fmt: skip
+}
 PROTOCOL_FIELDS = {
     "means": st.sampled_from(["training", "all"]),
     "test_input": st.sampled_from(["training", "visible-centred", "visible-raw"]),
@@ -53,7 +53,7 @@ PROTOCOL_FIELDS = {
     "pad_refeeding": st.booleans(),
     "rounding": st.sampled_from(["scale", "released"]),
     "unseen_fallback": st.booleans(),
-}  # fmt: skip
+}
 
 
 def test_no_field_is_left_out():
@@ -95,8 +95,17 @@ def test_training_and_scores_equal_the_naive_reference(double_precision, config,
     compare(FlexConfig.from_dict(config), Protocol.from_dict(fields), seed)
 
 
-BASE = dict(hidden_layers=[5, 3], train_batch_size=3, epochs=2, drop_probability=0.3, noise_probability=0.3,
-            dense_refeeding=1, learning_rate=0.01, activation="tanh", test_masking_rate=0.5)  # fmt: skip
+BASE = dict(
+    hidden_layers=[5, 3],
+    train_batch_size=3,
+    epochs=2,
+    drop_probability=0.3,
+    noise_probability=0.3,
+    dense_refeeding=1,
+    learning_rate=0.01,
+    activation="tanh",
+    test_masking_rate=0.5,
+)
 FLIPS = [
     *({"activation": name} for name in ACTIVATIONS),
     *({"optimizer": name} for name in OPTIMIZERS),

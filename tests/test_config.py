@@ -27,15 +27,26 @@ from flexlib.config import (
 
 # Column of the authors' records for each parameter.
 RECORD_COLUMNS = {
-    "learning_rate": "mp_learning_rate", "weight_decay": "mp_weight_decay", "hidden_layers": "mp_hidden_layers",
-    "drop_probability": "mp_drop_prob", "noise_probability": "mp_noise_prob", "train_batch_size": "mp_train_batch_size",
-    "epochs": "mp_num_epochs", "optimizer": "mp_optimizer", "activation": "mp_activation",
-    "dense_refeeding": "mp_aug_step", "dense_refeeding_rounding": "mp_aug_step_floor",
-    "decoder_constraint": "mp_decoder_constraint", "mean_normalization": "mp_normalize_data",
-    "prediction_rounding": "mp_prediction_floor", "pivot_indexes": "dp_pivot_indexes",
-    "test_masking_rate": "mp_test_masking_rate", "test_split_rate": "dp_test_split_rate",
-    "output_activation": "mp_last_layer_activations", "loss_size_average": "mp_loss_size_average",
-}  # fmt: skip
+    "learning_rate": "mp_learning_rate",
+    "weight_decay": "mp_weight_decay",
+    "hidden_layers": "mp_hidden_layers",
+    "drop_probability": "mp_drop_prob",
+    "noise_probability": "mp_noise_prob",
+    "train_batch_size": "mp_train_batch_size",
+    "epochs": "mp_num_epochs",
+    "optimizer": "mp_optimizer",
+    "activation": "mp_activation",
+    "dense_refeeding": "mp_aug_step",
+    "dense_refeeding_rounding": "mp_aug_step_floor",
+    "decoder_constraint": "mp_decoder_constraint",
+    "mean_normalization": "mp_normalize_data",
+    "prediction_rounding": "mp_prediction_floor",
+    "pivot_indexes": "dp_pivot_indexes",
+    "test_masking_rate": "mp_test_masking_rate",
+    "test_split_rate": "dp_test_split_rate",
+    "output_activation": "mp_last_layer_activations",
+    "loss_size_average": "mp_loss_size_average",
+}
 
 
 def test_table_1_has_17_parameters_the_released_code_two_more_and_we_six():

@@ -71,25 +71,36 @@ def test_the_ladder_ends_at_holdout_but_for_masking_which_does_nothing_there():
         assert top.predictions.equals(holdout.predictions)
         assert top.scores() == holdout.scores()
     # Where test ratings are the input it does something.
-    masked = [evaluate(fit(RATINGS, CONFIG, f"released masking={kind}", 0, device="cpu")).rmse
-              for kind in ("exact", "with-replacement")]  # fmt: skip
+    masked = [
+        evaluate(fit(RATINGS, CONFIG, f"released masking={kind}", 0, device="cpu")).rmse
+        for kind in ("exact", "with-replacement")
+    ]
     assert masked[0] != masked[1]
 
 
 def test_each_leak_alone_is_a_corner_of_a_square():
     means = {"training": {"means": "training", "unseen_fallback": True}, "all": {"means": "all"}}
     means["all"]["unseen_fallback"] = False
-    corners = {("training", "training"): "neither leak", ("all", "training"): "means alone",
-               ("training", "visible-raw"): "input alone", ("all", "visible-raw"): "both leaks"}  # fmt: skip
+    corners = {
+        ("training", "training"): "neither leak",
+        ("all", "training"): "means alone",
+        ("training", "visible-raw"): "input alone",
+        ("all", "visible-raw"): "both leaks",
+    }
     assert set(ALONE) == set(corners.values())
     for (taken_over, test_input), name in corners.items():
         assert fields_of(ALONE[name]) == fields_of("released") | means[taken_over] | {"test_input": test_input}
 
 
-@pytest.mark.parametrize(("name", "by_means", "by_input"), [
-    ("neither leak", False, False), ("means alone", True, False),
-    ("input alone", False, True), ("both leaks", True, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "by_means", "by_input"),
+    [
+        ("neither leak", False, False),
+        ("means alone", True, False),
+        ("input alone", False, True),
+        ("both leaks", True, True),
+    ],
+)
 def test_the_leaks_leak_where_their_name_says_and_only_there(name, by_means, by_input):
     """Other test ratings, of the same pairs, change predictions by way of means, of the input, or not at all."""
     config = CONFIG.replace(prediction_rounding=False)
@@ -326,8 +337,13 @@ def test_settings_that_could_not_be_told_apart_in_the_records_are_refused(refuse
 def test_the_configurations_of_a_repetition_share_their_seeds():
     plan = repeated(3)
     assert [(plan.seeds[k], config.hidden_layers) for k, config in enumerate(plan.configs)] == [
-        (0, (4,)), (0, (3,)), (1, (4,)), (1, (3,)), (2, (4,)), (2, (3,)),
-    ]  # fmt: skip
+        (0, (4,)),
+        (0, (3,)),
+        (1, (4,)),
+        (1, (3,)),
+        (2, (4,)),
+        (2, (3,)),
+    ]
     records = [run_one(plan.run(k, "holdout", 0.0), RATINGS, "cpu") for k in (2, 3)]
     for record, config in zip(records, TWO, strict=True):
         assert record["seed"] == 1

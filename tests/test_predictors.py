@@ -171,8 +171,12 @@ def test_published_figures_name_their_split_source_and_what_was_chosen_on():
     known = set(re.findall(r"@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8")))
     assert set(figures["source"]) <= known
     assert set(figures["dataset"] + " " + figures["split"]) == {
-        "ml-1m 90/10", "ml-1m 5-fold", "ml-100k u1", "ml-100k u3", "ml-100k 5-fold"
-    }  # fmt: skip
+        "ml-1m 90/10",
+        "ml-1m 5-fold",
+        "ml-100k u1",
+        "ml-100k u3",
+        "ml-100k 5-fold",
+    }
     assert figures["rmse"].between(0.8, 1).all()
     assert figures.notna().all(axis=None)
 

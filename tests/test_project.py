@@ -21,8 +21,11 @@ STUDY = tomllib.loads((ROOT / "notebooks" / "pyproject.toml").read_text())["proj
 EXTRAS = PROJECT["optional-dependencies"].values()
 REQUIREMENTS = [*PROJECT["dependencies"], *(r for extra in EXTRAS for r in extra), *STUDY["dependencies"]]
 CONDA_NAMES = {
-    "torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base", "playwright": "playwright-python"
-}  # fmt: skip
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "playwright": "playwright-python",
+}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

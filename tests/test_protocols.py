@@ -74,8 +74,15 @@ def test_what_is_visible_is_what_is_not_hidden(rate):
         assert result.n_scored == (hidden.sum() if name == "described" else n)
 
 
-CONFIG = FlexConfig(epochs=3, hidden_layers=[6], train_batch_size=4, noise_probability=0.2, drop_probability=0.2,
-                    learning_rate=0.02, test_masking_rate=0.4)  # fmt: skip
+CONFIG = FlexConfig(
+    epochs=3,
+    hidden_layers=[6],
+    train_batch_size=4,
+    noise_probability=0.2,
+    drop_probability=0.2,
+    learning_rate=0.02,
+    test_masking_rate=0.4,
+)
 
 
 @pytest.mark.parametrize("pivot", [[0, 1], [1, 0]])

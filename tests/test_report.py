@@ -853,8 +853,18 @@ def test_the_records_that_a_chapter_reads_are_those_that_its_foot_names(path):
 
 def made_up(claim, part, says, chapter, evidence, records, rule="It is."):
     rest = dict.fromkeys(["where", "reading", "judge", "measured"], "Table 2")
-    return Statement(claim, part, says=says, rule=rule, chapter=chapter, evidence=evidence, records=records, holds={},
-                     fails={}, **rest)  # fmt: skip
+    return Statement(
+        claim,
+        part,
+        says=says,
+        rule=rule,
+        chapter=chapter,
+        evidence=evidence,
+        records=records,
+        holds={},
+        fails={},
+        **rest,
+    )
 
 
 STATEMENTS = (

@@ -365,9 +365,11 @@ def test_a_picture_that_would_only_grow_stays_as_it_is():
 
 def test_pictures_of_a_chapter_are_compressed_and_progress_bars_left_out(monkeypatch):
     plot = png(a_plot())
-    outputs = [v4.new_output("display_data", {"image/png": plot, "text/plain": "a figure"}),
-               v4.new_output("stream", text="runs:  50%|#####     | 1/2", name="stderr"),
-               v4.new_output("stream", text="a result\n")]  # fmt: skip
+    outputs = [
+        v4.new_output("display_data", {"image/png": plot, "text/plain": "a figure"}),
+        v4.new_output("stream", text="runs:  50%|#####     | 1/2", name="stderr"),
+        v4.new_output("stream", text="a result\n"),
+    ]
     cell = v4.new_code_cell("x", outputs=outputs, metadata={"papermill": {"duration": 1}, "execution": {"a": "b"}})
     made = runner._normalise(v4.new_notebook(cells=[cell], metadata={"papermill": {"start": 0}}), {"x": 1})
     (figure, text) = made.cells[0].outputs

@@ -82,8 +82,14 @@ def test_outputs_are_those_of_the_dense_network(double_precision, monkeypatch, s
 @pytest.mark.parametrize("protocol", ["released", "described", "holdout", "released-padded"])
 @pytest.mark.parametrize("refeeding", [0, 2])
 def test_without_sparse_products_training_is_the_same(double_precision, monkeypatch, protocol, refeeding):
-    config = FlexConfig(hidden_layers=(5, 3), train_batch_size=4, epochs=2, dense_refeeding=refeeding,
-                        decoder_constraint=bool(refeeding), activation="tanh")  # fmt: skip
+    config = FlexConfig(
+        hidden_layers=(5, 3),
+        train_batch_size=4,
+        epochs=2,
+        dense_refeeding=refeeding,
+        decoder_constraint=bool(refeeding),
+        activation="tanh",
+    )
     sparse = fit(random_ratings(3), config, protocol, device="cpu")
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     dense = fit(random_ratings(3), config, protocol, device="cpu")
@@ -99,8 +105,15 @@ def test_leaving_hidden_ratings_out_of_products_changes_nothing(
     double_precision, monkeypatch, protocol, refeeding, ours
 ):
     extras = dict(implicit_input=ours, input_normalization=ours, denoising_loss=ours)
-    config = FlexConfig(hidden_layers=(5, 3), train_batch_size=4, epochs=3, dense_refeeding=refeeding,
-                        noise_probability=0.6, decoder_constraint=not ours, **extras)  # fmt: skip
+    config = FlexConfig(
+        hidden_layers=(5, 3),
+        train_batch_size=4,
+        epochs=3,
+        dense_refeeding=refeeding,
+        noise_probability=0.6,
+        decoder_constraint=not ours,
+        **extras,
+    )
     whole = fit(random_ratings(3), config, protocol, device="cpu")
     selected = []
     select = Entries.select
@@ -162,8 +175,15 @@ def test_one_weighted_row_stands_for_all_the_zero_rows(double_precision):
         )
 
 
-STOPPING = FlexConfig(hidden_layers=(6,), learning_rate=0.05, epochs=60, patience=2, train_batch_size=8,
-                      dense_refeeding=0, activation="tanh")  # fmt: skip
+STOPPING = FlexConfig(
+    hidden_layers=(6,),
+    learning_rate=0.05,
+    epochs=60,
+    patience=2,
+    train_batch_size=8,
+    dense_refeeding=0,
+    activation="tanh",
+)
 
 
 @pytest.mark.parametrize("protocol", ["released", "holdout"])

@@ -13,11 +13,27 @@ FACTS = {"machine": "Abacus", "cores": 2, "threads": 1, "versions": json.dumps({
 
 def trained():
     rows = [
-        {"setting": "small", "seconds": 0.001, "plain_seconds": 0.004, "alike_seconds": 0.002, "bytes_floor": 1e-4,
-         "gathers_floor": 1e-4, "products_floor": 0.0, "calls_floor": 5e-4},
-        {"setting": "large", "seconds": 0.1, "plain_seconds": 0.6, "alike_seconds": 0.1, "bytes_floor": 0.06,
-         "gathers_floor": 0.03, "products_floor": 0.02, "calls_floor": 1e-4},
-    ]  # fmt: skip
+        {
+            "setting": "small",
+            "seconds": 0.001,
+            "plain_seconds": 0.004,
+            "alike_seconds": 0.002,
+            "bytes_floor": 1e-4,
+            "gathers_floor": 1e-4,
+            "products_floor": 0.0,
+            "calls_floor": 5e-4,
+        },
+        {
+            "setting": "large",
+            "seconds": 0.1,
+            "plain_seconds": 0.6,
+            "alike_seconds": 0.1,
+            "bytes_floor": 0.06,
+            "gathers_floor": 0.03,
+            "products_floor": 0.02,
+            "calls_floor": 1e-4,
+        },
+    ]
     return pd.DataFrame([row | FACTS | {"dataset": "toy"} for row in rows])
 
 

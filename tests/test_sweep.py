@@ -38,10 +38,18 @@ PAPERS = {
     "dense_refeeding": {0: 3, 1: 2, 2: 1, 3: 1},
     "test_split_rate": FLAT([0.1, 0.2, 0.3, 0.4], 1),
     "pivot_indexes": FLAT([(0, 1), (1, 0)], 1),
-    **{name: {True: 1, False: 1} for name in (
-        "dense_refeeding_rounding", "decoder_constraint", "mean_normalization", "prediction_rounding",
-        "output_activation", "loss_size_average")},
-}  # fmt: skip
+    **{
+        name: {True: 1, False: 1}
+        for name in (
+            "dense_refeeding_rounding",
+            "decoder_constraint",
+            "mean_normalization",
+            "prediction_rounding",
+            "output_activation",
+            "loss_size_average",
+        )
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +154,15 @@ def test_a_run_that_diverges_or_fails_is_recorded_as_such(monkeypatch):
     assert record["error"] == "RuntimeError: not enough memory: you tried to allocate 4 TB"
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"dense_refeeding": 2}, {"train_batch_size": 7}, {"pivot_indexes": [1, 0], "train_batch_size": 1000},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dense_refeeding": 2},
+        {"train_batch_size": 7},
+        {"pivot_indexes": [1, 0], "train_batch_size": 1000},
+    ],
+)
 def test_the_cost_model_counts_the_steps_that_are_taken(changes):
     ratings = load_ratings(SMALL)
     config = FlexConfig.from_dict({"epochs": 3, "hidden_layers": [4], "test_split_rate": 0.01} | changes)
@@ -160,8 +174,9 @@ def test_the_cost_model_counts_the_steps_that_are_taken(changes):
 
 def test_the_cost_models_operations_for_a_hand_sized_network():
     ratings = load_ratings(SMALL)  # 60 users, 90 items, 1,500 ratings
-    config = FlexConfig.from_dict({"hidden_layers": [8, 4], "train_batch_size": 30, "epochs": 1,
-                                   "dense_refeeding": 1, "test_split_rate": 0.2})  # fmt: skip
+    config = FlexConfig.from_dict(
+        {"hidden_layers": [8, 4], "train_batch_size": 30, "epochs": 1, "dense_refeeding": 1, "test_split_rate": 0.2}
+    )
     outer, inner = 90 * 8, 2 * 8 * 4
     sparse = 5 * 2 * (0.8 * 1500) * 8 * 8  # five products over the entries, at an eighth of the speed
     first = sparse + 60 * (6 * inner + 2 * outer)
@@ -200,8 +215,11 @@ def test_records_survive_being_written(records):
     assert list(table.columns) == ["record", *COLUMNS]
     assert table["status"].tolist() == ["ok", "ok", "skipped", "ok"]
     assert table[["record", "protocol"]].to_numpy().tolist() == [
-        [0, "holdout"], [0, "released"], [1, "holdout"], [1, "released"],
-    ]  # fmt: skip
+        [0, "holdout"],
+        [0, "released"],
+        [1, "holdout"],
+        [1, "released"],
+    ]
     assert math.isnan(table["rmse"][2])
     assert pd.isna(table["steps"][2])
     assert config_of(table.iloc[3]) == FlexConfig.from_dict(
@@ -219,27 +237,30 @@ def test_parameters_that_came_later_are_off_in_records_from_before(records):
     pd.testing.assert_frame_equal(found.drop(columns=later), table.drop(columns=later))
 
 
-@pytest.mark.parametrize(("damage", "pieces"), [
-    (lambda t: t.drop(columns="mae"), ["no column 'mae'"]),
-    (lambda t: t.drop(columns="record"), ["no column 'run'"]),
-    (lambda t: t.assign(shoe_size=3), ["unknown column 'shoe_size'"]),
-    (lambda t: t.assign(seconds="fast"), ["'seconds'", "number"]),
-    (lambda t: t.assign(mean_normalization="False"), ["'mean_normalization'", "switch"]),
-    (lambda t: t.assign(steps=1.5), ["'steps'", "whole"]),
-    (lambda t: t.assign(activation=None), ["'activation'", "text"]),
-    (lambda t: t.assign(hidden_layers="[4"), ["record 0"]),
-    (lambda t: t.assign(protocol=["leaky", "holdout", "a", "b"]), ["record 0", "unknown protocol"]),
-    (lambda t: t.assign(rmse=[1.0, float("inf"), None, 1.0]), ["rmse inf"]),
-    (lambda t: t.assign(mae=None), ["mae"]),
-    (lambda t: t.assign(seed=pd.NA), ["seed"]),
-    (lambda t: t.assign(status="fine"), ["record 0", "'holdout'", "status fine"]),
-    (lambda t: t.assign(rmse=[1.0, None, None, 1.0]), ["record 0", "'released'", "rmse nan", "'ok'"]),
-    (lambda t: t.assign(rmse=1.0), ["record 1", "'holdout'", "rmse 1.0", "'skipped'"]),
-    (lambda t: t.assign(seconds=-1.0), ["seconds -1.0"]),
-    (lambda t: t.assign(record=0), ["record 0", "more than once"]),
-    (lambda t: t.assign(epochs=-4), ["record 0", "epochs (Ep)", "-4"]),
-    (lambda t: t.assign(hidden_layers="[]"), ["record 0", "hidden_layers (HLs)"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("damage", "pieces"),
+    [
+        (lambda t: t.drop(columns="mae"), ["no column 'mae'"]),
+        (lambda t: t.drop(columns="record"), ["no column 'run'"]),
+        (lambda t: t.assign(shoe_size=3), ["unknown column 'shoe_size'"]),
+        (lambda t: t.assign(seconds="fast"), ["'seconds'", "number"]),
+        (lambda t: t.assign(mean_normalization="False"), ["'mean_normalization'", "switch"]),
+        (lambda t: t.assign(steps=1.5), ["'steps'", "whole"]),
+        (lambda t: t.assign(activation=None), ["'activation'", "text"]),
+        (lambda t: t.assign(hidden_layers="[4"), ["record 0"]),
+        (lambda t: t.assign(protocol=["leaky", "holdout", "a", "b"]), ["record 0", "unknown protocol"]),
+        (lambda t: t.assign(rmse=[1.0, float("inf"), None, 1.0]), ["rmse inf"]),
+        (lambda t: t.assign(mae=None), ["mae"]),
+        (lambda t: t.assign(seed=pd.NA), ["seed"]),
+        (lambda t: t.assign(status="fine"), ["record 0", "'holdout'", "status fine"]),
+        (lambda t: t.assign(rmse=[1.0, None, None, 1.0]), ["record 0", "'released'", "rmse nan", "'ok'"]),
+        (lambda t: t.assign(rmse=1.0), ["record 1", "'holdout'", "rmse 1.0", "'skipped'"]),
+        (lambda t: t.assign(seconds=-1.0), ["seconds -1.0"]),
+        (lambda t: t.assign(record=0), ["record 0", "more than once"]),
+        (lambda t: t.assign(epochs=-4), ["record 0", "epochs (Ep)", "-4"]),
+        (lambda t: t.assign(hidden_layers="[]"), ["record 0", "hidden_layers (HLs)"]),
+    ],
+)
 def test_records_that_are_off_are_refused_by_name(records, refused, damage, pieces):
     damage(pd.read_parquet(records)).to_parquet(records)
     refused(lambda: load_records(records), "replay.parquet", *pieces)

@@ -101,10 +101,16 @@ def test_a_score_by_hand():
     assert unseen.tolist() == [False, True, True, True]
     assert means[1:].tolist() == [3.0, 4.0, 2.5]  # of item 0, of user 0, of all
     found = score(ratings, split, np.array([7.0, 0.0, 4.5, 3.5]))  # clipped: 5, 0.5
-    assert found == pytest.approx({
-        "rmse": math.sqrt((0 + 2**2 + 0.5**2 + 0) / 4), "mae": 2.5 / 4, "rmse_known": 0,
-        "rmse_own_fallback": math.sqrt((0 + 0.5**2 + 0 + 1) / 4), "n_test": 4, "n_unseen": 3,
-    })  # fmt: skip
+    assert found == pytest.approx(
+        {
+            "rmse": math.sqrt((0 + 2**2 + 0.5**2 + 0) / 4),
+            "mae": 2.5 / 4,
+            "rmse_known": 0,
+            "rmse_own_fallback": math.sqrt((0 + 0.5**2 + 0 + 1) / 4),
+            "n_test": 4,
+            "n_unseen": 3,
+        }
+    )
 
 
 def test_a_prediction_that_is_not_a_number_is_no_score():
@@ -176,10 +182,21 @@ def test_held_back_ratings_are_a_tenth_drawn_by_the_seed(n, seed):
         assert hold_back(Split(train, np.array([0])), seed + 1).test.tolist() != inner.test.tolist()
 
 
-STOPPING = {"hidden_layers": [6], "learning_rate": 0.05, "train_batch_size": 8, "dense_refeeding": 0,
-            "activation": "tanh"}  # fmt: skip
-WILD = {"hidden_layers": [4], "learning_rate": 1e12, "optimizer": "sgd", "activation": "relu", "epochs": 3,
-        "train_batch_size": 2}  # fmt: skip
+STOPPING = {
+    "hidden_layers": [6],
+    "learning_rate": 0.05,
+    "train_batch_size": 8,
+    "dense_refeeding": 0,
+    "activation": "tanh",
+}
+WILD = {
+    "hidden_layers": [4],
+    "learning_rate": 1e12,
+    "optimizer": "sgd",
+    "activation": "relu",
+    "epochs": 3,
+    "train_batch_size": 2,
+}
 
 
 def test_the_watched_rmse_is_the_lowest_of_all_epochs():
@@ -188,8 +205,15 @@ def test_the_watched_rmse_is_the_lowest_of_all_epochs():
     watched = hold_back(split, 5).test
     actual = [float(ratings.values[k]) for k in watched]
     config = FlexConfig.from_dict(STOPPING | {"epochs": 60, "patience": 2})
-    model = fit(ratings, config, "holdout", 5, split, "cpu",
-                lambda m: seen.append(naive_rmse(actual, predict_ratings(m, watched).tolist())))  # fmt: skip
+    model = fit(
+        ratings,
+        config,
+        "holdout",
+        5,
+        split,
+        "cpu",
+        lambda m: seen.append(naive_rmse(actual, predict_ratings(m, watched).tolist())),
+    )
     assert 2 < len(seen) < 60
     assert model.validation_rmse == pytest.approx(min(seen))
     assert model.validation_history == pytest.approx(seen)
@@ -293,9 +317,13 @@ def test_the_extended_space_has_what_can_be_off_and_what_goes_with_another_choic
         assert ("denoising_loss" in found) == (found["noise_probability"] > 0)
         assert len(found["hidden_layers"]) in (1, 2)
         assert FlexConfig.from_dict(found)
-    choices = {"activation": ("tanh", "sigmoid", "elu"), "centring": ("biases", "output-bias"),
-               "train_batch_size": [2**k for k in range(6, 11)], "implicit_input": (False, True),
-               "input_normalization": (False, True)}  # fmt: skip
+    choices = {
+        "activation": ("tanh", "sigmoid", "elu"),
+        "centring": ("biases", "output-bias"),
+        "train_batch_size": [2**k for k in range(6, 11)],
+        "implicit_input": (False, True),
+        "input_normalization": (False, True),
+    }
     for name, values in choices.items():
         assert {found[name] for found in drawn} == set(values)
     assert {tuple(found["pivot_indexes"]) for found in drawn} == set(PIVOTS)
@@ -1052,8 +1080,15 @@ def test_broken_records_are_refused_by_name(tmp_path, refused):
 
 
 def test_the_best_suggestions_are_of_each_split():
-    rows = [("a", "s0", 0.9, "1"), ("a", "s0", 0.8, "2"), ("a", "s0", NAN, "3"), ("a", "s1", 0.7, "4"),
-            ("a", "s1", 0.75, "5"), ("b", "s0", 0.1, "6"), ("a", "s2", NAN, "7")]  # fmt: skip
+    rows = [
+        ("a", "s0", 0.9, "1"),
+        ("a", "s0", 0.8, "2"),
+        ("a", "s0", NAN, "3"),
+        ("a", "s1", 0.7, "4"),
+        ("a", "s1", 0.75, "5"),
+        ("b", "s0", 0.1, "6"),
+        ("a", "s2", NAN, "7"),
+    ]
     tries = pd.DataFrame(rows, columns=["method", "split", "validation_rmse", "suggested"]).assign(pruned=False)
     assert best_suggestions(tries, "a") == ("2", "4")
     assert best_suggestions(tries, "b") == ("6",)

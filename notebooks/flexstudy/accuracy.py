@@ -637,7 +637,9 @@ def plot_thinned(table: pd.DataFrame, preset: str) -> Figure:
     ax.annotate("lower than the truth allows", (0.02, 0.02), xycoords="axes fraction", fontsize="small")
     leaky = table[(table["predictor"] == "released") & (table["ratings"] == ticks[0])]["over"].iloc[0]
     side = "below" if leaky < 0 else "above"
-    ax.set_title(f"With {ticks[0]:,} ratings, leaky is {abs(leaky):.2f} stars {side} the oracle\n{preset}, "
-                 f"{table['n'].max()} splits")  # fmt: skip
+    ax.set_title(
+        f"With {ticks[0]:,} ratings, leaky is {abs(leaky):.2f} stars {side} the oracle\n{preset}, "
+        f"{table['n'].max()} splits"
+    )
     label_ends(ax, ends)
     return figure
