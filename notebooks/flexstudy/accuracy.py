@@ -32,7 +32,7 @@ from flexlib.train import fit
 from flexstudy.plans import ALONE, LEAKY_AND_LEAK_FREE, STEPS, ladder
 from flexstudy.references import score_baselines, unshrunk_biases
 from flexstudy.statistics import labelled, split_interval
-from flexstudy.style import COLOURS, PROTOCOL_NAMES, SHORT_NAMES, bar_lengths, label_ends
+from flexstudy.style import COLOURS, PROTOCOL_NAMES, SHORT_NAMES, bar_lengths, label_ends, title_left
 
 BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is about
 CLOSED = ALONE["neither leak"]
@@ -548,7 +548,7 @@ def plot_steps(steps: pd.DataFrame, name: str, words: Mapping[str, str], dataset
     ax.set(xlabel="RMSE (stars)", xmargin=0.2)
     title = f"The longest step, {longest['change']:+.3f} stars: {words[longest['step']]}"
     title += f"\n{dataset}, {name}, {own['n'].iloc[0]} splits"
-    figure.suptitle(title, fontsize="medium", x=0.02, ha="left")
+    title_left(figure, title)
     figure.tight_layout()
     return figure
 

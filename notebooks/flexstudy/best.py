@@ -26,7 +26,7 @@ from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import ALL, Tuning, score
 from flexstudy.methods import GREY, REFERENCE, users_bootstrap, verdict
 from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
-from flexstudy.style import COLOURS, bar_lengths
+from flexstudy.style import COLOURS, bar_lengths, title_left
 
 SIMPLE = ("biases", "flexencoder_set1")
 MACHINES = ("bpmf", "bayesian_svdpp")
@@ -527,9 +527,7 @@ def plot_found(table: pd.DataFrame) -> Figure:
         ax.set_title(f"{fill(case, 26)}, n = {own['n'].max()}", fontsize="small")
         ax.xaxis.set_major_locator(MaxNLocator(4))
     axes[0].set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
-    figure.suptitle(
-        "Left of the line: lower error than biases of users and films", fontsize="medium", x=0.02, ha="left"
-    )
+    title_left(figure, "Left of the line: lower error than biases of users and films")
     figure.supxlabel("RMSE above that of biases (stars)", fontsize="small")
     figure.tight_layout()
     return figure
@@ -578,12 +576,7 @@ def plot_tries(searches: Mapping[str, pd.DataFrame]) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4))
     every = pd.concat([own.assign(case=case) for case, own in searches.items()])
     won = every[every["above"] == 0].groupby(["case", "split"])["is_first"].first()
-    figure.suptitle(
-        f"In {won.sum()} of {len(won)} searches the best try\nis one that the search begins with",
-        fontsize="medium",
-        x=0.02,
-        ha="left",
-    )
+    title_left(figure, f"In {won.sum()} of {len(won)} searches the best try\nis one that the search begins with")
     figure.supylabel("place in the search", fontsize="small")
     figure.supxlabel("validation RMSE above the lowest of the search (stars)", fontsize="small")
     figure.tight_layout()
@@ -612,6 +605,6 @@ def plot_ablation(table: pd.DataFrame, where: str) -> Figure:
     ax.set(xlabel=xlabel, yticks=y, yticklabels=words, ymargin=0.08)
     ax.tick_params(labelsize="small")
     ax.invert_yaxis()
-    figure.suptitle(f"{title}\n{where}", fontsize="medium", x=0.02, ha="left")
+    title_left(figure, f"{title}\n{where}")
     figure.tight_layout()
     return figure

@@ -29,7 +29,7 @@ from flexstudy.paper import FIGURE_4
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import bootstrap, labelled, spearman
-from flexstudy.style import COLOURS, bar_lengths
+from flexstudy.style import COLOURS, bar_lengths, title_left
 
 RMSE = "RMSE"  # the last entry of Figure 4, behind the parameters
 CELL_TOLERANCE = 0.05  # of a printed correlation against the log's
@@ -433,7 +433,7 @@ def plot_rmse_columns(columns: Mapping[str, pd.DataFrame], dataset: str) -> Figu
     axes[0].set(yticks=range(len(order)), ylim=(len(order) - 0.4, -0.6))
     axes[0].set_yticklabels([FACTOR_WORDS[name] for name in order], fontsize="small")
     figure.legend(drawn.values(), drawn.keys(), loc="outside lower left", ncols=2, fontsize="small")
-    figure.suptitle(f"{_title_of_columns(columns)}\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    title_left(figure, f"{_title_of_columns(columns)}\n{dataset}")
     return figure
 
 

@@ -31,7 +31,7 @@ from flexstudy.statistics import (
     spearman,
     split_interval,
 )
-from flexstudy.style import COLOURS, FILLS, MARKERS, bar_lengths, legend_below, words_of
+from flexstudy.style import COLOURS, FILLS, MARKERS, bar_lengths, legend_below, title_left, words_of
 
 FIRST_SET = "table2:1"  # the best of the ten in the paper, on both data sets
 WITHIN = "all settings, ranked among those of one test split rate"
@@ -469,7 +469,7 @@ def plot_sets_on_both(summary: pd.DataFrame, small: pd.DataFrame, names: tuple[s
         ax.set_xlabel("RMSE (stars)")
         ax.grid(axis="y", visible=False)
     axes[0].set(ylabel="parameter set", yticks=list(places.values()), ylim=(len(settings) + 0.6, 0.4))
-    figure.suptitle(f"The ten sets on {names[1]}", fontsize="medium", x=0.02, ha="left")
+    title_left(figure, f"The ten sets on {names[1]}")
     words = f"open: {names[0]}; filled: {names[1]}, with 95 % intervals"
     printed = ", crosses: read off Figure 5" if summary["published"].notna().any() else ""
     figure.supxlabel(f"{words}\ndashed: mean rating of each film{printed}", fontsize="small", x=0.02, ha="left")

@@ -38,7 +38,7 @@ from flexlib.methods.tuning import (
 )
 from flexstudy.paper import TABLE_3_RMSE
 from flexstudy.statistics import CONFIDENCE, SIGNIFICANT, UNKNOWN, Interval, holm, labelled, spelled, split_interval
-from flexstudy.style import COLOURS, bar_lengths
+from flexstudy.style import COLOURS, bar_lengths, title_left
 
 REFERENCE = "flexencoder"  # the method that others are compared with; the keys of its relatives begin alike
 SET_1 = "flexencoder_set1"
@@ -619,11 +619,8 @@ def plot_gaps(against: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
         ax.grid(axis="y", linewidth=0.5)
     axes[0, 0].set(yticks=range(len(order)), yticklabels=[names[key] for key in order])
     axes[0, 0].invert_yaxis()
-    figure.suptitle(
-        f"Left of the line: lower error than the paper's best setting,\n{fill(below_words(against), 62)}",
-        fontsize="medium",
-        x=0.02,
-        ha="left",
+    title_left(
+        figure, f"Left of the line: lower error than the paper's best setting,\n{fill(below_words(against), 62)}"
     )
     figure.supxlabel("RMSE above that of the paper's best setting (stars)", fontsize="small")
     figure.tight_layout()
@@ -670,7 +667,7 @@ def plot_printed(table: pd.DataFrame) -> Figure:
             ax.annotate(word, (value, -0.6), color=COLOURS[protocol], ha=side, va="center", fontsize="small")
     ax.set(xlabel="RMSE (stars)", yticks=y, yticklabels=table["name"], ylim=(len(table) - 0.4, -1.1), xmargin=0.2)
     ax.tick_params(labelsize="small")
-    figure.suptitle(_printed_title(table), fontsize="medium", x=0.02, ha="left")
+    title_left(figure, _printed_title(table))
     figure.tight_layout()
     return figure
 

@@ -41,7 +41,7 @@ from flexstudy.statistics import (
     spelled,
     spelled_p,
 )
-from flexstudy.style import COLOURS, bar_lengths, legend_below, words_of
+from flexstudy.style import COLOURS, bar_lengths, legend_below, title_left, words_of
 
 THRESHOLDS = (0.0, 0.005, LEARNED, 0.02, 0.03)  # stars below the row means, from which a setting counts as learned
 FEWEST = 6  # settings below which their median has no interval
@@ -663,7 +663,7 @@ def plot_choices(choices: pd.DataFrame, dataset: str) -> Figure:
         ax.grid(axis="y", visible=False)
     axes[-1].set(xlabel="leak-free RMSE (stars)")
     axes[-1].xaxis.set_major_locator(MaxNLocator(5))
-    figure.suptitle(f"RMSE by tuned choice (share that learned)\n{dataset}", fontsize="medium", x=0.02, ha="left")
+    title_left(figure, f"RMSE by tuned choice (share that learned)\n{dataset}")
     return figure
 
 

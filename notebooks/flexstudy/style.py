@@ -16,6 +16,7 @@ import seaborn as sns
 from IPython import get_ipython
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from numpy.typing import NDArray
 
@@ -94,6 +95,11 @@ def offer_download(table: pd.DataFrame, name: str, holds: str) -> HTML:
     csv = quote(table.to_csv(float_format="%.6g"))
     link = f'<a download="{name}.csv" href="data:text/csv;charset=utf-8,{csv}">{name}.csv</a>'
     return HTML(f'<p class="offered-download">Download: {link} ({len(table):,} rows), {escape(holds)}.</p>')
+
+
+def title_left(figure: Figure, text: str) -> None:
+    """Write the title of a figure of several panels at its left, as those of one panel have it."""
+    figure.suptitle(text, fontsize="medium", x=0.02, ha="left")
 
 
 def words_of(protocol: str) -> str:

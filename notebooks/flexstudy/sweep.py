@@ -26,7 +26,7 @@ from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.repetitions import PIVOT_TEXTS, find_report, find_sweep
 from flexstudy.replay import BEYOND_TABLE_1, CLOSE_TO_CONSTANT, CLOSEST, LOW_TRAITS
 from flexstudy.statistics import median_interval
-from flexstudy.style import COLOURS, SHORT_NAMES
+from flexstudy.style import COLOURS, SHORT_NAMES, title_left
 
 LOG = "the paper's log"
 REPLAY = "replay"
@@ -478,7 +478,7 @@ def plot_rmse_distributions(curves: Iterable[Curve], dataset: str, high: float =
     axes[1].set(xlabel="RMSE (stars), stretched on the left", xlim=(lowest - 0.05, high), xticks=ticks)
     axes[1].set_xticklabels([f"{tick:g}" for tick in ticks])
     words = ", ".join(f"{'solid' if LOOKS[source] == '-' else 'dotted'}: {source}" for source in LOOKS)
-    figure.suptitle(f"Runs at or below an RMSE\n{dataset}; {words}", fontsize="medium", x=0.02, ha="left")
+    title_left(figure, f"Runs at or below an RMSE\n{dataset}; {words}")
     figure.tight_layout()
     return figure
 
