@@ -476,16 +476,13 @@ def test_sets_are_drawn_with_their_intervals_beside_the_papers_numbers():
 
 
 @pytest.mark.usefixtures("drawn")
-def test_sets_without_published_numbers_have_lines_of_reference():
+def test_sets_without_published_numbers_or_runs():
     only = SUMMARY[SUMMARY["protocol"] == "holdout"]
-    ax = plot_sets(only, np.array([NAN, NAN]), "t", reference={"a mean": (0.97, "released")}).axes[0]
-    assert set(legend(ax)) == {HOLDOUT, "a mean"}
-    (line,) = lines(ax, "a mean")
-    assert list(line.get_xdata()) == [0.97, 0.97]
-    assert line.get_color() == COLOURS["released"]
+    ax = plot_sets(only, np.array([NAN, NAN]), "t").axes[0]
+    assert set(legend(ax)) == {HOLDOUT}
     assert marks(ax)[HOLDOUT][1] == [1, 2]
     lost = SUMMARY.assign(n=0, mean=NAN, low=NAN, high=NAN)
-    assert "elsewhere" in legend(plot_sets(lost, np.array([0.8, 0.9]), "t", "elsewhere").axes[0])
+    assert "printed in the paper" in legend(plot_sets(lost, np.array([0.8, 0.9]), "t").axes[0])
 
 
 @pytest.mark.usefixtures("drawn")

@@ -431,8 +431,6 @@ def plot_sets(
     summary: pd.DataFrame,
     published: ArrayLike | pd.Series,
     title: str,
-    paper: str = "printed in the paper",
-    reference: Mapping[str, tuple[float, str]] | None = None,
 ) -> Figure:
     """Draw the RMSE of numbered settings by protocol: means with 95 % intervals, and the paper's numbers.
 
@@ -445,10 +443,6 @@ def plot_sets(
         RMSE in stars, by setting or in their order; NaN where there is none.
     title
         Of the figure.
-    paper
-        What the paper's numbers are called.
-    reference
-        Names of vertical lines to their RMSE and the protocol whose colour they take.
     """
     settings = summary["setting"].unique()
     places = {setting: place for place, setting in enumerate(settings, start=1)}
@@ -470,9 +464,8 @@ def plot_sets(
             label=words_of(protocol),
         )
     if printed.notna().any():
-        ax.plot(printed, list(places.values()), "x", color=COLOURS["paper"], markersize=8, mew=2, label=paper)
-    for word, (value, protocol) in (reference or {}).items():
-        ax.axvline(value, color=COLOURS[protocol], linestyle="--", linewidth=1.3, label=word)
+        word = "printed in the paper"
+        ax.plot(printed, list(places.values()), "x", color=COLOURS["paper"], markersize=8, mew=2, label=word)
     ax.set(title=title, xlabel="RMSE (stars)", ylabel="parameter set", yticks=list(places.values()))
     ax.set_ylim(len(settings) + 0.6, 0.4)
     legend_below(ax, down=0.9 / height)
