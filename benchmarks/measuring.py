@@ -22,6 +22,12 @@ from flexlib.runs.provenance import software
 BIG = 50_000_000  # numbers in the array that bandwidth is measured with: 200 MB, more than a core's own caches
 
 
+def wait_for(device: str) -> None:
+    """Wait until a device has done its work, which on a GPU goes on after PyTorch's functions return."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
 def seconds_of(call: Callable[[], object], repeats: int = 5) -> float:
     """Give the least seconds that a call takes; on a GPU, until its work is done."""
     times = []

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from measuring import Ceilings, measure_ceilings, save_measurements, seconds_of
+from measuring import Ceilings, measure_ceilings, save_measurements, seconds_of, wait_for
 from torch.nn import functional as F
 
 from flexlib.activations import FUNCTIONS
@@ -54,19 +54,17 @@ SETTINGS = {
 }
 
 
-def plain_loop(start, config):
+def plain_loop(start, config, device):
     """Dense batches, autograd, PyTorch's optimizers as they come: seconds a step, and the last epoch's RMSE."""
     split, (n_rows, width) = start.split, start.shape
     rows, columns, values = start.rows, start.columns, start.centred(split.train)
     by_row = np.argsort(rows[split.train], kind="stable")
-    values, own_columns = (
-        torch.from_numpy(values[by_row]),
-        torch.from_numpy(columns[split.train][by_row].astype(np.int64)),
-    )
+    values = torch.from_numpy(values[by_row]).to(device)
+    own_columns = torch.from_numpy(columns[split.train][by_row].astype(np.int64)).to(device)
     counts = np.bincount(rows[split.train], minlength=n_rows)
     starts = np.cumsum(counts) - counts
     alive = np.flatnonzero(np.bincount(rows[split.train], minlength=n_rows))
-    parameters = [torch.nn.Parameter(p.detach().clone()) for p in start.network.parameters()]
+    parameters = [torch.nn.Parameter(p.detach().clone().to(device)) for p in start.network.parameters()]
     depth, act = len(config.hidden_layers), FUNCTIONS[config.activation].function
     encoder, biases = parameters[:depth], parameters[depth : 2 * depth]
     decoder = encoder[::-1] if config.decoder_constraint else parameters[2 * depth : 3 * depth]
@@ -95,9 +93,9 @@ def plain_loop(start, config):
         begun, squares = time.perf_counter(), 0.0
         for at in range(0, len(shuffled), config.train_batch_size):
             batch = shuffled[at : at + config.train_batch_size]
-            dense, mask = torch.zeros(len(batch), width), torch.zeros(len(batch), width)
-            own = torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in batch]))
-            places = torch.repeat_interleave(torch.arange(len(batch)), torch.from_numpy(counts[batch]))
+            dense, mask = torch.zeros(2, len(batch), width, device=device)
+            own = torch.from_numpy(np.concatenate([np.arange(counts[row]) + starts[row] for row in batch])).to(device)
+            places = torch.repeat_interleave(torch.arange(len(batch)), torch.from_numpy(counts[batch])).to(device)
             dense[places, own_columns[own]] = values[own]
             mask[places, own_columns[own]] = 1
             outputs = forward(dense)
@@ -111,6 +109,7 @@ def plain_loop(start, config):
                 outputs = forward(target)
                 step(F.mse_loss(outputs, target))
                 steps += 1
+        wait_for(device)
         seconds += time.perf_counter() - begun
     return seconds / steps, (squares / len(values)) ** 0.5
 
@@ -177,17 +176,17 @@ def settings_of(dataset: str) -> dict[str, FlexConfig]:
     return SETTINGS
 
 
-def count_calls(ratings: Ratings, config: FlexConfig) -> float:
+def count_calls(ratings: Ratings, config: FlexConfig, device: str) -> float:
     """Count the calls of PyTorch that a step makes."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        model = fit(ratings, config.replace(epochs=1), device="cpu")
+        model = fit(ratings, config.replace(epochs=1), device=device)
     calls = [e for e in profile.events() if e.cpu_parent is None and e.name.startswith("aten::")]
     return len(calls) / model.steps
 
 
-def seconds_a_call() -> float:
+def seconds_a_call(device: str) -> float:
     """Time a call that does next to nothing."""
-    one = torch.zeros(1)
+    one = torch.zeros(1, device=device)
     return seconds_of(lambda: [one.add_(1) for _ in range(1_000)]) / 1_000
 
 
@@ -199,7 +198,7 @@ def measure(name: str, config: FlexConfig, ratings: Ratings, device: str, repeat
     start = fit(ratings, plain_config.replace(epochs=0), split=split, device="cpu")
     plain, alike, own = [], [], []
     for _ in range(repeats):
-        plain.append(plain_loop(start, plain_config))
+        plain.append(plain_loop(start, plain_config, device))
         alike.append(fit(ratings, plain_config, split=split, device=device))
         own.append(alike[-1] if plain_config == config else fit(ratings, config, split=split, device=device))
     ends = plain[-1][1], alike[-1].history[-1]
@@ -208,7 +207,7 @@ def measure(name: str, config: FlexConfig, ratings: Ratings, device: str, repeat
     return {
         "setting": name,
         "config": json.dumps(config.to_dict()),
-        "calls_per_step": count_calls(ratings, config),
+        "calls_per_step": count_calls(ratings, config, device),
         "steps_per_epoch": own[0].steps // config.epochs,
         "plain_seconds": min(seconds for seconds, _ in plain),
         "alike_seconds": min(model.seconds / model.steps for model in alike),
@@ -222,17 +221,16 @@ def main() -> None:
     parser.add_argument("--dataset", default="synthetic")
     parser.add_argument("--setting", action="append", help="may be repeated (default: all of the data set)")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu", help="of flexlib; the plain loop is on the CPU")
+    parser.add_argument("--device", default="cpu", help="such as cuda")
     parser.add_argument("--repeats", type=int, default=3, help="of each measurement, of which the fastest counts")
     parser.add_argument("--out", type=Path, help="Parquet file of the measurements")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     ratings, ceilings = load_ratings(args.dataset), measure_ceilings(args.device)
-    a_call = seconds_a_call()
+    a_call = seconds_a_call(args.device)
     bandwidth, speed, gathers = (value / 1e9 for value in ceilings)
-    print(
-        f"{args.dataset}, {args.threads} threads: {bandwidth:.1f} GB/s, {speed:.0f} GFLOP/s, {gathers:.1f} GB/s of rows"
-    )
+    where = f"{args.dataset}, {args.device}, {args.threads} threads"
+    print(f"{where}: {bandwidth:.1f} GB/s, {speed:.0f} GFLOP/s, {gathers:.1f} GB/s of rows")
     heads = ["ms/step", "plain", "ratio", "of floor", "bytes", "gathers", "products", "calls"]
     print(f"{'setting':<26}" + "".join(f"{head:>10}" for head in heads))
     rows = []
