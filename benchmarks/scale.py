@@ -48,7 +48,7 @@ CASES = {
     "20M": Case(138_493, 26_744, 20_000_263, epochs=2),
     "20M, rows of items": Case(138_493, 26_744, 20_000_263, item_based=True),
     "100M": Case(480_189, 17_770, 100_480_507),
-    "20M, to the end": Case(138_493, 26_744, 20_000_263, item_based=True, epochs=100, patience=3),
+    "20M, to the end": Case(138_493, 26_744, 20_000_263, item_based=True, epochs=40, patience=3),
 }
 TINY = {
     "100K": Case(30, 90, 600),
