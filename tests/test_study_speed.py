@@ -158,3 +158,37 @@ def test_hours_of_the_authors_runs_are_those_of_the_published_report():
 def test_the_machine_is_named_with_all_numbers_of_threads():
     records = pd.concat([trained(), trained().assign(threads=2)])
     assert speed.spelled_machine(records) == "Abacus, 2 cores, 1 and 2 thread(s), PyTorch 2"
+
+
+def both_devices(folder):
+    """Records of both devices in a folder: the GPU's steps take 0.002 s, and 0.05 s at scale."""
+    cpu, gpu = trained(), trained().assign(device="cuda", seconds=0.002, machine="Loom", plain_seconds=0.008)
+    cpu.to_parquet(folder / "speed-training-toy.parquet")
+    gpu.to_parquet(folder / "speed-training-toy-gpu.parquet")
+    steps = {"steps_per_epoch": 10, "noise_floor": 0.7, "training_seconds": 12.0, "rmse": 0.8}
+    large = grown().assign(**steps)
+    large.to_parquet(folder / "speed-scale.parquet")
+    ended = large.tail(1).assign(case="1M, to the end")
+    both = pd.concat([large.head(1), ended]).assign(device="cuda", epoch_seconds=0.5, machine="Loom")
+    both.to_parquet(folder / "speed-scale-gpu.parquet")
+
+
+def test_a_gpu_is_compared_on_what_both_devices_ran(tmp_path):
+    both_devices(tmp_path)
+    assert set(speed.read_measurements(tmp_path, "training")["machine"]) == {"Abacus"}
+    table = speed.gpu_table(tmp_path).set_index("what")
+    assert table["times"].to_dict() == pytest.approx({"small\ntoy": 0.5, "large\ntoy": 50, "100K ratings": 0.2})
+    assert table.loc["small\ntoy", "plain_times"] == pytest.approx(0.008 / 0.002)
+    words = speed.gpu_numbers(tmp_path, table.reset_index())
+    assert "up to 50 times" in words["gpu_words"] and "in 2 of 3 cases" in words["gpu_words"]
+    assert "500,000" in words["gpu_end_words"] and "12 seconds" in words["gpu_end_words"]
+    speed.plot_gpu(table.reset_index(), "title")
+
+
+def test_without_a_gpu_the_chapter_says_so(tmp_path):
+    trained().to_parquet(tmp_path / "speed-training-toy.parquet")
+    grown().assign(steps_per_epoch=10).to_parquet(tmp_path / "speed-scale.parquet")
+    table = speed.gpu_table(tmp_path)
+    assert table.empty
+    assert speed.gpu_numbers(tmp_path, table)["gpu_words"] == "Nothing was measured on a GPU."
+    speed.plot_gpu(table, "title")

@@ -28,8 +28,8 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "records"
 KEYS = {"training": "setting", "scale": "case", "peers": "method", "loading": "what"}
 
 
-def read_measurements(folder: str | Path, kind: str) -> pd.DataFrame:
-    """Read what a program of `benchmarks/` recorded.
+def read_measurements(folder: str | Path, kind: str, device: str = "cpu") -> pd.DataFrame:
+    """Read what a program of `benchmarks/` recorded of one kind of device.
 
     Parameters
     ----------
@@ -37,11 +37,13 @@ def read_measurements(folder: str | Path, kind: str) -> pd.DataFrame:
         Of the records; the published ones where empty.
     kind
         The program's name; its files are speed-KIND*.parquet.
+    device
+        "cpu" or "cuda".
 
     Returns
     -------
     DataFrame
-        The rows of all files, in the order of their names.
+        The rows of all files, in the order of their names; none where nothing was measured on the device.
 
     Raises
     ------
@@ -56,7 +58,9 @@ def read_measurements(folder: str | Path, kind: str) -> pd.DataFrame:
         missing = {KEYS[kind], "machine", "threads", "commit"} - set(table)
         if missing:
             raise FlexError(f"{file}: has no column '{min(missing)}': benchmarks/{kind}.py did not write it")
-    return pd.concat(tables, ignore_index=True)
+    records = pd.concat(tables, ignore_index=True)
+    devices = records.get("device", pd.Series("cpu", records.index)).fillna("cpu")
+    return records[devices == device].reset_index(drop=True)
 
 
 def training_shares(records: pd.DataFrame) -> pd.DataFrame:
@@ -174,6 +178,110 @@ def plot_scale(table: pd.DataFrame, title: str) -> Figure:
     axes[0].set_title(title)
     legend_below(axes[1], columns=2, down=0.25)
     return figure
+
+
+def gpu_table(folder: str | Path) -> pd.DataFrame:
+    """Put what was measured on a GPU beside the CPU's time for the same.
+
+    Parameters
+    ----------
+    folder
+        As in `read_measurements`; the CPU's measurements are those of one thread, and of all threads at scale.
+
+    Returns
+    -------
+    DataFrame
+        One row a setting and data set, and one a size; no rows where nothing was measured on a GPU.
+
+        - what: the setting and its data set, or the size.
+        - cpu_ms, gpu_ms: of a training step.
+        - times: how many times as fast the GPU is.
+        - plain_times: how many times as long the plain loop takes on the GPU; NaN for sizes.
+        - gpu: its name.
+    """
+    pairs = []
+    for kind, keys in (("training", ["setting", "dataset"]), ("scale", ["case"])):
+        ours, theirs = (read_measurements(folder, kind, device) for device in ("cpu", "cuda"))
+        if kind == "scale":
+            for table in (ours, theirs):
+                table["seconds"] = table["epoch_seconds"] / table["steps_per_epoch"]
+                table["plain_seconds"] = table["alike_seconds"] = np.nan
+        else:
+            ours = ours[ours["threads"] == 1]
+        both = ours.merge(theirs, on=keys, suffixes=("_cpu", "_gpu"))
+        both["what"] = both["case"] + " ratings" if kind == "scale" else both["setting"] + "\n" + both["dataset"]
+        pairs.append(both)
+    table = pd.concat(pairs, ignore_index=True)
+    return pd.DataFrame(
+        {
+            "what": table["what"],
+            "cpu_ms": table["seconds_cpu"] * 1e3,
+            "gpu_ms": table["seconds_gpu"] * 1e3,
+            "times": table["seconds_cpu"] / table["seconds_gpu"],
+            "plain_times": table["plain_seconds_gpu"] / table["alike_seconds_gpu"],
+            "gpu": table["machine_gpu"],
+        }
+    ).sort_values("cpu_ms", ignore_index=True)
+
+
+def plot_gpu(table: pd.DataFrame, title: str) -> Figure:
+    """Draw how many times as fast a GPU is, by what a step takes on the CPU.
+
+    Parameters
+    ----------
+    table
+        Of `gpu_table`, from bottom to top.
+    title
+        Of the figure.
+    """
+    figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.42 * max(1, len(table))))
+    ax.hlines(table["what"], 1, table["times"], color="#999999", linewidth=1.5)
+    ax.plot(table["times"], table["what"], "o", color="#0072B2", markersize=8)
+    for row in table.itertuples():
+        text = f"{row.times:.1f}  ({row.cpu_ms:.1f} ms, {row.gpu_ms:.1f} ms)"
+        ax.annotate(text, (max(1, row.times), row.what), xytext=(9, -3), textcoords="offset points", fontsize="small")
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.set_xlim(0.5 * min([1, *table["times"]]), 8 * max([1, *table["times"]]))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("times as fast as the CPU (a step's time there, and on the GPU)")
+    ax.set_title(title)
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def gpu_numbers(folder: str | Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Say in words what was measured on a GPU, or that nothing was.
+
+    Parameters
+    ----------
+    folder
+        As in `read_measurements`.
+    table
+        Of `gpu_table`.
+
+    Returns
+    -------
+    dict
+        - gpu: its name.
+        - gpu_words: where it is slower or faster, one sentence.
+        - gpu_end_words: the largest training that was run to its end there.
+    """
+    if not len(table):
+        return {"gpu": "none", "gpu_words": "Nothing was measured on a GPU.", "gpu_end_words": ""}
+    measured = read_measurements(folder, "scale", "cuda")
+    slower, most = int((table["times"] < 1).sum()), table["times"].max()
+    words = (
+        f"The GPU is up to {most:.0f} times as fast, and slower than a CPU thread in {slower} of {len(table)} cases."
+    )
+    ended = measured[measured["case"].str.endswith("to the end")].sort_values("ratings").tail(1)
+    sentences = [
+        f"On {row.ratings:,} synthetic ratings, training until the validation RMSE no longer fell took "
+        f"{row.training_seconds:.0f} seconds. It scored {row.rmse:.3f} on held-out ratings, "
+        f"where nothing can score below {row.noise_floor:.3f}."
+        for row in ended.itertuples()
+    ]
+    return {"gpu": table["gpu"].iloc[0], "gpu_words": words, "gpu_end_words": "".join(sentences)}
 
 
 def name_curves(records: pd.DataFrame) -> pd.DataFrame:
