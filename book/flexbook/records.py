@@ -30,6 +30,7 @@ FOLDER = "results/records"
 CHAPTERS = "results/executed"
 PAGE = "book/records"
 TARGET = "records"  # within the built site
+LONG = 100_000  # rows from which a table is for programs, not for a spreadsheet
 
 
 def files_of(source: Path | str) -> list[Path]:
@@ -68,10 +69,12 @@ def label_of(path: Path) -> str:
 
 
 def download_of(path: Path) -> tuple[str, bytes]:
-    """Give the name and the content of what a reader gets of a file: a table as CSV, unless it has lists."""
-    if path.suffix != ".parquet" or any(
-        pyarrow.types.is_list(kind) for kind in pyarrow.parquet.read_schema(path).types
-    ):
+    """Give the name and the content of what a reader gets: a table as CSV, unless it is long or has lists."""
+    if path.suffix != ".parquet":
+        return path.name, path.read_bytes()
+    table = pyarrow.parquet.ParquetFile(path)
+    has_lists = any(pyarrow.types.is_list(kind) for kind in table.schema_arrow.types)
+    if has_lists or table.metadata.num_rows > LONG:
         return path.name, path.read_bytes()
     return path.with_suffix(".csv").name, pd.read_parquet(path).to_csv(index=False).encode()
 

@@ -1,4 +1,4 @@
-"""The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served` and `convert`."""
+"""The study's own commands: `replay`, `experiment`, `headline` and `served` make its runs, `convert` old records."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ from flexlib.cli.options import (
     AT_LEAST_ONE,
     DATA_SETS,
     dataset_option,
+    device_option,
     engine_options,
     protocols_option,
     run_options,
@@ -21,9 +22,12 @@ from flexlib.cli.options import (
 )
 from flexlib.cli.sweep import plan_options, work_off
 from flexlib.config import PAPERS_DATASET
+from flexlib.datasets.loading import load_ratings
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
+from flexstudy.accuracy import BEST_SET
 from flexstudy.convert import convert_folder
+from flexstudy.headline import headline_predictions
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
 from flexstudy.plans import experiment as plan_experiment
 from flexstudy.replay import read_authors_records, replay_report
@@ -80,6 +84,23 @@ _SOURCES = "Settings are chosen from records in --out: " + ", ".join(
 def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> None:
     """Make the runs of a chapter of the study."""
     work_off(plan_experiment(name, dataset, options["out"], splits, **plan_options(options)), options)
+
+
+@commands.command(epilog=DATA_SETS)
+@dataset_option(PAPERS_DATASET)
+@click.option("--setting", default=BEST_SET, show_default=True, metavar="PRESET", help="what to train")
+@click.option("--splits", type=AT_LEAST_ONE, default=5, show_default=True, metavar="N", help="seeds, from 0")
+@device_option
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="folder")
+def headline(dataset: str, setting: str, splits: int, device: str | None, out: Path) -> None:
+    """Keep each prediction of the paper's best setting, leaky and leak-free, and the splits that it was made on."""
+    ratings = load_ratings(dataset)
+    table = headline_predictions(ratings, setting, range(splits), device=device)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"headline-{Path(dataset).stem}.parquet"
+    with replaced(path) as partial:
+        table.to_parquet(partial, index=False)
+    print(f"wrote {path}")
 
 
 @commands.command(epilog=DATA_SETS)
