@@ -518,6 +518,19 @@ def comparison_numbers(
     return {f"{prefix}{name}": value for name, value in found.items()}
 
 
+def beaten_words(against: pd.DataFrame) -> str:
+    """Say how many methods score lower than the paper's best setting, one sentence.
+
+    Parameters
+    ----------
+    against
+        Of `compare_methods`, with `SET_1` as reference.
+    """
+    others = against[~against["method"].str.startswith(REFERENCE)]
+    lower = f"{(others['gap'] < 0).sum()} of {len(others)} methods beside FlexEncoder score lower than it leak-free"
+    return f"Tuned alike, {lower}, {count_clearly_lower(against)} of them clearly."
+
+
 def lowest_words(first: str, second: str) -> str:
     """Name the lowest of the other methods on both data sets, as a sentence's end."""
     return f"{first} on both" if first == second else f"{first} on the first, and {second} on the second"
