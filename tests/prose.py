@@ -1,10 +1,19 @@
-"""The sentences of a page's running text."""
+"""The sentences of a page's running text, and the numbers in them."""
 
 import re
 
 NOT_PROSE = {"eval-rst", "math", "modules", "face", "summaries", "bibliography", "claim-cards"}  # directives
 FENCE = re.compile(r"^ *(`{3,}|:{3,}|~{3,})(?:\{([\w:-]+)\}|([^{\s]\S*))?(?: .*)?$")
 BEGINS = re.compile(r"^ *(?:[-*+]|\d+\.|:) +")  # an item of a list, or a definition
+GLUED = re.compile(r"\{glue:text\}`(?:[^`]*?(\w+)\.ipynb::)?(\w+)(?::([^`]*))?`")  # chapter, name and format
+# What is written with digits and counts or measures nothing: a place in the paper or the report, a data set, a version, a
+# year, the level of an interval, the shares of a split, and 0 as where nothing differs.
+NAMED = re.compile(
+    r"(?:\b(?:[Tt]able|[Ff]igure|[Ss]ection|[Ss]et|[Cc]hapter|[Cc]laim)s?|MovieLens|Python|GTX)"
+    r" \d+(?:\.\d+)*(?:(?:,| and| to) \d+(?:\.\d+)*\b)*|\b(?:19|20)\d\d\b|\b95 %|\b\d+/\d+\b"
+    r"|\b(?:from|below|includes) 0\b(?!\.\d| of)"
+)
+NUMBER = re.compile(r"(?<![\w.,:-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w-]|\.\w)")
 ENDS = re.compile(r"""(?<=[.!?])(?<!al\.)(?<!e\.g\.)(?<!i\.e\.)["')*_]*\s+(?=["'(*_]*[A-Z\d])""")
 
 
@@ -51,3 +60,24 @@ def sentences_of(text):
 def n_words(sentence):
     """How many words a sentence has; signs that stand alone are none."""
     return sum(bool(re.search(r"\w", word)) for word in sentence.split())
+
+
+def numbers_of(sentence):
+    """The numbers that a sentence writes with digits, but for `NAMED`."""
+    return NUMBER.findall(NAMED.sub("", sentence))
+
+
+def as_read(text, glued, own=""):
+    """A page's text with its numbers in place; `glued` gives what a chapter glues, `own` is the page's chapter."""
+    return GLUED.sub(lambda found: format(glued(found[1] or own)[found[2]], found[3] or ""), text)
+
+
+def typed(text):
+    """(sentence, number) of each number that a page's text has by hand, where it does not say what others have printed.
+
+    That is a paragraph which begins with **Claim.**, or a sentence with a citation.
+    """
+    text = re.sub(r"^\*\*Claim\.\*\*.*?(?:\n\n|\Z)", "", text, flags=re.M | re.S)
+    text = re.sub(r"\{cite:\w\}`[^`]*`", "CITED", text)
+    sentences = [sentence for sentence in sentences_of(text) if "CITED" not in sentence]
+    return [(sentence, number) for sentence in sentences for number in numbers_of(sentence)]

@@ -500,7 +500,7 @@ def test_the_toys_of_the_leak_compute_means_and_take_the_keyboard(how, new_page,
 def test_without_scripts_the_toys_say_what_they_would_show(new_page, addresses):
     page = new_page(java_script_enabled=False)
     page.goto(f"{addresses['http']}book/leak.html")
-    assert "the mean of all others, 3.67, is off by 1.33" in page.locator(".leak-toy").text_content()
+    assert "the mean of all others is off by more than a star" in page.locator(".leak-toy").text_content()
     assert page.locator(".leak-slider p").is_visible()
 
 
