@@ -6,8 +6,8 @@ NOT_PROSE = {"eval-rst", "math", "modules", "face", "summaries", "bibliography",
 FENCE = re.compile(r"^ *(`{3,}|:{3,}|~{3,})(?:\{([\w:-]+)\}|([^{\s]\S*))?(?: .*)?$")
 BEGINS = re.compile(r"^ *(?:[-*+]|\d+\.|:) +")  # an item of a list, or a definition
 GLUED = re.compile(r"\{glue:text\}`(?:[^`]*?(\w+)\.ipynb::)?(\w+)(?::([^`]*))?`")  # chapter, name and format
-# What is written with digits and counts or measures nothing: a place in the paper or the report, a data set, a version, a
-# year, the level of an interval, the shares of a split, and 0 as where nothing differs.
+# What is written with digits and counts or measures nothing: a place in the paper or the report, a data set, a version,
+# a year, the level of an interval, the shares of a split, and 0 as where nothing differs.
 NAMED = re.compile(
     r"(?:\b(?:[Tt]able|[Ff]igure|[Ss]ection|[Ss]et|[Cc]hapter|[Cc]laim)s?|MovieLens|Python|GTX)"
     r" \d+(?:\.\d+)*(?:(?:,| and| to) \d+(?:\.\d+)*\b)*|\b(?:19|20)\d\d\b|\b95 %|\b\d+/\d+\b"
@@ -81,3 +81,10 @@ def typed(text):
     text = re.sub(r"\{cite:\w\}`[^`]*`", "CITED", text)
     sentences = [sentence for sentence in sentences_of(text) if "CITED" not in sentence]
     return [(sentence, number) for sentence in sentences for number in numbers_of(sentence)]
+
+
+def decimals_of(text):
+    """The numbers with two decimals or more that stand anywhere on a page but in code, formulas and addresses."""
+    text = re.sub(r"^( *)(`{3,}|~{3,})(?!\{).*?^\1\2$", "", text, flags=re.M | re.S)
+    text = re.sub(r"\{[\w:-]+\}`[^`]*`|(`+)[^`].*?\1|\$[^$\n]+\$|\]\([^)]*\)", " ", text, flags=re.S)
+    return re.findall(r"(?<![\w.])\d+\.\d\d+(?!\w|\.\d)", NAMED.sub("", text))

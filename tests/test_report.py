@@ -2,6 +2,7 @@
 
 import base64
 import fnmatch
+import functools
 import hashlib
 import http.server
 import io
@@ -30,17 +31,20 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, drawings, evidence, figures, front, glossary, metadata, records, tables
 from flexstudy import served_cases
-from flexstudy.claims import MEASURED, Statement
+from flexstudy.claims import MEASURED, Statement, glued_numbers
+from flexstudy.paper import PRINTED_TOLERANCE
+from flexstudy.plans import LEARNED
 from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, UNSUPPORTED, VERDICTS
+from flexstudy.statistics import SIGNIFICANT
 from flexstudy.style import offer_download
 from PIL import Image
-from prose import n_words, sentences_of
+from prose import as_read, decimals_of, n_words, numbers_of, sentences_of, typed
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, new_document
 
 import flexlib.cli
-from flexlib.config import PRESETS, FlexConfig, Protocol
+from flexlib.config import PRESETS, TABLE2_RMSE, FlexConfig, Protocol
 from flexlib.methods import tuning
 from flexlib.runs import plan
 
@@ -1125,6 +1129,62 @@ def test_a_chapter_is_short(path):
     assert sum(map(n_words, sentences_of(answer))) <= 75
 
 
+@functools.cache
+def glued_by(chapter):
+    """What the committed run of a chapter glues."""
+    return glued_numbers(ROOT / "results" / "executed" / f"{chapter}.ipynb")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES, *CHAPTERS], ids=lambda path: path.name)
+def test_no_sentence_has_more_than_two_numbers(path):
+    """With the numbers of the committed runs in place; tables, captions and code are left out."""
+    found = sentences_of(as_read(markdown_of(path), glued_by, path.stem))
+    assert [sentence for sentence in found if len(numbers_of(sentence)) > 2] == []
+
+
+# Numbers that no run can give, and what they are, by page. All others are glued, or have been printed by others.
+STAR = "an end of the scale, or what a gap is filled with"
+PARAMETERS = "as many as the paper's Table 1 lists"
+LOG = "as many as the paper says"
+TYPED = {
+    "index": {"1,000": LOG, "14": "claims, which a test counts"},
+    "glossary": {"17": PARAMETERS},
+    "leak": {"5": "a rating of the toy"},
+    "methods": {"0": "the first seed", "0.3": "the paper's default rate", "2": STAR, "3": STAR},
+    "protocols": {"1": STAR, "5": STAR},
+    "reuse": {"1": "of the exercises", "2": "of the exercises", "3": "of the exercises", "5": "of the exercises"},
+    "rules": {
+        f"{PRINTED_TOLERANCE:g}": "the tolerance",
+        **dict.fromkeys(("12", "140", "44", "226"), "runs planned and left out before any was made"),
+    },
+    "01_one_run": {"17": PARAMETERS},
+    "02_sweep": {"1,000": LOG, "0": STAR},
+    "03_top10": {"1,000": LOG},
+    "05_correlation": {"17": PARAMETERS, "0": STAR, "3": STAR, "4": STAR, f"{LEARNED:g}": "what counts as learned"},
+    "06_rounding": {"5": STAR, "0": "no inequality", "1": "all of it", f"{LEARNED:g}": "what counts as learned"},
+    "08_methods": {"0": "no difference"},
+    "09_best": {"17": PARAMETERS},
+    "10_served": {"20": "ratings that a new user has to have"},
+    "12_speed": {"512": "units that are timed", "256": "units that are timed", "0": "no number at all"},
+}
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CHAPTERS], ids=lambda path: path.name)
+def test_a_number_in_prose_is_glued_or_one_that_no_run_gives(path):
+    """Numbers in words are left out. The README, which cannot glue, is compared with the results in `test_project`."""
+    own = TYPED.get(path.stem, {})
+    assert [(sentence, number) for sentence, number in typed(markdown_of(path)) if number not in own] == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CHAPTERS], ids=lambda path: path.name)
+def test_two_decimals_are_glued_unless_the_paper_prints_them_or_a_rule_has_them(path):
+    """Anywhere on a page but in code: in tables, captions and alternative texts, too."""
+    printed = set(re.findall(r"\d+\.\d\d+", " ".join(one.says for one in evidence.STATEMENTS)))
+    printed |= {f"{value:.3f}" for value in TABLE2_RMSE.values()}
+    allowed = printed | {f"{value:g}" for value in (PRINTED_TOLERANCE, LEARNED, SIGNIFICANT)}
+    assert [number for number in decimals_of(markdown_of(path)) if number not in allowed] == []
+
+
 PROSE = """\
 ---
 key: value
@@ -1190,3 +1250,37 @@ def test_sentences_are_found_by_hand():
         "Ends here!",
     ]
     assert [n_words(sentence) for sentence in sentences_of(PROSE)[:4]] == [4, 5, 3, 18]
+
+
+NUMBERS = """\
+**Claim.** It is 0.5 by Table 2.
+
+Of {glue:text}`n`, {glue:text}`a.ipynb::share:.0%` pass 3; 12,000 or -0.25 fail. In 2018 {cite:t}`someone` had 7.
+
+:::{figure} x.svg
+:alt: "About 0.51"
+A caption of 0.52
+:::
+
+`0.53` of MovieLens 1M, set 4, Sections 4.1 and 5, Python 3.11, torch 2.13.0, 95 %, 70/30, 10b, below 0. {cite:p}`other`
+
+| 0.54 | 0.3 |
+|---|---|
+"""
+
+
+def test_numbers_are_found_by_hand():
+    values = {"own": {"n": 8}, "a": {"share": 0.4}}
+    assert [numbers_of(sentence) for sentence in sentences_of(as_read(NUMBERS, values.get, "own"))] == [
+        [],
+        ["0.5"],
+        ["8", "40", "3", "12,000", "-0.25"],
+        ["7"],
+        ["0.52"],
+        [],
+        [],
+    ]
+    assert [number for _, number in typed(NUMBERS)] == ["3", "12,000", "-0.25"]
+    assert decimals_of(NUMBERS) == ["0.25", "0.51", "0.52", "0.54"]
+    assert decimals_of("From 1 to 0.010, 2.131 stars, [0.10](a/0.11).") == ["0.010", "2.131", "0.10"]
+    assert numbers_of("0 of 5, from 0 to 3, from 0 of 4 and 1 from 0.2") == ["0", "5", "3", "0", "4", "1", "0.2"]

@@ -41,8 +41,11 @@ def describe(statement: Statement) -> str:
         "",
         f"- Read as: {statement.reading}",
         f"- Reproduced if: {statement.rule}",
+        "",
+        "::::{dropdown} Made-up numbers",
         f"- Passes with {_told(statement.holds)}.",
         f"- Does not pass with {_told(statement.fails)}: {statement.verdict(statement.fails)}.",
+        "::::",
         "",
     ]
     return "\n".join(lines)
