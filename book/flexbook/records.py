@@ -130,8 +130,8 @@ class Records(SphinxDirective):
             ":::{table} The records of the published runs.",
             ":name: tab-records",
             "",
-            "| file | rows | size | what it holds, where it is read, and the command that makes it again |",
-            "|---|--:|--:|---|",
+            "| file | what it holds, where it is read, and the command that makes it again |",
+            "|---|---|",
             *[self._row(path, kind_of(path, kinds)) for path in files],
             ":::",
         ]
@@ -142,12 +142,12 @@ class Records(SphinxDirective):
         name, data = download_of(path)
         place = nodes.make_id(label_of(path))
         self.env.get_domain("std").note_hyperlink_target(label_of(path), self.env.docname, place, path.name)
-        n_rows = f"{pyarrow.parquet.read_metadata(path).num_rows:,}" if path.suffix == ".parquet" else ""
+        n_rows = f"{pyarrow.parquet.read_metadata(path).num_rows:,} rows, " if path.suffix == ".parquet" else ""
         up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
         link = f'<a id="{place}" class="reference download" href="{up}/{escape(name)}" download>{escape(name)}</a>'
-        chapters = ", ".join(f"{{doc}}`/results/executed/{chapter}`" for chapter in kind["chapters"])
+        chapters = ", ".join(f"{{doc}}`{_short(chapter)} </{CHAPTERS}/{chapter}>`" for chapter in kind["chapters"])
         holds = f"{_line(kind['holds'])} ({chapters}).<br>`{_line(kind['command'])}`"
-        return f"| {link} | {n_rows} | {len(data) / 1000:,.0f}&nbsp;kB | {holds} |"
+        return f"| {link}<br>{n_rows}{len(data) / 1000:,.0f}&nbsp;kB | {holds} |"
 
 
 class OfferedTables(SphinxDirective):
@@ -158,7 +158,7 @@ class OfferedTables(SphinxDirective):
         up = posixpath.relpath(TARGET, posixpath.dirname(self.env.docname))
         lines = [
             f'- <a class="reference download" href="{up}/{escape(one.name)}" download>{escape(one.name)}</a> '
-            f"{escape(one.said)} ({{doc}}`/{CHAPTERS}/{one.chapter}`)"
+            f"{escape(one.said)} ({{doc}}`{_short(one.chapter)} </{CHAPTERS}/{one.chapter}>`)"
             for one in offered_by(self.env.srcdir)
         ]
         return nodes_of(self, "\n".join(lines) or "The chapters of this run offer no tables.")
@@ -172,7 +172,15 @@ class Columns(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make a definition list."""
         columns = self.env.flexbook_records["columns"][self.arguments[0]]
-        return nodes_of(self, "\n".join(f"`{name}`\n: {_line(meaning)}\n" for name, meaning in columns.items()))
+        made = nodes_of(self, "\n".join(f"`{name}`\n: {_line(meaning)}\n" for name, meaning in columns.items()))
+        made[0]["classes"].append("record-columns")
+        return made
+
+
+def _short(chapter: str) -> str:
+    """Name a chapter by its number, if its file has one."""
+    number, _, name = chapter.partition("_")
+    return f"chapter {int(number)}" if number.isdigit() else name or number
 
 
 def _line(text: str) -> str:
