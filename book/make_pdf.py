@@ -61,7 +61,9 @@ def make_pdf(page: Path | str, out: Path | str) -> Path:
             opened.goto(page.as_uri())
             opened.evaluate("() => window.MathJax && window.MathJax.startup.promise")
             opened.evaluate("() => document.querySelectorAll('img').forEach(image => { image.loading = 'eager' })")
-            opened.evaluate("() => document.querySelectorAll('details.sd-dropdown').forEach(one => { one.open = true })")
+            opened.evaluate(
+                "() => document.querySelectorAll('details.sd-dropdown').forEach(one => { one.open = true })"
+            )
             opened.wait_for_function("() => [...document.images].every(image => image.complete)")
             opened.add_style_tag(content=STYLE.read_text(encoding="utf-8"))
             opened.emulate_media(media="print")
