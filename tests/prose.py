@@ -68,8 +68,18 @@ def numbers_of(sentence):
 
 
 def as_read(text, glued, own=""):
-    """A page's text with its numbers in place; `glued` gives what a chapter glues, `own` is the page's chapter."""
-    return GLUED.sub(lambda found: format(glued(found[1] or own)[found[2]], found[3] or ""), text)
+    """A page's text with its numbers in place; `glued` gives what a chapter glues, `own` is the page's chapter.
+
+    What has not been glued yet is read as one word or one number, by its format.
+    """
+
+    def value(found):
+        values, how = glued(found[1] or own), found[3] or ""
+        if found[2] not in values:
+            return "Word" if how == "s" else "1"
+        return format(values[found[2]], how)
+
+    return GLUED.sub(value, text)
 
 
 def typed(text):
