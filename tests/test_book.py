@@ -497,6 +497,15 @@ def test_the_toys_of_the_leak_compute_means_and_take_the_keyboard(how, new_page,
         assert expected in page.locator(".leak-slider [role=status]").text_content()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_drawings_have_the_colour_of_the_text(scheme, new_page, addresses):
+    page = new_page(color_scheme=scheme)
+    go(page, f"{addresses['http']}book/leak.html")
+    text = page.locator("article h2").first.evaluate("heading => getComputedStyle(heading.parentElement).color")
+    marks = page.locator("svg.drawing circle.mark").evaluate_all("all => all.map(one => getComputedStyle(one).stroke)")
+    assert set(marks) == {text}
+
+
 def test_without_scripts_the_toys_say_what_they_would_show(new_page, addresses):
     page = new_page(java_script_enabled=False)
     page.goto(f"{addresses['http']}book/leak.html")

@@ -374,11 +374,14 @@ def test_descriptions_and_citations():
     assert ("citation_publication_date", "2026/01/02") in dated
 
 
-@pytest.mark.parametrize(("words", "said"), [(1_000, ["5 minutes to read"]), (400, [])])
-def test_a_page_says_how_long_it_is_unless_it_is_short(words, said):
+@pytest.mark.parametrize(
+    ("page", "words", "said"),
+    [("page", 1_000, ["5 minutes to read"]), ("page", 400, []), ("book/records", 1_000, [])],
+)
+def test_a_page_says_how_long_it_is_unless_it_is_short_or_looked_up(page, words, said):
     doctree = new_document("page")
     doctree += nodes.section("", nodes.title("", "T"), nodes.paragraph("", "First."), nodes.paragraph("", "w " * words))
-    app = SimpleNamespace(env=SimpleNamespace(docname="page"), config=SimpleNamespace(root_doc="index"))
+    app = SimpleNamespace(env=SimpleNamespace(docname=page), config=SimpleNamespace(root_doc="index"))
     metadata.tell_reading_time(app, doctree)
     assert [node.astext() for node in doctree.findall(nodes.paragraph) if "reading-time" in node["classes"]] == said
     assert metadata.describe(doctree) == "First."

@@ -22,6 +22,7 @@ LONGEST = 300  # characters of a description
 AFTER_BUTTONS = 900  # the theme has added its buttons by then
 EXECUTED, SOURCES = "results/executed/", "notebooks/"  # where a chapter is, with its outputs and without
 WORDS_A_MINUTE = 200
+LOOKED_UP = {f"book/{name}" for name in ("api", "evidence", "glossary", "records", "rules")}
 BEFORE_PREVIEWS = 400  # priority of our tags; the extension for previews has 500, and keeps what is set
 
 
@@ -75,11 +76,11 @@ def add_tags(
 
 
 def tell_reading_time(app: Sphinx, doctree: nodes.document) -> None:
-    """Say below a page's title how many minutes its text takes; not where that is one or two."""
+    """Say below a page's title how many minutes its text takes; not where these are few, or a page is looked up in."""
     top = next(iter(doctree.findall(nodes.section)), None)
     words = sum(len(node.astext().split()) for node in doctree.findall(nodes.paragraph))
     minutes = round(words / WORDS_A_MINUTE)
-    if top is not None and minutes > 2 and app.env.docname != app.config.root_doc:
+    if top is not None and minutes > 2 and app.env.docname not in {app.config.root_doc, *LOOKED_UP}:
         top.insert(1, nodes.paragraph("", f"{minutes} minutes to read", classes=["reading-time"]))
 
 
