@@ -58,6 +58,7 @@ def headline_predictions(
         (model, *_) = models.values()
         known = {"seed": seed, "position": model.split.test} | predicted
         tables.append(pd.DataFrame(known).astype(dict.fromkeys(protocols, "float32")))
-    origin = {"dataset": ratings.name, "checksum": ratings.checksum, "setting": preset}
-    origin |= {"device": device_name(model.device), "seconds": round(time.perf_counter() - begun, 1)} | software()
-    return pd.concat(tables, ignore_index=True).assign(**origin)
+    seconds = round(time.perf_counter() - begun, 1)
+    known_of_all = {"dataset": ratings.name, "checksum": ratings.checksum, "setting": preset} | software()
+    table = pd.concat(tables, ignore_index=True).assign(**known_of_all)
+    return table.assign(device=device_name(model.device), seconds=seconds)

@@ -237,9 +237,9 @@ def plot_gpu(table: pd.DataFrame, title: str) -> Figure:
     figure, ax = plt.subplots(figsize=(6.5, 1.4 + 0.42 * max(1, len(table))))
     ax.hlines(table["what"], 1, table["times"], color="#999999", linewidth=1.5)
     ax.plot(table["times"], table["what"], "o", color="#0072B2", markersize=8)
-    for row in table.itertuples():
-        text = f"{row.times:.1f}  ({row.cpu_ms:.1f} ms, {row.gpu_ms:.1f} ms)"
-        ax.annotate(text, (max(1, row.times), row.what), xytext=(9, -3), textcoords="offset points", fontsize="small")
+    for what, times, cpu, gpu in zip(table["what"], table["times"], table["cpu_ms"], table["gpu_ms"], strict=True):
+        place, text = (max(1.0, float(times)), what), f"{times:.1f}  ({cpu:.1f} ms, {gpu:.1f} ms)"
+        ax.annotate(text, place, xytext=(9, -3), textcoords="offset points", fontsize="small")
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xlim(0.5 * min([1, *table["times"]]), 8 * max([1, *table["times"]]))
