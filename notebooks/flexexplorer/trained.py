@@ -1,17 +1,18 @@
 """What the live explorer shows of networks that it has trained, and of settings before it does, as HTML."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from flexstudy.plans import LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.style import COLOURS, words_of
 
 from flexexplorer import pictures
 from flexexplorer.pictures import Curve
-from flexexplorer.recorded import CURVE_NOTE, recommended_table
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
 from flexlib.evaluation import evaluate, recommend
@@ -22,18 +23,33 @@ PLACE_STARS = 0.6  # of the sweep's distribution that are drawn, from its lowest
 PLACE_BINS = 40
 LISTED = 10
 
+CURVE_NOTE = pictures.paragraph("Solid: test ratings. Dashed: the training ratings, while training.")
+
 Models = Mapping[str, FittedModel]  # by protocol
 History = Mapping[str, Sequence[tuple[float, float]]]  # by protocol: RMSE of training and of test, after each epoch
 
 
-def estimate_seconds(config: FlexConfig, ratings: Ratings) -> float:
-    """Estimate how long training under the three protocols takes, in seconds of one core."""
-    return len(THREE_PROTOCOLS) * estimate_cost(config, ratings).seconds
+def estimate_seconds(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> float:
+    """Estimate how long training with and without the leak takes.
+
+    Parameters
+    ----------
+    config, ratings
+        What is trained.
+    pace
+        Seconds on this machine for each on the core that `flexlib.runs.cost` knows.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    return pace * len(LEAKY_AND_LEAK_FREE) * estimate_cost(config, ratings).seconds
 
 
-def remarks(config: FlexConfig, ratings: Ratings) -> list[str]:
-    """Say of settings what they cost, and which of them have no effect."""
-    found = [f"About {max(1, round(estimate_seconds(config, ratings))):,} s for the three protocols."]
+def remarks(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> list[str]:
+    """Say of settings what they cost, and which of them have no effect. pace: as in `estimate_seconds`."""
+    found = [f"About {max(1, round(estimate_seconds(config, ratings, pace))):,} s, leaky and leak-free."]
     if config.dense_refeeding_rounding and not config.dense_refeeding:
         found.append("DeFR has no effect while DeF is 0.")
     if config.centring != "rows" and not config.mean_normalization:
@@ -180,6 +196,26 @@ def lists_of(models: Models, user: str) -> str:
             titles = found.get("title", [""] * len(found))
             lists[protocol] = list(zip(found["item"], titles, found["predicted"], strict=True))
     return recommended_table(lists, f"Recommended to user {user}") if lists else ""
+
+
+def recommended_table(lists: Mapping[str, Iterable[tuple[Any, str, float]]], caption: str) -> str:
+    """Lay recommended lists out side by side, as a table of HTML.
+
+    Parameters
+    ----------
+    lists
+        Protocol to its items, best first: id, title and predicted stars. One without a title is shown by its id.
+    caption
+        Of the table.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    columns = [[f"{title or item} ({stars:.2f})" for item, title, stars in own] for own in lists.values()]
+    rows = [(rank, *items) for rank, items in enumerate(zip_longest(*columns, fillvalue=""), start=1)]
+    return pictures.table(["rank", *(f"{words_of(name)}: predicted stars" for name in lists)], rows, caption)
 
 
 def shell_command(model: FittedModel) -> str:
