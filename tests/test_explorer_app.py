@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
-from flexstudy.style import words_of
+from flexstudy.style import SHORT_NAMES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable notebooks")
 pytest.importorskip("voila", reason="needs voila: pip install --editable notebooks")
@@ -107,7 +107,7 @@ def test_a_run_is_trained_and_shown(page):
     page.get_by_text(TRAINED).wait_for(timeout=PATIENCE)
     table = page.get_by_role("table").filter(has_text="RMSE (stars)")
     rows = [row.split("\t") for row in table.inner_text().strip().splitlines()[-2:]]
-    assert [row[0] for row in rows] == [words_of(protocol) for protocol in LEAKY_AND_LEAK_FREE]
+    assert [row[0] for row in rows] == [SHORT_NAMES[protocol] for protocol in LEAKY_AND_LEAK_FREE]
     assert all(0.5 < float(row[1]) < 2 for row in rows)
     assert page.get_by_role("img", name="RMSE after each epoch, by protocol").count() == 1
     assert f"epochs={before - 1}" in page.get_by_text("flexlib train --dataset").inner_text()

@@ -17,7 +17,7 @@ from flexexplorer.live import Explorer
 from flexexplorer.pictures import Curve
 from flexstudy.one_run import learning_curve
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
-from flexstudy.style import COLOURS, words_of
+from flexstudy.style import COLOURS, SHORT_NAMES
 from hypothesis import given, settings
 from markup import numbers, parsed, points, rows, scale, words
 from test_explorer_trained import command
@@ -32,7 +32,7 @@ from flexlib.train import fit
 RATINGS = load_ratings(SMALL)
 TINY = {"hidden_layers": "4", "epochs": 2}
 WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
-WORDS = [words_of(protocol) for protocol in LEAKY_AND_LEAK_FREE]
+WORDS = [SHORT_NAMES[protocol] for protocol in LEAKY_AND_LEAK_FREE]
 SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 
 
@@ -119,7 +119,7 @@ def test_training_gives_what_fit_and_evaluate_give(make):
     found = all_parsed(explorer)
     assert found["scores"].find(".//caption").text == f"{SMALL}, seed 3"
     assert rows(found["scores"]) == [
-        [words_of(name), f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
+        [SHORT_NAMES[name], f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
     ]
     assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(LEAKY_AND_LEAK_FREE, config)
     lists = [recommend(models[name], RATINGS.user_ids[7], 10) for name in ("released", "holdout")]
@@ -634,8 +634,8 @@ def test_the_place_in_the_sweep_is_counted(make):
         higher = sum(value > rmse for value in values)
         assert 0 < higher < 24
         assert text == (
-            f"{words_of(protocol)}: of the 24 random settings of the sweep that ended well, {higher} have a higher RMSE"
-            f" than this run's {rmse:.3f}"
+            f"{SHORT_NAMES[protocol]}: of the 24 random settings of the sweep that ended well, {higher} have a higher"
+            f" RMSE than this run's {rmse:.3f}"
         )
     explorer.load("synthetic:users=60,items=90,ratings=1500,seed=2")
     explorer.wait()
@@ -678,7 +678,7 @@ def test_the_command_of_a_run_gives_its_rmse(make):
     explorer = make()
     train(explorer)
     args = command(explorer.outputs["origin"].value)
-    assert words(parsed(explorer.outputs["origin"].value)).startswith("The run on held-out ratings from a shell:")
+    assert words(parsed(explorer.outputs["origin"].value)).startswith("The leak-free run from a shell:")
     config = FlexConfig.load(args.config).override(args.changes)
     rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
     assert rows(parsed(explorer.outputs["scores"].value))[1][1] == f"{rmse:.3f}"
@@ -763,7 +763,8 @@ def test_a_click_on_stop_ends_training_amid_an_epoch(make):
 def test_the_estimate_takes_the_pace_of_the_last_training(make, monkeypatch):
     """One that ended by itself, and was long enough to tell."""
     explorer, now = make(), [0.0]
-    monkeypatch.setattr(live, "estimate_seconds", lambda config, ratings, pace=1.0: 2.0 * pace)
+    for module in (live, trained):
+        monkeypatch.setattr(module, "estimate_seconds", lambda config, ratings, pace=1.0: 2.0 * pace)
     monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(live, "evaluate", lambda model: now.__setitem__(0, now[0] + 1.5) or evaluate(model))
     explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 1 else None, "value")
@@ -772,6 +773,7 @@ def test_the_estimate_takes_the_pace_of_the_last_training(make, monkeypatch):
     explorer.progress.unobserve_all("value")
     train(explorer)
     assert explorer.pace == 4 * 1.5 / 2
+    assert "About 6 s" in explorer.outputs["remarks"].value
     monkeypatch.setattr(live, "TIMED_FROM", 3.0)
     change(explorer, {"epochs": 1})
     train(explorer)
@@ -780,6 +782,23 @@ def test_the_estimate_takes_the_pace_of_the_last_training(make, monkeypatch):
     change(explorer, {"epochs": 100, "hidden_layers": "512", "train_batch_size": 1})
     seconds = float(re.search(r"About ([\d,]+) s", explorer.outputs["remarks"].value)[1].replace(",", ""))
     assert seconds == pytest.approx(3 * trained.estimate_seconds(explorer.config(), RATINGS), abs=0.5)
+
+
+def test_the_time_that_is_left_is_told_within_the_first_epoch(make, monkeypatch):
+    explorer, said, now = make(), [], [0.0]
+    change(explorer, {"train_batch_size": 1, "epochs": 5})
+    explorer.outputs["message"].observe(lambda event: said.append(told(explorer)), "value")
+
+    def later():
+        now[0] += 0.1
+        return now[0]
+
+    monkeypatch.setattr(live.time, "monotonic", later)
+    train(explorer)
+    first, _, second = said[0].partition(", ")
+    assert first == "Training"
+    assert re.fullmatch(r"about \d+ s left", second)
+    assert sum(text.startswith("Training") for text in said) == 1
 
 
 def test_a_refusal_goes_when_settings_change(make):

@@ -40,7 +40,7 @@ SLIDER_ENDS = {"epochs": 100, "dense_refeeding": 5}  # of whole numbers that hav
 IN_TABLE_1 = PRESETS["table1"].keys()
 RESULTS = ("verdict", "curve", "scores", "place", "list", "origin")  # outputs of a run
 DRAWN_EVERY = 0.5  # seconds between drawings of growing curves
-TIMED_FROM = 1.0  # seconds of a training's estimate, from which on it tells this machine's pace
+TIMED_FROM = 1.0  # seconds of training, from which on it tells how long the rest takes, and this machine's pace
 
 
 def published_records() -> str:
@@ -217,18 +217,23 @@ class Explorer:
 
     def _follow_change(self) -> None:
         """Remark on the settings, and train where each change is to be followed."""
-        if self._is_setting_preset or self.ratings is None:
-            return
-        try:
-            self.outputs["remarks"].value = pictures.paragraph(
-                " ".join(remarks(self.config(), self.ratings, self.pace))
-            )
-        except FlexError as error:
-            self.outputs["remarks"].value = _alert(str(error))
+        if self._is_setting_preset or not self._remark():
             return
         self.outputs["wrong"].value = ""  # its cause may be mended; if not, the next click says so again
         if self.on_change.value:
             self.train()
+
+    def _remark(self) -> bool:
+        """Remark on the settings; False where they cannot be, or there are no ratings yet."""
+        if self.ratings is None:
+            return False
+        try:
+            found = remarks(self.config(), self.ratings, self.pace)
+        except FlexError as error:
+            self.outputs["remarks"].value = _alert(str(error))
+            return False
+        self.outputs["remarks"].value = pictures.paragraph(" ".join(found))
+        return True
 
     def train(self) -> None:
         """Train with and without the leak, in the background, in place of a run that goes on. Refuse bad settings."""
@@ -272,11 +277,22 @@ class Explorer:
         self._forget()
         self.buttons["Stop"].disabled = False
         self.progress.max, self.progress.value = total, 0
-        drawn = 0.0
+        drawn, is_timed = 0.0, False
 
-        def heed(*_: object) -> None:
+        def tell_time(done: float, words: str) -> None:
+            left = (time.monotonic() - begun) / done * (total - done)
+            self.tell(f"{words}about {left:.0f} s left")
+
+        def heed() -> None:
             if stop.is_set():
                 raise _StoppedError
+
+        def watch_batch(_: FittedModel, share: float) -> None:
+            nonlocal is_timed
+            heed()
+            if not is_timed and time.monotonic() - begun > TIMED_FROM:
+                is_timed = True
+                tell_time(self.progress.value + share, "Training, ")
 
         def watch(protocol: str, model: FittedModel) -> None:
             nonlocal drawn
@@ -286,12 +302,11 @@ class Explorer:
                 self.outputs["curve"].value = history_picture(history)
                 drawn = time.monotonic()
             done = self.progress.value = self.progress.value + 1
-            left = (time.monotonic() - begun) / done * (total - done)
-            self.tell(f"Epoch {len(model.history)} of {config.epochs}, about {left:.0f} s left")
+            tell_time(done, f"Epoch {len(model.history)} of {config.epochs}, ")
 
         try:
             models = fit_together(
-                ratings, config, LEAKY_AND_LEAK_FREE, seed, device=self.device, on_epoch=watch, on_batch=heed
+                ratings, config, LEAKY_AND_LEAK_FREE, seed, device=self.device, on_epoch=watch, on_batch=watch_batch
             )
         except _StoppedError:
             self.outputs["curve"].value = history_picture(history)
@@ -300,6 +315,7 @@ class Explorer:
         seconds, expected = time.monotonic() - begun, estimate_seconds(config, ratings)
         if expected >= TIMED_FROM and self.progress.value == total:
             self.pace = seconds / expected
+            self._remark()
         self.models = models
         self._show(ratings, history, seed)
         diverged = sum(model.status != "ok" for model in models.values())

@@ -38,6 +38,7 @@ SPANS = {
 }
 
 Cell = tuple[Any, ...]  # values of a grid's parameters, in their order
+Runs = defaultdict[tuple[FlexConfig, str], list[dict[str, Any]]]  # records by configuration and protocol
 Course = dict[str, Any]  # of a run, as `flexstudy.lists.measure_course` makes it
 
 
@@ -85,11 +86,11 @@ def grid_table(records: pd.DataFrame, grid: str) -> pd.DataFrame:
     )
 
 
-def find_runs(records: pd.DataFrame) -> defaultdict[tuple[FlexConfig, str], list[Mapping[str, Any]]]:
+def find_runs(records: pd.DataFrame) -> Runs:
     """Give the records of each configuration and protocol; none for one that was not run."""
-    found = defaultdict(list)
+    found: Runs = defaultdict(list)
     for _, record in records.iterrows():
-        found[config_of(record), record["protocol"]].append(record)
+        found[config_of(record), record["protocol"]].append(dict(record))
     return found
 
 

@@ -3,7 +3,7 @@
 The data stand in the page, and `settings.js` draws them: neither a kernel nor a server is needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,9 @@ def _differences(config: FlexConfig) -> list[tuple[str, str]]:
     return [(LABELS[name], spell_value(name, getattr(config, name))) for name in changed]
 
 
-def _runs_of(runs: list[Mapping[str, Any]], course: Course | None, actual: Places, titles: Places) -> dict[str, Any]:
+def _runs_of(
+    runs: Sequence[Mapping[str, Any]], course: Course | None, actual: Places, titles: Places
+) -> dict[str, Any]:
     """Gather a setting's runs under one protocol.
 
     Returns

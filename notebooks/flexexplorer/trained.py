@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
-from flexstudy.style import COLOURS, words_of
+from flexstudy.style import COLOURS, SHORT_NAMES
 
 from flexexplorer import pictures
 from flexexplorer.pictures import Curve
@@ -75,8 +75,8 @@ def explain(models: Models) -> str:
         return ""
     leaky, leak_free = (evaluate(models[name]).rmse for name in LEAKY_AND_LEAK_FREE)
     numbers = "".join(
-        f"<span style='color:{COLOURS[name]}'><b>{rmse:.3f}</b> {word}</span>"
-        for name, rmse, word in zip(LEAKY_AND_LEAK_FREE, (leaky, leak_free), ("leaky", "leak-free"), strict=True)
+        f"<span><b style='color:{COLOURS[name]}'>{rmse:.3f}</b> {SHORT_NAMES[name]}</span>"
+        for name, rmse in zip(LEAKY_AND_LEAK_FREE, (leaky, leak_free), strict=True)
     )
     way = "lower" if leaky < leak_free else "higher"
     centred = models["released"].config.mean_normalization
@@ -113,7 +113,7 @@ def scores_and_place(models: Models, ratings: Ratings, seed: int, sweep: pd.Data
     rows, places = [], []
     for protocol, model in models.items():
         scores = evaluate(model)
-        words, scored = words_of(protocol), f"{scores.n_scored:,}"
+        words, scored = SHORT_NAMES[protocol], f"{scores.n_scored:,}"
         # A network that diverged may still have an RMSE, where rounding makes stars of its outputs.
         if model.status == "ok" and np.isfinite(scores.rmse):
             rows.append((words, f"{scores.rmse:.3f}", f"{scores.mae:.3f}", scored))
@@ -151,7 +151,7 @@ def place_picture(sweep: pd.DataFrame | None, dataset: str, protocol: str, rmse:
     edges = np.linspace(low, min(max(*others, rmse), low + PLACE_STARS), PLACE_BINS + 1).tolist()
     counts = np.histogram(np.minimum(others, edges[-1]), edges)[0].tolist()
     words = (
-        f"{words_of(protocol)}: of the {len(others)} random settings of the sweep that ended well, "
+        f"{SHORT_NAMES[protocol]}: of the {len(others)} random settings of the sweep that ended well, "
         f"{(others > rmse).sum()} have a higher RMSE than this run's {rmse:.3f}"
     )
     label = f"RMSE (stars); at {edges[-1]:.2f}: that or more; upwards: settings"
@@ -165,7 +165,7 @@ def history_picture(history: History) -> str:
     for protocol, epochs in history.items():
         series.append(Curve(COLOURS[protocol], False, [test for _, test in epochs]))
         series.append(Curve(COLOURS[protocol], True, [training for training, _ in epochs]))
-    key = pictures.colour_key([(COLOURS[protocol], words_of(protocol)) for protocol in history])
+    key = pictures.colour_key([(COLOURS[protocol], SHORT_NAMES[protocol]) for protocol in history])
     return key + pictures.curves(series, "RMSE after each epoch, by protocol") + CURVE_NOTE
 
 
@@ -215,7 +215,7 @@ def recommended_table(lists: Mapping[str, Iterable[tuple[Any, str, float]]], cap
     """
     columns = [[f"{title or item} ({stars:.2f})" for item, title, stars in own] for own in lists.values()]
     rows = [(rank, *items) for rank, items in enumerate(zip_longest(*columns, fillvalue=""), start=1)]
-    return pictures.table(["rank", *(f"{words_of(name)}: predicted stars" for name in lists)], rows, caption)
+    return pictures.table(["rank", *(f"{SHORT_NAMES[name]}: predicted stars" for name in lists)], rows, caption)
 
 
 def shell_command(model: FittedModel) -> str:
@@ -225,4 +225,4 @@ def shell_command(model: FittedModel) -> str:
     for name, value in model.config.to_dict().items():
         if value != default[name]:
             words += ["--set", f"{name}={value}".replace(" ", "")]
-    return f"<p>The run on held-out ratings from a shell:</p><pre>{escape(shlex.join(words))}</pre>"
+    return f"<p>The leak-free run from a shell:</p><pre>{escape(shlex.join(words))}</pre>"
