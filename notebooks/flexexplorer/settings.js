@@ -45,7 +45,8 @@
       make("option", { value: data.start }, [data.start + ", changed below"]),
     ].concat(presets.map(function (name) { return make("option", { value: name }, [name]); })));
     var selects = data.labels.map(function (label, k) {
-      var select = make("select", {}, data.levels[k].map(function (value, level) {
+      // Named by itself, as a label around it would have its value in the name.
+      var select = make("select", { "aria-label": label }, data.levels[k].map(function (value, level) {
         return make("option", { value: level }, [value]);
       }));
       select.addEventListener("change", function () {
@@ -64,7 +65,7 @@
     // What it scores.
     var said = make("div", { role: "status" }), strips = make("div"), curves = make("div");
     var bars = make("div"), lists = make("div"), listed = make("p");
-    var round = make("input", { type: "checkbox" }), user = make("select", {}, data.users.map(function (id, k) {
+    var round = make("input", { type: "checkbox" }), user = make("select", { "aria-label": "User" }, data.users.map(function (id, k) {
       return make("option", { value: k }, [id]);
     }));
     round.addEventListener("change", function () { rounding = round.checked; predict(); });
