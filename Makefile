@@ -17,7 +17,7 @@ RESULTS := $(if $(filter full,$(PROFILE)),results,build/$(PROFILE)/results)
 # And its chapters, which may measure times, run one after the other.
 AT_ONCE := $(if $(filter full,$(PROFILE)),1,2)
 
-# The scripts that the book brings along, maths and widgets, so that its reader asks no other host.
+# The script that the book brings along, for maths, so that its reader asks no other host.
 SCRIPTS := build/scripts/.ready
 
 .PHONY: study book pdf explore test lint lab lock clean

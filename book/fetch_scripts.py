@@ -22,15 +22,6 @@ SCRIPTS = ROOT / "build" / "scripts"
 
 # Archive: its SHA-256, and the members to keep.
 ARCHIVES = {
-    "@jupyter-widgets/html-manager/-/html-manager-1.0.15.tgz": (
-        "2b9d65cb7913e1c7d671757a10008b32c9c2448d4429513371e55c07d6107638",
-        [
-            "package/dist/embed.js",
-            # The icon fonts' names are in the script.
-            "package/dist/1551f4f60c37af51121f.woff2",
-            "package/dist/7a3337626410ca2f4071.woff2",
-        ],
-    ),
     "mathjax/-/mathjax-3.2.2.tgz": (
         "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09",
         ["package/es5/tex-svg.js"],

@@ -8,7 +8,6 @@ import base64
 import contextlib
 import io
 import itertools
-import json
 import os
 import re
 import sys
@@ -191,31 +190,6 @@ def _normalise(notebook: NotebookNode, parameters: Mapping[str, Any]) -> Noteboo
                 if "image/png" in data:
                     data["image/png"] = _compressed(data["image/png"])
             cell.outputs = [o for o in cell.outputs if not re.fullmatch(r"\s*|.*\d+%\|.*", o.get("text", "-"), re.S)]
-    return _renamed_widgets(notebook)
-
-
-def _renamed_widgets(notebook: NotebookNode) -> NotebookNode:
-    """Replace the random ids of widgets by places in the order of their use, and drop fields that hold none."""
-    for states in notebook.metadata.get("widgets", {}).values():
-        models, places = states["state"], {}
-        for model in models.values():
-            model["state"] = {name: value for name, value in model["state"].items() if value is not None}
-
-        def visit(used: Any, models: Any = models, places: Any = places) -> None:
-            for model in re.findall(r"[0-9a-f]{32}", json.dumps(used, sort_keys=True)):
-                if model in models and model not in places:
-                    places[model] = f"{len(places):032x}"
-                    visit(models[model])
-
-        def renamed(text: str, places: Any = places, models: Any = models) -> str:
-            return re.sub(r"[0-9a-f]{32}", lambda at: places.get(at[0], "" if at[0] in models else at[0]), text)
-
-        visit([cell.get("outputs") for cell in notebook.cells])
-        # What no output shows: links, and leftovers, those that use others before those that are used.
-        others = {model: renamed(json.dumps(models[model])) for model in set(models) - set(places)}
-        for model in sorted(others, key=lambda model: ("IPY_MODEL_" not in others[model], others[model])):
-            visit(model)
-        notebook = nbformat.reads(renamed(nbformat.writes(notebook)), as_version=4)
     return notebook
 
 

@@ -33,23 +33,6 @@ def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
-def strips(html):
-    """A picture of strips: its name, the texts of its rows, their drawings, and the axis below them.
-
-    A screen reader reads the name and the texts, which also wrap; it passes over the drawings.
-    """
-    (group,) = parsed(html)
-    *lines, axis = group
-    texts, drawings = lines[::2], lines[1::2]
-    assert (group.tag, group.get("role")) == ("div", "group")
-    assert [part.tag for part in texts] == ["p"] * len(texts)
-    for drawing in (*drawings, axis):
-        assert (drawing.tag, drawing.get("aria-hidden"), drawing.get("role")) == ("svg", "true", None)
-    assert not [text for drawing in drawings for text in drawing.iter("text")]
-    assert len({drawing.get("viewBox").split()[2] for drawing in (*drawings, axis)}) == 1  # one axis for all
-    return group.get("aria-label"), [words(part) for part in texts], drawings, axis
-
-
 def steps(path):
     """A path's letters with the numbers behind them."""
     return [(letter, numbers(rest)) for letter, rest in re.findall(r"([A-Za-z])([^A-Za-z]*)", path.get("d"))]

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -335,141 +336,136 @@ def test_an_inaccessible_page_is_seen(html, fault, new_page, addresses):
     assert fault in [seen.split(" | ")[1] for seen in audit(opened)[1]]
 
 
-CONTROLS = ".explorer :is(select, input, textarea, button, [role=slider], [role=textbox], [contenteditable=true])"
-SHOWN = """explorer => [...explorer.querySelectorAll(".explorer-picture .widget-html-content")]
-    .filter(picture => picture.checkVisibility()).map(picture => picture.innerHTML)"""
+PANEL, RUNS = ".settings-explorer", ".runs-explorer"
+BASE = {
+    "activation": "tanh",
+    "optimizer": "adagrad",
+    "pivot_indexes": "[1, 0]",
+    "mean_normalization": True,
+    "learning_rate": 0.01,
+    "hidden_layers": "[64, 4]",
+    "drop_probability": 0.6,
+    "noise_probability": 0.8,
+    "dense_refeeding": 0,
+    "dense_refeeding_rounding": False,
+    "prediction_rounding": False,
+}  # set 1 of the paper's Table 2
+SPELLED = {"[1, 0]": "items as rows [1, 0]", "[0, 1]": "users as rows [0, 1]", True: "on", False: "off"}
 
 
 @pytest.fixture
-def explorer(request, new_page, addresses):
-    """The explorer's page with all its widgets there; served as the test asks."""
+def panel(request, new_page, addresses):
+    """The explorer's panel of one setting; served as the test asks."""
     opened = new_page()
     go(opened, f"{addresses[getattr(request, 'param', 'http')]}{EXPLORER}.html")
-    opened.wait_for_function("() => document.querySelector('.explorer [role=slider], .explorer select')")
-    return opened
+    return opened.locator(PANEL)
 
 
-either_way = pytest.mark.parametrize("explorer", ["http", "file"], indirect=True)
+either_way = pytest.mark.parametrize("panel", ["http", "file"], indirect=True)
 
 
-def picture_of(whole):
-    """The one picture that an explorer shows."""
-    (shown,) = whole.evaluate(SHOWN)
-    assert shown.strip()
-    return shown
-
-
-def with_slider(page):
-    """An explorer that has a slider, and the slider's handle; at its lower end, so that it can be moved up."""
-    whole = page.locator(".explorer:has([role=slider])").first
-    handle = whole.locator("[role=slider]").first
-    handle.scroll_into_view_if_needed()
-    handle.focus()
-    page.keyboard.press("Home")
-    return whole, handle
+def choose(panel, name, value):
+    label = re.compile(f"^{name.replace('_', ' ')} \\(")
+    select = panel.get_by_label(label)
+    places = [text.removesuffix(" *") for text in select.locator("option").all_text_contents()]
+    select.select_option(index=places.index(str(SPELLED.get(value, value))))
 
 
 @either_way
-def test_a_slider_moved_by_keyboard_changes_the_picture(explorer):
-    whole, handle = with_slider(explorer)
-    seen, said = [picture_of(whole)], [handle.get_attribute("aria-valuetext")]
-    for key in ("ArrowRight", "End"):
-        explorer.keyboard.press(key)
-        seen.append(picture_of(whole))
-        said.append(handle.get_attribute("aria-valuetext"))
-    assert len(set(seen)) == len(set(said)) == 3
-    explorer.keyboard.press("Home")
-    assert (picture_of(whole), handle.get_attribute("aria-valuetext")) == (seen[0], said[0])
-
-
-@either_way
-def test_a_slider_moved_by_mouse_changes_the_picture(explorer):
-    whole, handle = with_slider(explorer)
-    before = picture_of(whole)
-    box, track = handle.bounding_box(), whole.locator(".noUi-base").first.bounding_box()
-    explorer.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    explorer.mouse.down()
-    explorer.mouse.move(track["x"] + 0.6 * track["width"], box["y"], steps=5)
-    explorer.mouse.up()
-    dragged = picture_of(whole)
-    explorer.mouse.click(track["x"] + track["width"] - 1, track["y"] + track["height"] / 2)
-    assert len({before, dragged, picture_of(whole)}) == 3
-
-
-def test_a_picture_has_the_numbers_of_the_runs_that_its_controls_say(explorer):
+def test_a_setting_is_chosen_by_several_parameters_and_has_the_numbers_of_its_runs(panel):
     records = pd.read_parquet(ROOT / "results" / "records" / "explore-ml-latest-small-2016.parquet")
-    base = {
-        "learning_rate": 0.01,
-        "hidden_layers": "[64, 4]",
-        "drop_probability": 0.6,
-        "noise_probability": 0.8,
-        "dense_refeeding": 0,
-        "dense_refeeding_rounding": False,
-        "prediction_rounding": False,
-    }
-    whole = explorer.locator(".explorer:has(select)").first
-    words = {"[1, 0]": "items as rows [1, 0]", "[0, 1]": "users as rows [0, 1]", True: "on", False: "off"}
-    cells = [("tanh", "adagrad", "[1, 0]", True), ("elu", "sgd", "[0, 1]", False), ("relu", "adam", "[0, 1]", True)]
-    names = ["activation", "optimizer", "pivot_indexes", "mean_normalization"]
-    for place, cell in enumerate(cells):
-        if place:  # the first cell is what the controls say at first
-            for choice, value in zip(whole.locator("select").all(), cell, strict=True):
-                choice.select_option(label=str(words.get(value, value)))
-        shown = whole.get_by_role("group").last.inner_text()
+    changes = [
+        {},
+        {"activation": "elu", "optimizer": "sgd", "pivot_indexes": "[0, 1]", "mean_normalization": False},
+        {"activation": "tanh", "optimizer": "rmsprop", "pivot_indexes": "[1, 0]", "mean_normalization": True}
+        | {"learning_rate": 0.001},
+    ]
+    for change in changes:
+        for name, value in change.items():
+            choose(panel, name, value)
         own = records
-        for name, value in (base | dict(zip(names, cell, strict=True))).items():
+        for name, value in (BASE | change).items():
             own = own[own[name] == value]
-        for protocol, word in (("released", "released code (leaks)"), ("holdout", "held-out ratings (leak-free)")):
+        shown, means = panel.get_by_role("status").all_inner_texts(), []
+        for protocol, word in (("released", "leaky"), ("holdout", "leak-free")):
             runs = own.loc[own["protocol"] == protocol, "rmse"]
             assert len(runs) == 3
-            assert f"{word}: {runs.mean():.3f} (" in shown
+            means.append(runs.mean())
+            assert any(f"{word}: {runs.mean():.3f} (" in text for text in shown)
+        way = "lowers" if means[1] > means[0] else "raises"
+        assert any(f"The leak {way} the RMSE by " in text for text in shown)
 
 
-def test_every_control_of_the_explorer_changes_its_picture(explorer):
-    for whole in explorer.locator(".explorer").all():
-        for choice in whole.locator("select").all():
-            before, first = picture_of(whole), choice.input_value()
-            values = choice.evaluate("choice => [...choice.options].map(option => option.value)")
-            choice.select_option(value=next(value for value in values if value != first))
-            assert picture_of(whole) != before
-            choice.select_option(value=first)
-            assert picture_of(whole) == before
-        for handle in whole.locator("[role=slider]").all():
-            before, at = picture_of(whole), handle.get_attribute("aria-valuenow")
-            handle.press("ArrowRight" if at == handle.get_attribute("aria-valuemin") else "ArrowLeft")
-            assert picture_of(whole) != before
+def test_what_was_not_run_together_is_marked_and_told(panel):
+    choose(panel, "hidden_layers", "1024")
+    drop = panel.get_by_label(re.compile("^drop probability"))
+    assert drop.locator("option").all_text_contents() == ["0.0 *", "0.2 *", "0.4 *", "0.6", "0.8 *"]
+    choose(panel, "drop_probability", 0.2)
+    assert panel.get_by_text("Not run together, and so changed too: hidden layers (HLs).").is_visible()
+    assert drop.locator("option:checked").text_content() == "0.2"
+    layers = panel.get_by_label(re.compile("^hidden layers"))
+    assert layers.locator("option:checked").text_content() == "64 4"
 
 
-def test_the_explorers_controls_have_names_and_are_reached_by_tab(explorer):
-    wholes = explorer.locator(".explorer").all()
-    assert len(wholes) > 1
-    for whole in wholes:
-        lines = re.findall(r"- (slider|combobox|textbox|spinbutton|button)(.*)", whole.aria_snapshot())
-        assert lines
-        assert all(re.match(r' "[^"]{3,}"', rest) for _, rest in lines), lines
-    n_controls = explorer.evaluate(f"() => (window.controls = [...document.querySelectorAll('{CONTROLS}')]).length")
-    reached = []
-    for _ in range(20 * n_controls):
-        explorer.keyboard.press("Tab")
-        at = explorer.evaluate("() => window.controls.indexOf(document.activeElement)")
-        reached += [at] if at >= 0 else []
-        if len(reached) == n_controls:
-            break
-    assert reached == list(range(n_controls))
+def test_every_control_of_the_panel_changes_it(panel):
+    panel.locator("details summary").press("Enter")
+    for select in panel.locator("select").all():
+        before, first = (panel.inner_html(), panel.page.url), select.evaluate("select => select.selectedIndex")
+        select.select_option(index=1 if first == 0 else 0)
+        assert (panel.inner_html(), panel.page.url) != before
+        select.select_option(index=first)
+    panel.get_by_label("Start from").select_option("autorec-item")
+    assert panel.get_by_text("What it has otherwise than table2:1:").is_visible()
+    assert not panel.get_by_label(re.compile("^activation")).is_visible()
+    rounded = panel.get_by_text(re.compile("^RMSE unrounded"))
+    assert rounded.is_visible()
+    panel.get_by_label("round the predictions").press("Space")
+    assert not rounded.is_visible()
 
 
-def test_without_scripts_the_explorer_has_figures_instead(new_page, addresses):
+@either_way
+def test_the_panel_is_worked_by_keyboard_and_the_address_brings_it_back(panel, new_page):
+    page = panel.page
+    panel.get_by_label(re.compile("^hidden layers")).focus()
+    page.keyboard.press("ArrowUp")
+    again = new_page()
+    go(again, page.url)
+    assert "hidden_layers" in unquote(page.url)
+    assert again.locator(f"{PANEL} svg").first.get_attribute("aria-label") == panel.locator("svg").first.get_attribute(
+        "aria-label"
+    )
+
+
+def test_controls_of_the_panel_have_names_and_are_large_enough_for_a_finger(panel):
+    panel.locator("details summary").press("Enter")
+    lines = re.findall(r"- (combobox|checkbox)(.*)", panel.aria_snapshot())
+    assert len(lines) == len(BASE) + 3
+    assert all(re.match(r' "[^"]{3,}"', rest) for _, rest in lines), lines
+    boxes = [control.bounding_box() for control in panel.locator("select, input, summary").all()]
+    assert all(min(box["width"], box["height"]) >= 24 for box in boxes)
+
+
+def test_every_recorded_setting_is_shown_with_its_curve_its_predictions_and_its_lists(panel):
+    data = panel.page.evaluate("() => fetch(location.href).then(answer => answer.text())")
+    held = next(
+        script.string
+        for script in bs4.BeautifulSoup(data, "html.parser").select(f"{PANEL} script")
+        if script.get("type") == "application/json"
+    )
+    settings = json.loads(held)["settings"]
+    courses = pd.read_parquet(ROOT / "results" / "records" / "courses-ml-latest-small-2016.parquet")
+    ended = courses[courses["status"] == "ok"].groupby("setting")["protocol"].agg(set)
+    whole = {name for name, own in settings.items() if all("test" in run for run in own["runs"])}
+    assert len(settings) > 200
+    assert whole == {name for name, protocols in ended.items() if protocols == {"released", "holdout"}}
+
+
+def test_without_scripts_the_explorer_says_what_it_would_show(new_page, addresses):
     opened = new_page(java_script_enabled=False)
     go(opened, f"{addresses['http']}{EXPLORER}.html")
-    sections = opened.locator("section section:has(script[type='application/vnd.jupyter.widget-view+json'])").all()
-    titles = [section.locator("h2").inner_text() for section in sections]
-    assert len(titles) > 5
-    without = []
-    for title, section in zip(titles, sections, strict=True):
-        section.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
-        instead = section.locator("img, table:not(.dataframe)")  # for there is a table of the runs' origin, too
-        without += [] if instead.count() and instead.first.is_visible() else [title.rstrip("#")]
-    assert without == ["Learning curves", "Predicted ratings, with and without rounding"]  # of one run each
+    for part in (PANEL, RUNS):
+        assert opened.locator(part).get_by_text("This part needs JavaScript").is_visible()
+    assert opened.locator("#fig-explore-tuning img").is_visible()
 
 
 @over_http_and_from_files
@@ -526,9 +522,6 @@ def test_a_chapters_code_is_folded_under_one_link(new_page, addresses):
     assert not code.is_visible()
 
 
-RUNS = ".runs-explorer"
-
-
 def random_pairs():
     """Leaky and leak-free RMSE of the random runs that ended well both ways, and what sets them apart."""
     sweep = pd.read_parquet(ROOT / "results" / "records" / "sweep-ml-latest-small-2016-paper-seed0.parquet")
@@ -540,7 +533,7 @@ def random_pairs():
 def test_runs_are_picked_out_and_the_address_brings_them_back(how, new_page, addresses):
     page, pairs = new_page(), random_pairs()
     go(page, f"{addresses[how]}{EXPLORER}.html")
-    told = page.locator(f"{RUNS} .runs-side [role=status]")
+    told = page.locator(f"{RUNS} .drawn-side [role=status]")
     assert f"All {len(pairs)} runs, median leaky {pairs['released'].median():.3f}" in told.text_content()
     page.get_by_label("Parameter", exact=True).select_option(label="mean normalization (MeN)")
     page.get_by_label("Its value").select_option(label="on")
@@ -550,14 +543,14 @@ def test_runs_are_picked_out_and_the_address_brings_them_back(how, new_page, add
     said = f"{len(own)} runs, median leaky {own['released'].median():.3f}, leak-free {own['holdout'].median():.3f}"
     assert said in told.text_content()
     assert f"lowers the RMSE by {gap:.3f} stars" in told.text_content()
-    chosen = page.locator(f"{RUNS} .runs-side strong").text_content()
+    chosen = page.locator(f"{RUNS} .drawn-side strong").text_content()
     run = pairs.loc[int(chosen.rsplit(" ", 1)[1])]
     where = f"leaky {run['released']:.3f}, leak-free {run['holdout']:.3f}"
-    assert where in page.locator(f"{RUNS} .runs-side").text_content()
+    assert where in page.locator(f"{RUNS} .drawn-side").text_content()
     again = new_page()
     go(again, page.url)
-    assert again.locator(f"{RUNS} .runs-side [role=status]").text_content() == told.text_content()
-    assert again.locator(f"{RUNS} .runs-side strong").text_content() == chosen
+    assert again.locator(f"{RUNS} .drawn-side [role=status]").text_content() == told.text_content()
+    assert again.locator(f"{RUNS} .drawn-side strong").text_content() == chosen
     assert again.locator(f"{RUNS} circle.is-picked").count() > 10
 
 

@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from flexexplorer import live
-from flexstudy.style import words_of
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
+from flexstudy.style import SHORT_NAMES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --editable notebooks")
 pytest.importorskip("voila", reason="needs voila: pip install --editable notebooks")
@@ -106,8 +106,8 @@ def test_a_run_is_trained_and_shown(page):
     button(page, "Train").click()
     page.get_by_text(TRAINED).wait_for(timeout=PATIENCE)
     table = page.get_by_role("table").filter(has_text="RMSE (stars)")
-    rows = [row.split("\t") for row in table.inner_text().strip().splitlines()[-3:]]
-    assert [row[0] for row in rows] == [words_of(protocol) for protocol in live.TRAINED]
+    rows = [row.split("\t") for row in table.inner_text().strip().splitlines()[-2:]]
+    assert [row[0] for row in rows] == [SHORT_NAMES[protocol] for protocol in LEAKY_AND_LEAK_FREE]
     assert all(0.5 < float(row[1]) < 2 for row in rows)
     assert page.get_by_role("img", name="RMSE after each epoch, by protocol").count() == 1
     assert f"epochs={before - 1}" in page.get_by_text("flexlib train --dataset").inner_text()
@@ -119,7 +119,7 @@ def test_training_is_stopped_by_its_button(page):
     slider.press("End")
     button(page, "Train").click()
     button(page, "Stop").click()
-    page.get_by_text(re.compile(r"Stopped after \d+ of 300 epochs")).wait_for(timeout=PATIENCE)
+    page.get_by_text(re.compile(r"Stopped after \d+ of 200 epochs")).wait_for(timeout=PATIENCE)
     assert button(page, "Stop").is_disabled()
 
 
@@ -135,13 +135,13 @@ def test_bad_settings_are_refused_in_words(page):
     assert told.count() == 2  # beside the controls as soon as they say so, and beside the button that was pressed
 
 
-def test_a_recorded_run_is_chosen_by_its_control(page):
-    choice = page.get_by_label("hidden layers (HLs)").nth(1)
-    picture = page.get_by_role("group", name=re.compile("RMSE with hidden layers 64 4"))
-    picture.wait_for()
-    choice.select_option("1024")
-    page.get_by_role("group", name=re.compile("RMSE with hidden layers 1024")).wait_for()
-    assert picture.count() == 0
+def test_a_recorded_setting_is_chosen_by_its_controls(page):
+    panel = page.get_by_role("group", name="One setting")
+    scores = panel.get_by_role("status").filter(has_text="The leak")
+    before = scores.inner_text()
+    panel.get_by_label("hidden layers (HLs)").select_option("1024")
+    assert scores.inner_text() != before
+    assert panel.get_by_role("img", name=re.compile("RMSE after each epoch")).count() == 1
 
 
 def test_nothing_went_wrong_and_no_other_host_was_asked(page):

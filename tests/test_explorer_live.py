@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 import threading
 from types import SimpleNamespace
 
@@ -11,14 +12,14 @@ import pytest
 import requests
 from conftest import SMALL, records_of
 from explorer_records import HOSTILE, TEXTS
-from flexexplorer import live, page, pictures, trained
+from flexexplorer import live, pictures, together, trained
 from flexexplorer.live import Explorer
 from flexexplorer.pictures import Curve
 from flexstudy.one_run import learning_curve
-from flexstudy.style import COLOURS, words_of
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
+from flexstudy.style import COLOURS, SHORT_NAMES
 from hypothesis import given, settings
-from markup import numbers, parsed, rows, scale, words
-from test_explorer_page import OPTIONS
+from markup import numbers, parsed, points, rows, scale, words
 from test_explorer_trained import command
 
 from flexlib.config import PRESETS, FlexConfig, FlexError
@@ -31,7 +32,7 @@ from flexlib.train import fit
 RATINGS = load_ratings(SMALL)
 TINY = {"hidden_layers": "4", "epochs": 2}
 WILD = {"learning_rate": 1e9, "optimizer": "sgd", "activation": "relu"}
-WORDS = [words_of(protocol) for protocol in live.TRAINED]
+WORDS = [SHORT_NAMES[protocol] for protocol in LEAKY_AND_LEAK_FREE]
 SHOWN = ["scores", "curve", "place", "list", "origin"]  # of a run
 
 
@@ -113,18 +114,18 @@ def test_training_gives_what_fit_and_evaluate_give(make):
     assert told(explorer).startswith("Trained in ")
     assert refused(explorer) is None
     config = FlexConfig(hidden_layers=(4,), epochs=2)
-    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in live.TRAINED}
+    models = {name: fit(RATINGS, config, name, 3, device="cpu") for name in LEAKY_AND_LEAK_FREE}
     scores = {name: evaluate(model) for name, model in models.items()}
     found = all_parsed(explorer)
     assert found["scores"].find(".//caption").text == f"{SMALL}, seed 3"
     assert rows(found["scores"]) == [
-        [words_of(name), f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
+        [SHORT_NAMES[name], f"{own.rmse:.3f}", f"{own.mae:.3f}", f"{own.n_scored:,}"] for name, own in scores.items()
     ]
-    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(live.TRAINED, config)
+    assert {name: model.config for name, model in explorer.models.items()} == dict.fromkeys(LEAKY_AND_LEAK_FREE, config)
     lists = [recommend(models[name], RATINGS.user_ids[7], 10) for name in ("released", "holdout")]
     texts = [[f"{row.title} ({row.predicted:.2f})" for row in own.itertuples()] for own in lists]
     assert rows(found["list"]) == [[str(k), *pair] for k, pair in enumerate(zip(*texts, strict=True), 1)]
-    assert explorer.progress.value == explorer.progress.max == 6
+    assert explorer.progress.value == explorer.progress.max == 4
     assert explorer.buttons["Stop"].disabled
 
 
@@ -138,9 +139,9 @@ def test_the_curves_are_those_of_the_runs(make, monkeypatch):
     monkeypatch.setattr(pictures, "curves", record)
     explorer = make()
     train(explorer)
-    assert len(drawn) >= 3  # again when a protocol is done, and now and then in between
+    assert len(drawn) >= 2  # at the end, and now and then before it
     expected = []
-    for protocol in live.TRAINED:
+    for protocol in LEAKY_AND_LEAK_FREE:
         table = learning_curve(RATINGS, explorer.config(), protocol, 0, device="cpu")
         for part, dashed in (("test", False), ("training", True)):
             expected.append(Curve(COLOURS[protocol], dashed, table[part].tolist()))
@@ -157,14 +158,14 @@ def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
 
     explorer.progress.observe(stop, "value")
     train(explorer)
-    assert told(explorer) == "Stopped after 3 of 150 epochs."
+    assert told(explorer) == "Stopped after 3 of 100 epochs."
     assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, True)
     all_parsed(explorer)
     explorer.progress.unobserve(stop, "value")
     change(explorer, {"epochs": 1})
     train(explorer)
     assert told(explorer).startswith("Trained in ")
-    assert list(explorer.models) == list(live.TRAINED)
+    assert list(explorer.models) == list(LEAKY_AND_LEAK_FREE)
     before = explorer.outputs["scores"].value
     train(explorer)
     assert explorer.outputs["scores"].value == before
@@ -174,12 +175,15 @@ def test_a_run_that_is_stopped_ends_early_and_another_one_can_follow(make):
 
 
 def test_what_a_stop_leaves_is_shown(make):
+    """The curves of both networks, which grow together; no scores, as neither has been trained as the settings say."""
     explorer = make()
     explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 3 else None, "value")
-    train(explorer)  # six epochs, of which the third is the first of the second protocol
-    assert told(explorer) == "Stopped after 3 of 6 epochs."
-    rmse = evaluate(fit(RATINGS, explorer.config(), "released", 0, device="cpu")).rmse
-    assert [row[:2] for row in rows(parsed(explorer.outputs["scores"].value))] == [[WORDS[0], f"{rmse:.3f}"]]
+    train(explorer)  # four epochs, of which the third is the second of the first protocol
+    assert told(explorer) == "Stopped after 3 of 4 epochs."
+    (svg,) = parsed(explorer.outputs["curve"].value).iter("svg")
+    lengths = {colour: len(line) for (colour, dashed), line in points(svg).items() if not dashed}
+    assert lengths == {COLOURS["released"]: 2, COLOURS["holdout"]: 1}
+    assert (explorer.outputs["scores"].value, explorer.models) == ("", {})
 
 
 def test_what_a_stop_leaves_is_of_its_own_run(make):
@@ -191,10 +195,9 @@ def test_what_a_stop_leaves_is_of_its_own_run(make):
     change(explorer, {"epochs": 3})
     explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 1 else None, "value")
     train(explorer)
-    assert told(explorer) == "Stopped after 1 of 9 epochs."
+    assert told(explorer) == "Stopped after 1 of 6 epochs."
     after = {name: explorer.outputs[name].value for name in SHOWN}
-    assert [after[name] for name in ("origin", "place", "list")] == [""] * 3
-    assert rows(parsed(after["scores"])) == []
+    assert [after[name] for name in ("origin", "place", "list", "scores")] == [""] * 4
     assert after["curve"] != before["curve"]
     assert (explorer.models, explorer.buttons["Stop"].disabled) == ({}, True)
 
@@ -203,7 +206,7 @@ def test_training_forgets_what_an_earlier_run_showed_at_once(make, monkeypatch):
     explorer = make()
     train(explorer)
     gate = Gate(fit)
-    monkeypatch.setattr(live, "fit", gate)
+    monkeypatch.setattr(together, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     assert [explorer.outputs[name].value for name in SHOWN] == [""] * 5
@@ -229,7 +232,7 @@ def test_of_several_runs_that_wait_only_the_last_is_made(make, monkeypatch):
     """What waits is stopped by what comes after it, or by Stop, and the page goes on meanwhile."""
     explorer, begun, gate, work = make(), [], Gate(fit), Explorer._train
     monkeypatch.setattr(Explorer, "_train", lambda self, *args: (begun.append(args[1].epochs), work(self, *args)))
-    monkeypatch.setattr(live, "fit", gate)
+    monkeypatch.setattr(together, "fit", gate)
     for epochs in (4, 5, 3):
         change(explorer, {"epochs": epochs})
         explorer.train()
@@ -247,12 +250,12 @@ def test_of_several_runs_that_wait_only_the_last_is_made(make, monkeypatch):
     gate.go.set()
     explorer.wait()
     assert begun == [4, 3, 3]
-    assert told(explorer) == "Stopped after 0 of 9 epochs."
+    assert told(explorer) == "Stopped after 0 of 6 epochs."
 
 
 def test_a_run_that_waits_is_of_the_settings_and_the_seed_at_the_click(make, monkeypatch):
     explorer, gate = make(), Gate(fit)
-    monkeypatch.setattr(live, "fit", gate)
+    monkeypatch.setattr(together, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     explorer.seed.value = 4
@@ -389,7 +392,7 @@ def test_what_training_itself_refuses_is_told(make):
 
 @pytest.mark.parametrize(
     ("module", "part"),
-    [(live, "fit"), (live, "evaluate"), (trained, "evaluate"), (trained, "recommend")],
+    [(together, "fit"), (live, "evaluate"), (trained, "evaluate"), (trained, "recommend")],
     ids=["training", "watching", "scoring", "recommending"],
 )
 @pytest.mark.parametrize(
@@ -432,7 +435,7 @@ def test_what_is_refused_while_a_run_goes_on_stays_until_the_next(make, monkeypa
     """Through the messages of all epochs that follow; and the run goes on."""
     explorer, gate, messages = make(), Gate(fit), []
     explorer.outputs["message"].observe(lambda event: messages.append((event["new"], refused(explorer))), "value")
-    monkeypatch.setattr(live, "fit", gate)
+    monkeypatch.setattr(together, "fit", gate)
     explorer.train()
     assert gate.inside.wait(20)
     change(explorer, {"hidden_layers": "four"})
@@ -441,10 +444,10 @@ def test_what_is_refused_while_a_run_goes_on_stays_until_the_next(make, monkeypa
     assert "hidden_layers (HLs)" in refused(explorer, "remarks")
     gate.go.set()
     explorer.wait()
-    assert len(messages) == 7  # six epochs and the end
+    assert len(messages) >= 3  # two epochs of both networks and the end
     assert all("hidden_layers (HLs)" in wrong for _, wrong in messages)
     assert told(explorer).startswith("Trained in ")
-    assert len(explorer.models) == 3
+    assert len(explorer.models) == 2
     change(explorer, {"hidden_layers": "4"})
     train(explorer)
     assert (refused(explorer), refused(explorer, "remarks")) == (None, None)
@@ -561,7 +564,7 @@ def test_no_epochs_are_a_run_too(make):
     train(explorer)
     assert told(explorer).startswith("Trained in ")
     assert "No epoch has ended yet." in explorer.outputs["curve"].value
-    assert len(rows(parsed(explorer.outputs["scores"].value))) == 3
+    assert len(rows(parsed(explorer.outputs["scores"].value))) == 2
 
 
 def test_training_on_change(make, monkeypatch):
@@ -620,7 +623,7 @@ def test_the_place_in_the_sweep_is_counted(make):
     train(explorer)
     tree = parsed(explorer.outputs["place"].value)
     texts = [part.text for part in tree.findall("p")]
-    assert len(texts) == len(tree.findall("svg")) == 2  # the sweep has no run as the paper's text says
+    assert len(texts) == len(tree.findall("svg")) == 2
     for protocol, text, svg in zip(("released", "holdout"), texts, tree.findall("svg"), strict=True):
         rmse = evaluate(explorer.models[protocol]).rmse
         mark = numbers(svg.findall("path[@class='line']")[-1].get("d"))[0]
@@ -631,8 +634,8 @@ def test_the_place_in_the_sweep_is_counted(make):
         higher = sum(value > rmse for value in values)
         assert 0 < higher < 24
         assert text == (
-            f"{words_of(protocol)}: of the 24 random settings of the sweep that ended well, {higher} have a higher RMSE"
-            f" than this run's {rmse:.3f}"
+            f"{SHORT_NAMES[protocol]}: of the 24 random settings of the sweep that ended well, {higher} have a higher"
+            f" RMSE than this run's {rmse:.3f}"
         )
     explorer.load("synthetic:users=60,items=90,ratings=1500,seed=2")
     explorer.wait()
@@ -675,7 +678,7 @@ def test_the_command_of_a_run_gives_its_rmse(make):
     explorer = make()
     train(explorer)
     args = command(explorer.outputs["origin"].value)
-    assert words(parsed(explorer.outputs["origin"].value)).startswith("The run on held-out ratings from a shell:")
+    assert words(parsed(explorer.outputs["origin"].value)).startswith("The leak-free run from a shell:")
     config = FlexConfig.load(args.config).override(args.changes)
     rmse = evaluate(fit(load_ratings(args.dataset), config, args.protocol, args.seed, device="cpu")).rmse
     assert rows(parsed(explorer.outputs["scores"].value))[1][1] == f"{rmse:.3f}"
@@ -729,12 +732,6 @@ def test_what_changes_is_in_a_region_that_the_pages_script_makes_live(make):
     explorer = make()
     live = [name for name, output in explorer.outputs.items() if "explorer-live" in output._dom_classes]
     assert live == ["message"]
-    shown = page.linked_pictures(
-        OPTIONS, lambda *values: pictures.paragraph(repr(values)), [0.1, "a", True, (8,)]
-    ).children[-1]
-    assert set(shown._dom_classes) == {"explorer-picture", "explorer-live"}
-    assert '".explorer-live"' in page.page_setup().data
-    assert '"aria-live", "polite"' in page.page_setup().data
 
 
 def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):
@@ -746,7 +743,7 @@ def test_the_published_records_are_those_of_a_checkout(monkeypatch, tmp_path):
 def test_a_click_on_stop_ends_training_amid_an_epoch(make):
     explorer = make()
     change(explorer, {"train_batch_size": 1, "epochs": 1})
-    batches, fitted = [], live.fit
+    batches, fitted = [], together.fit
 
     def fit_and_count(*args, on_batch, **options):
         def count(*seen):
@@ -758,9 +755,50 @@ def test_a_click_on_stop_ends_training_amid_an_epoch(make):
         return fitted(*args, on_batch=count, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live, "fit", fit_and_count)
+        patch.setattr(together, "fit", fit_and_count)
         train(explorer)
-    assert (len(batches), told(explorer)) == (3, "Stopped after 0 of 3 epochs.")
+    assert (len(batches), told(explorer)) == (3, "Stopped after 0 of 2 epochs.")
+
+
+def test_the_estimate_takes_the_pace_of_the_last_training(make, monkeypatch):
+    """One that ended by itself, and was long enough to tell."""
+    explorer, now = make(), [0.0]
+    for module in (live, trained):
+        monkeypatch.setattr(module, "estimate_seconds", lambda config, ratings, pace=1.0: 2.0 * pace)
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live, "evaluate", lambda model: now.__setitem__(0, now[0] + 1.5) or evaluate(model))
+    explorer.progress.observe(lambda event: explorer.stop() if event["new"] == 1 else None, "value")
+    train(explorer)
+    assert explorer.pace == 1.0
+    explorer.progress.unobserve_all("value")
+    train(explorer)
+    assert explorer.pace == 4 * 1.5 / 2
+    assert "About 6 s" in explorer.outputs["remarks"].value
+    monkeypatch.setattr(live, "TIMED_FROM", 3.0)
+    change(explorer, {"epochs": 1})
+    train(explorer)
+    assert explorer.pace == 3.0
+    monkeypatch.undo()
+    change(explorer, {"epochs": 100, "hidden_layers": "512", "train_batch_size": 1})
+    seconds = float(re.search(r"About ([\d,]+) s", explorer.outputs["remarks"].value)[1].replace(",", ""))
+    assert seconds == pytest.approx(3 * trained.estimate_seconds(explorer.config(), RATINGS), abs=0.5)
+
+
+def test_the_time_that_is_left_is_told_within_the_first_epoch(make, monkeypatch):
+    explorer, said, now = make(), [], [0.0]
+    change(explorer, {"train_batch_size": 1, "epochs": 5})
+    explorer.outputs["message"].observe(lambda event: said.append(told(explorer)), "value")
+
+    def later():
+        now[0] += 0.1
+        return now[0]
+
+    monkeypatch.setattr(live.time, "monotonic", later)
+    train(explorer)
+    first, _, second = said[0].partition(", ")
+    assert first == "Training"
+    assert re.fullmatch(r"about \d+ s left", second)
+    assert sum(text.startswith("Training") for text in said) == 1
 
 
 def test_a_refusal_goes_when_settings_change(make):

@@ -7,70 +7,12 @@ import numpy as np
 import pytest
 from explorer_records import TEXTS
 from flexexplorer import pictures
-from flexexplorer.pictures import Curve, Strip
+from flexexplorer.pictures import Curve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markup import end_of_axis, heights, numbers, parsed, points, rows, scale, steps, strips, words
+from markup import end_of_axis, heights, parsed, points, rows, scale, steps, words
 
 NAN = math.nan
-STARS = st.floats(0, 6, allow_subnormal=False)
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(values=st.lists(STARS, max_size=12), low=st.integers(0, 40).map(lambda n: n / 20), mean=STARS)
-def test_dots_stand_at_their_values_and_arrows_where_these_are_beyond_the_axis(values, low, mean):
-    span = (low, low + 0.5)
-    row = Strip("here", "#123456", values, mean, [mean])
-    _, _, (svg,), axis = strips(pictures.strips([row], span, "t"))
-    start, slope = scale(axis, "middle")
-    width, height = numbers(svg.get("viewBox"))[2:]
-    drawn = [part for part in svg.iter() if part.get("fill") == "#123456"]
-    assert len(drawn) == len(values)
-    places = []
-    for value, part in zip(values, drawn, strict=True):
-        if part.tag == "circle":
-            assert span[0] <= value <= span[1]
-            assert start + slope * float(part.get("cx")) == pytest.approx(value, abs=0.005)
-            assert float(part.get("cy")) < height
-        else:
-            (_, (left, _)), (_, (tip, *_)) = steps(part)[:2]
-            assert (value > span[1], value < span[0]) == (tip > 0, tip < 0)
-            edge = span[1] if tip > 0 else span[0]
-            assert start + slope * (left + tip) == pytest.approx(edge, abs=0.01)
-        places.append(float(part.get("cx") or steps(part)[0][1][0]))
-        assert 0 <= places[-1] <= width
-    inside = sorted((value, at) for value, at in zip(values, places, strict=True) if span[0] <= value <= span[1])
-    assert [at for _, at in inside] == sorted(at for _, at in inside)
-    assert f"above {span[1]:g}" in words(axis)
-    assert (f"or below {low:g}" in words(axis)) == ("or below" in words(axis)) == any(value < low for value in values)
-    diamonds = [steps(part)[0][1][0] for part in svg.iter("path") if part.get("class") == "line"]
-    assert len(diamonds) == (mean <= span[1])
-    if span[0] <= mean <= span[1]:
-        assert start + slope * diamonds[0] == pytest.approx(mean, abs=0.005)
-
-
-def test_every_row_has_its_line_of_text_its_colour_and_the_means_to_compare_with():
-    others = [0.85, 0.9, 1.25, 1.4]
-    given_rows = [Strip(f"row {k}", f"#00000{k}", [0.9] * k, None, others) for k in range(3)]
-    name, texts, drawings, axis = strips(pictures.strips(given_rows, (0.8, 1.3), "the title"))
-    assert (name, texts) == ("the title", ["row 0", "row 1", "row 2"])
-    start, slope = scale(axis, "middle")
-    for k, svg in enumerate(drawings):
-        assert [dot.get("fill") for dot in svg.iter("circle")] == [f"#00000{k}"] * k
-        (faint,) = (part for part in svg.iter("path") if part.get("class") == "faint")
-        found = [start + slope * values[0] for letter, values in steps(faint) if letter == "M"]
-        assert found == pytest.approx([0.85, 0.9, 1.25], abs=0.005)  # 1.4 is beyond
-    assert len(drawings) == 3
-
-
-@pytest.mark.parametrize(("low", "top"), [(0.8, 1.3), (0.75, 1.25), (0, 0.5), (10, 10.5)])
-def test_the_labels_of_an_axis_end_within_the_picture(low, top):
-    axis = strips(pictures.strips([], (low, top), "t"))[-1]
-    width = float(axis.get("viewBox").split()[2])
-    ticks = [text for text in axis.iter("text") if text.get("text-anchor")]
-    for text in ticks:  # of which a letter is less than 8 wide
-        assert float(text.get("x")) + (4 * len(text.text) if text.get("text-anchor") == "middle" else 0) <= width
-    assert float(ticks[-1].text) == pytest.approx(top, abs=0.11)
 
 
 def test_curves_go_through_their_values_and_leave_out_what_is_not_there():
@@ -167,8 +109,6 @@ def test_steps_have_the_height_of_their_counts_and_the_width_of_their_bins(count
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(TEXTS, TEXTS, TEXTS)
 def test_texts_are_escaped_in_every_picture(one, other, third):
-    line = Strip(one, "#000001", [0.9], 0.9, [1.0])
-    assert strips(pictures.strips([line], (0.8, 1.3), other))[:2] == (other, [one])
     curve = Curve("#000001", False, [1.0, 0.9])
     assert parsed(pictures.curves([curve], other))[0].get("aria-label") == other
     bars = parsed(pictures.histogram([0, 1, 2], [1, 2], [2, 1], "#000001", one, other))

@@ -431,11 +431,14 @@ def test_an_experiment_that_chooses_from_a_sweep_wants_its_folder_and_settings_t
     refused(lambda: experiment("rounding", SMALL, records=none), "rounding", "no setting")
 
 
-def test_courses_are_one_run_of_each_preset_under_three_protocols():
+def test_courses_are_one_run_of_each_preset_and_of_each_explored_setting_with_and_without_the_leak():
     plan = experiment("courses", SMALL)
-    assert list(plan.configs) == [FlexConfig.preset(name) for name in PRESETS]
-    assert [setting.name for setting in plan.settings] == list(PRESETS)
-    assert (plan.protocols, plan.measure, set(plan.seeds)) == (("released", "described", "holdout"), CourseMeasure, {0})
+    explored = experiment("explore", SMALL, n_seeds=1).configs
+    assert set(plan.configs) == {*explored, *(FlexConfig.preset(name) for name in PRESETS)}
+    assert len(set(plan.configs)) == len(plan.configs)
+    named = {setting.name: setting.config for setting in plan.settings}
+    assert all(named[name] == FlexConfig.preset(name) for name in PRESETS)
+    assert (plan.protocols, plan.measure, set(plan.seeds)) == (("released", "holdout"), CourseMeasure, {0})
     names = {experiment(name, SMALL).name for name in ("courses", "explore", "table2")}
     assert len(names) == 3
 

@@ -713,7 +713,7 @@ def test_the_script_of_ci_is_valid_bash():
 def test_the_books_own_scripts_are_named_in_its_configuration():
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
     fetched = {path.name for path in fetch_scripts.book_files()}
-    assert {config["mathjax_path"], *config["nb_ipywidgets_js"]} <= fetched
+    assert {config["mathjax_path"]} <= fetched
     assert not fetched & fetch_scripts.FOR_TESTS
     assert json.dumps(config).count("http") == 0
     assert all((ROOT / path).is_file() for path in config["html_static_path"])

@@ -1,26 +1,19 @@
 """The wrapper around papermill: what it refuses, that a result is replaced by a whole one only, and that the same run
-again gives the same bytes, pictures and widgets included."""
+again gives the same bytes, pictures included."""
 
 import base64
 import io
-import json
 import os
-import random
-import re
 import signal
 import threading
 import time
-import uuid
 
-import ipywidgets
 import nbformat
 import numpy as np
 import psutil
 import pytest
 import run_study as runner
 import yaml
-from flexexplorer.page import linked_pictures
-from flexexplorer.pictures import paragraph
 from nbformat import v4
 from PIL import Image
 from run_study import main, run_chapter, run_study
@@ -201,105 +194,6 @@ def test_no_chapter_at_once_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["--at-once", "0"])
     assert "--at-once 0 is less than 1" in capsys.readouterr().err
-
-
-OPTIONS = {"rate": [("0.1", 0.1), ("0.5", 0.5)], "name": [("one", "a"), ("other", "b"), ("third", "c")]}
-WIDGETS = f"""from flexexplorer.page import linked_pictures
-linked_pictures({OPTIONS}, lambda *values: f"<p>{{values}}</p>", [0.5, "a"])"""
-VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
-
-
-def models_of(notebook):
-    return notebook.metadata["widgets"][STATE]["state"]
-
-
-def views(notebook):
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [output["data"][VIEW]["model_id"] for output in outputs if VIEW in output.get("data", {})]
-
-
-def is_consistent(notebook):
-    """Whether every model that a view or another model refers to is there, under an id like any other."""
-    models = models_of(notebook)
-    used = set(re.findall(r"IPY_MODEL_(\w*)", json.dumps(models))) | set(views(notebook))
-    return bool(used) and used <= set(models) and all(re.fullmatch("[0-9a-f]{32}", model) for model in models)
-
-
-def tree(notebook, model):
-    """What a model is made of, without any ids: its fields, and those of the models they refer to."""
-    text = json.dumps(models_of(notebook)[model], sort_keys=True)
-    return re.sub(r'"IPY_MODEL_(\w+)"', lambda at: tree(notebook, at[1]), text)
-
-
-def test_a_chapter_with_widgets_is_the_same_bytes_again(tmp_path):
-    source = notebook(tmp_path / "a.ipynb", WIDGETS)
-    first, second = (run_chapter(source, tmp_path / f"{place}.ipynb", {}) for place in ("one", "other"))
-    assert first.read_bytes() == second.read_bytes()
-    executed = nbformat.read(first, as_version=4)
-    nbformat.validate(executed)
-    assert is_consistent(executed)
-    kinds = [model["model_name"] for model in models_of(executed).values()]
-    assert kinds.count("SelectionSliderModel") == kinds.count("DropdownModel") == 1
-    assert kinds.count("StackModel") == kinds.count("LinkModel") == 1 + 2
-    assert kinds.count("HTMLModel") >= 6
-    (view,) = views(executed)
-    shown = tree(executed, view)
-    assert "<p>(0.1, 'c')</p>" in shown
-    # Links hold a control's place and a stack's, by reference.
-    for model in models_of(executed).values():
-        if model["model_name"] == "LinkModel":
-            ends = [model["state"][end] for end in ("source", "target")]
-            named = [(models_of(executed)[end[0].removeprefix("IPY_MODEL_")]["model_name"], end[1]) for end in ends]
-            assert named[0][0] in ("SelectionSliderModel", "DropdownModel")
-            assert (named[0][1], named[1]) == ("index", ("StackModel", "selected_index"))
-
-
-@pytest.fixture
-def drawn():
-    """A notebook as papermill leaves it: widgets with random ids, in the order of their making, one tree shown."""
-    ipywidgets.HTML("not shown")
-    shown = linked_pictures(OPTIONS, lambda *values: paragraph(str(values)), [0.5, "a"])
-    state = ipywidgets.Widget.get_manager_state()
-    cell = v4.new_code_cell("shown", outputs=[v4.new_output("display_data", {VIEW: {"model_id": shown.model_id}})])
-    cell["id"] = "cell-0"
-    made = v4.new_notebook(cells=[cell], metadata={"widgets": {STATE: json.loads(json.dumps(state))}})
-    ipywidgets.Widget.close_all()
-    return made
-
-
-def test_renaming_depends_on_no_id_and_no_order(drawn):
-    expected = runner._renamed_widgets(nbformat.from_dict(json.loads(json.dumps(drawn))))
-    assert is_consistent(drawn)
-    assert is_consistent(expected)
-    assert len(models_of(expected)) == len(models_of(drawn))
-    rng = random.Random(0)
-    for _ in range(3):
-        other = {model: uuid.UUID(int=rng.getrandbits(128)).hex for model in models_of(drawn)}
-        text = re.sub("[0-9a-f]{32}", lambda at, other=other: other.get(at[0], at[0]), json.dumps(drawn))
-        again = nbformat.from_dict(json.loads(text))
-        models = models_of(again)
-        places = rng.sample(list(models), len(models))
-        again.metadata["widgets"][STATE]["state"] = nbformat.from_dict({place: models[place] for place in places})
-        assert nbformat.writes(runner._renamed_widgets(again)) == nbformat.writes(expected)
-
-
-def test_renaming_changes_nothing_but_ids_and_what_is_none(drawn):
-    (view,) = views(drawn)
-    for model in models_of(drawn).values():
-        model["state"] = {name: value for name, value in model["state"].items() if value is not None}
-    before = tree(drawn, view)
-    digest = "a" * 64  # a checksum, which is longer than an id but holds what looks like one
-    drawn.cells[0].outputs.append(v4.new_output("stream", text=f"{digest} {uuid.UUID(int=7).hex}"))
-    renamed = runner._renamed_widgets(drawn)
-    (place,) = views(renamed)
-    assert tree(renamed, place) == before
-    assert renamed.cells[0].outputs[1].text == f"{digest} {uuid.UUID(int=7).hex}"
-
-
-def test_a_notebook_without_widgets_is_not_renamed():
-    made = v4.new_notebook(cells=[v4.new_code_cell("x")])
-    text = nbformat.writes(made)
-    assert nbformat.writes(runner._renamed_widgets(made)) == text
 
 
 def png(pixels, **options):

@@ -1,5 +1,6 @@
-"""The explorer: controls over recorded runs, and controls that train.
+"""The explorer: what was recorded, and controls that train.
 
-`recorded` and `figures` show recorded runs; `page` has the controls over them, which need no kernel. `live` trains, and
-`trained` shows what it has trained. `pictures` draws for both, and `background` keeps the page awake.
+`recorded` reads records. `runs` and `settings` have their data in the page, where scripts draw them; `figures` draws
+for readers without scripts. `live` trains, `together` is how, and `trained` shows the outcome with `pictures`.
+`background` keeps the page awake. `page` is what they share.
 """

@@ -5,19 +5,18 @@ It trains, which needs Jupyter or Voila.
 
 import threading
 import time
-from functools import partial
 from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
 import pandas as pd
-from flexstudy.plans import EXPLORED, LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS
-from flexstudy.style import words_of
+from flexstudy.plans import EXPLORED, LEAKY_AND_LEAK_FREE
 
 from flexexplorer import pictures
 from flexexplorer.background import Background
 from flexexplorer.page import LABELS, wide
 from flexexplorer.recorded import spell_value
+from flexexplorer.together import fit_together
 from flexexplorer.trained import (
     History,
     estimate_seconds,
@@ -34,15 +33,14 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.sources import DATASETS, local_path
 from flexlib.evaluation import evaluate
 from flexlib.model import FittedModel
-from flexlib.train import fit
 
 MAX_SECONDS = 600  # of a training's estimate, above which it is refused
 STAND_IN = "synthetic:users=300,items=500,ratings=15000,seed=1"  # until a set that is not here is fetched
 SLIDER_ENDS = {"epochs": 100, "dense_refeeding": 5}  # of whole numbers that have a slider
 IN_TABLE_1 = PRESETS["table1"].keys()
 RESULTS = ("verdict", "curve", "scores", "place", "list", "origin")  # outputs of a run
-TRAINED = (*LEAKY_AND_LEAK_FREE, *(name for name in THREE_PROTOCOLS if name not in LEAKY_AND_LEAK_FREE))
 DRAWN_EVERY = 0.5  # seconds between drawings of growing curves
+TIMED_FROM = 1.0  # seconds of training, from which on it tells how long the rest takes, and this machine's pace
 
 
 def published_records() -> str:
@@ -56,7 +54,7 @@ class _StoppedError(Exception):
 
 
 class Explorer:
-    """Trains a network under three protocols, on a click or whenever a setting changes. Display its `view`.
+    """Trains a network with and without the leak, on a click or whenever a setting changes. Display its `view`.
 
     Settings stand at the left, results at the right; below each other where there is no room.
 
@@ -83,6 +81,7 @@ class Explorer:
         self.sweep, self.device = sweep, device
         self.ratings: Ratings | None = None
         self.models: dict[str, FittedModel] = {}
+        self.pace = 1.0  # of this machine, as in `estimate_seconds`
         self.background = Background(self._tell_error, self._disable_stop)
         self._is_setting_preset = False
         self._make_controls()
@@ -218,19 +217,26 @@ class Explorer:
 
     def _follow_change(self) -> None:
         """Remark on the settings, and train where each change is to be followed."""
-        if self._is_setting_preset or self.ratings is None:
-            return
-        try:
-            self.outputs["remarks"].value = pictures.paragraph(" ".join(remarks(self.config(), self.ratings)))
-        except FlexError as error:
-            self.outputs["remarks"].value = _alert(str(error))
+        if self._is_setting_preset or not self._remark():
             return
         self.outputs["wrong"].value = ""  # its cause may be mended; if not, the next click says so again
         if self.on_change.value:
             self.train()
 
+    def _remark(self) -> bool:
+        """Remark on the settings; False where they cannot be, or there are no ratings yet."""
+        if self.ratings is None:
+            return False
+        try:
+            found = remarks(self.config(), self.ratings, self.pace)
+        except FlexError as error:
+            self.outputs["remarks"].value = _alert(str(error))
+            return False
+        self.outputs["remarks"].value = pictures.paragraph(" ".join(found))
+        return True
+
     def train(self) -> None:
-        """Train under three protocols, in the background, in place of a run that goes on. Refuse bad settings."""
+        """Train with and without the leak, in the background, in place of a run that goes on. Refuse bad settings."""
         try:
             config = self._affordable_config()
         except FlexError as error:
@@ -244,7 +250,7 @@ class Explorer:
         config = self.config()
         if self.ratings is None:
             raise FlexError("there are no ratings yet: load a data set first")
-        seconds = estimate_seconds(config, self.ratings)
+        seconds = estimate_seconds(config, self.ratings, self.pace)
         if seconds > MAX_SECONDS:
             raise FlexError(
                 f"this would take about {seconds / 60:,.0f} minutes, and more than {MAX_SECONDS // 60} are refused: "
@@ -253,7 +259,7 @@ class Explorer:
         return config
 
     def stop(self) -> None:
-        """End training after the batch that goes on; what has been trained stays shown."""
+        """End training after the batch that goes on; the curves so far stay shown."""
         self.background.stop()
 
     def wait(self) -> None:
@@ -266,16 +272,27 @@ class Explorer:
     def _train(self, stop: threading.Event, config: FlexConfig, seed: int) -> None:
         assert self.ratings is not None  # as `train` has made sure
         ratings, begun = self.ratings, time.monotonic()
-        total = max(1, len(THREE_PROTOCOLS) * config.epochs)
-        history: dict[str, list[tuple[float, float]]] = {}
+        total = max(1, len(LEAKY_AND_LEAK_FREE) * config.epochs)
+        history: dict[str, list[tuple[float, float]]] = {protocol: [] for protocol in LEAKY_AND_LEAK_FREE}
         self._forget()
         self.buttons["Stop"].disabled = False
         self.progress.max, self.progress.value = total, 0
-        drawn = 0.0
+        drawn, is_timed = 0.0, False
 
-        def heed(*_: object) -> None:
+        def tell_time(done: float, words: str) -> None:
+            left = (time.monotonic() - begun) / done * (total - done)
+            self.tell(f"{words}about {left:.0f} s left")
+
+        def heed() -> None:
             if stop.is_set():
                 raise _StoppedError
+
+        def watch_batch(_: FittedModel, share: float) -> None:
+            nonlocal is_timed
+            heed()
+            if not is_timed and time.monotonic() - begun > TIMED_FROM:
+                is_timed = True
+                tell_time(self.progress.value + share, "Training, ")
 
         def watch(protocol: str, model: FittedModel) -> None:
             nonlocal drawn
@@ -285,36 +302,35 @@ class Explorer:
                 self.outputs["curve"].value = history_picture(history)
                 drawn = time.monotonic()
             done = self.progress.value = self.progress.value + 1
-            left = (time.monotonic() - begun) / done * (total - done)
-            epoch = f"epoch {len(model.history)} of {config.epochs}"
-            self.tell(f"{words_of(protocol)}: {epoch}, about {left:.0f} s left")
+            tell_time(done, f"Epoch {len(model.history)} of {config.epochs}, ")
 
         try:
-            for protocol in TRAINED:
-                history[protocol] = []
-                on_epoch = partial(watch, protocol)
-                self.models[protocol] = fit(
-                    ratings, config, protocol, seed, device=self.device, on_epoch=on_epoch, on_batch=heed
-                )
-                self._show(ratings, history, seed)
+            models = fit_together(
+                ratings, config, LEAKY_AND_LEAK_FREE, seed, device=self.device, on_epoch=watch, on_batch=watch_batch
+            )
         except _StoppedError:
-            self._show(ratings, history, seed)
+            self.outputs["curve"].value = history_picture(history)
             self.tell(f"Stopped after {self.progress.value} of {total} epochs.")
             return
-        diverged = sum(model.status != "ok" for model in self.models.values())
-        words = f" {diverged} of the {len(THREE_PROTOCOLS)} runs diverged." if diverged else ""
-        self.tell(f"Trained in {time.monotonic() - begun:.1f} s.{words}")
+        seconds, expected = time.monotonic() - begun, estimate_seconds(config, ratings)
+        if expected >= TIMED_FROM and self.progress.value == total:
+            self.pace = seconds / expected
+            self._remark()
+        self.models = models
+        self._show(ratings, history, seed)
+        diverged = sum(model.status != "ok" for model in models.values())
+        words = f" {diverged} of the {len(models)} runs diverged." if diverged else ""
+        self.tell(f"Trained in {seconds:.1f} s.{words}")
         self.progress.value = total
 
     def _show(self, ratings: Ratings, history: History, seed: int) -> None:
-        """Show what has been trained so far."""
+        """Show what has been trained."""
         scores, place = scores_and_place(self.models, ratings, seed, self.sweep)
         self.outputs["scores"].value, self.outputs["place"].value = scores, place
         self.outputs["verdict"].value = explain(self.models)
         self.outputs["curve"].value = history_picture(history)
         self._show_lists()
-        first = next(iter(self.models.values()), None)
-        self.outputs["origin"].value = shell_command(first) if first else ""
+        self.outputs["origin"].value = shell_command(next(iter(self.models.values())))
 
     def _show_lists(self) -> None:
         try:

@@ -20,30 +20,6 @@ Span = tuple[float, float]
 Scale = Callable[[float], float]
 
 
-class Strip(NamedTuple):
-    """A line of text, and below it values on an axis.
-
-    Parameters
-    ----------
-    text
-        What the values are.
-    colour
-        Of their dots.
-    values
-        One a run, in stars.
-    mean
-        Drawn as a diamond; None for no diamond.
-    others
-        Drawn as faint marks, to compare with.
-    """
-
-    text: str
-    colour: str
-    values: Sequence[float]
-    mean: float | None = None
-    others: Iterable[float] = ()
-
-
 class Curve(NamedTuple):
     """RMSE after each epoch.
 
@@ -60,47 +36,6 @@ class Curve(NamedTuple):
     colour: str
     dashed: bool
     values: Sequence[float | None]
-
-
-def strips(rows: Sequence[Strip], span: Span, title: str) -> str:
-    """Draw rows of values over one axis of RMSE.
-
-    Parameters
-    ----------
-    rows
-        From the top.
-    span
-        Ends of the axis, in stars. A run outside is an arrow at the edge; a mean or a faint mark above is left out.
-    title
-        What a screen reader says of the whole.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
-    x = _scale(span, LEFT, RIGHT)
-    drawn = "".join(paragraph(row.text) + _svg(20, "", _strip_marks(row, span, x)) for row in rows)
-    below = any(value < span[0] for row in rows for value in row.values)
-    label = f"RMSE (stars); an arrow: above {span[1]:g}" + (f" or below {span[0]:g}" if below else "")
-    axis = _svg(36, "", _x_axis(x, span, 2, label))
-    return f"<div role='group' aria-label='{escape(title)}'>{drawn}{axis}</div>"
-
-
-def _strip_marks(row: Strip, span: Span, x: Scale) -> list[str]:
-    faint = sorted({2 * round(x(value) / 2) for value in row.others if value <= span[1]})
-    parts = [_path("".join(f"M{at} 4v12" for at in faint))] if faint else []
-    for value in row.values:
-        at, fill = x(value), f"fill='{row.colour}'"
-        if value > span[1]:
-            parts.append(_path(f"M{at - 7:g} 4l8 6l-8 6z", fill))
-        elif value < span[0]:
-            parts.append(_path(f"M{at + 7:g} 4l-8 6l8 6z", fill))
-        else:
-            parts.append(f"<circle cx='{at:g}' cy='10' r='4' {fill}/>")
-    if row.mean is not None and row.mean <= span[1]:
-        parts.append(_path(f"M{x(row.mean):g} 2l6 8l-6 8l-6 -8z", LINE))
-    return parts
 
 
 def curves(series: Sequence[Curve], title: str, height: int = 210) -> str:

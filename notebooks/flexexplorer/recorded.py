@@ -1,28 +1,23 @@
-"""What the explorer shows of recorded runs: the cells of its grids, and the course of each preset, as tables and HTML.
+"""What is recorded of the explorer's settings: cells of grids, each one's course, and what the text says of them.
 
-It reads the records of the experiments "explore" and "courses", which `flexstudy.plans` describes, and of a sweep.
+It reads the records of the experiments "explore" and "courses", which `flexstudy.plans` describes.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product, zip_longest
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from flexstudy.plans import EXPLORED, GRIDS, LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS, grid_cells
+from flexstudy.plans import EXPLORED, GRIDS, LEAKY_AND_LEAK_FREE, grid_cells
 from flexstudy.statistics import UNKNOWN, Interval, labelled, split_interval
-from flexstudy.style import COLOURS, words_of
 
-from flexexplorer import pictures
-from flexexplorer.pictures import Curve, Strip
-from flexlib.config import PRESETS, FlexConfig
+from flexlib.config import FlexConfig
 from flexlib.runs.records import config_of
 
-AXIS_STARS = 0.5  # that the axis of a grid's pictures covers, from the lowest run
 NO_RUN = "no run was made"
-CURVE_NOTE = pictures.paragraph("Solid: test ratings. Dashed: the training ratings, while training.")
 _TEST_SHARE = FlexConfig.preset(EXPLORED).test_split_rate  # that every split of a grid holds out
 _ENDED = {"skipped": "left out for the cost", "diverged": "diverged", "failed": "failed"}
 
@@ -43,9 +38,8 @@ SPANS = {
 }
 
 Cell = tuple[Any, ...]  # values of a grid's parameters, in their order
+Runs = defaultdict[tuple[FlexConfig, str], list[dict[str, Any]]]  # records by configuration and protocol
 Course = dict[str, Any]  # of a run, as `flexstudy.lists.measure_course` makes it
-Courses = dict[tuple[str, str], Course | str]  # by preset and protocol; a text says why there is no course
-Listed = Sequence[Any]  # an item's id, its title ("" where unknown), and the stars predicted (None where unknown)
 
 
 def spell_value(name: str, value: Any) -> str:
@@ -82,23 +76,30 @@ def grid_table(records: pd.DataFrame, grid: str) -> pd.DataFrame:
         - notes: in words, what became of other runs, or that there is none
         - mean, low, high: RMSE with its 95 % t-interval, corrected for the overlap of splits, in stars
     """
-    found = defaultdict(list)
+    found = find_runs(records)
+    return pd.DataFrame(
+        dict(zip(GRIDS[grid], cell, strict=True))
+        | {"cell": cell, "protocol": protocol}
+        | summarise_runs(found[config, protocol])
+        for cell, config in grid_cells(grid).items()
+        for protocol in LEAKY_AND_LEAK_FREE
+    )
+
+
+def find_runs(records: pd.DataFrame) -> Runs:
+    """Give the records of each configuration and protocol; none for one that was not run."""
+    found: Runs = defaultdict(list)
     for _, record in records.iterrows():
-        found[config_of(record), record["protocol"]].append(record)
-    rows = []
-    for cell, config in grid_cells(grid).items():
-        for protocol in LEAKY_AND_LEAK_FREE:
-            runs = found[config, protocol]
-            values = [run["rmse"] for run in runs if run["status"] == "ok"]
-            row = dict(zip(GRIDS[grid], cell, strict=True)) | {"cell": cell, "protocol": protocol, "values": values}
-            row |= {"n": len(values), "notes": _notes([run["status"] for run in runs])}
-            rows.append(row | labelled("mean", split_interval(values, config.test_split_rate)))
-    return pd.DataFrame(rows)
+        found[config_of(record), record["protocol"]].append(dict(record))
+    return found
 
 
-def grid_parameters(table: pd.DataFrame) -> list[str]:
-    """Give the names of the parameters of a `grid_table`: its columns before `cell`."""
-    return list(table.columns[: list(table.columns).index("cell")])
+def summarise_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarise the runs of a configuration under one protocol: `values` to `high` of `grid_table`."""
+    values = [run["rmse"] for run in runs if run["status"] == "ok"]
+    known = {"values": values, "n": len(values), "notes": _notes([run["status"] for run in runs])}
+    share = runs[0]["test_split_rate"] if runs else _TEST_SHARE
+    return known | labelled("mean", split_interval(values, share))
 
 
 def _notes(statuses: Sequence[str]) -> str:
@@ -109,46 +110,8 @@ def _notes(statuses: Sequence[str]) -> str:
     return ", ".join(f"{n} of {len(statuses)} runs {_ENDED[str(status)]}" for status, n in others.items())
 
 
-def grid_span(table: pd.DataFrame) -> tuple[float, float]:
-    """Give the ends of the axis, in stars, that all pictures of a `grid_table` share."""
-    low = np.floor(20 * min((min(values) for values in table["values"] if values), default=0)) / 20
-    return float(low), float(low + AXIS_STARS)
-
-
-def cell_picture(table: pd.DataFrame, cell: Cell, random: pd.DataFrame | None = None) -> str:
-    """Draw the runs of a cell under both protocols, among the means of all cells.
-
-    Parameters
-    ----------
-    table
-        Of `grid_table`.
-    cell
-        Which one.
-    random
-        Records of a sweep: those of its settings that share the cell's values are drawn below. None for none.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
-    shared = dict(zip(grid_parameters(table), cell, strict=True))
-    rows = [_cell_strip(table[table["protocol"] == protocol], cell, protocol) for protocol in LEAKY_AND_LEAK_FREE]
-    if random is not None:
-        rows += [_random_strip(_with_values(random, shared, protocol), protocol) for protocol in LEAKY_AND_LEAK_FREE]
-    words = ", ".join(f"{name.replace('_', ' ')} {spell_value(name, value)}" for name, value in shared.items())
-    return pictures.strips(rows, grid_span(table), f"RMSE with {words}")
-
-
-def _cell_strip(own: pd.DataFrame, cell: Cell, protocol: str) -> Strip:
-    row = own[[other == cell for other in own["cell"]]].iloc[0]
-    text = f"{words_of(protocol)}: {_spell_runs(row)}"
-    mean = row["mean"] if row["n"] else None
-    return Strip(text, COLOURS[protocol], row["values"], mean, own["mean"].dropna())
-
-
-def _spell_runs(row: pd.Series) -> str:
-    """Write the mean of a row of a `grid_table`, with what goes with it."""
+def spell_runs(row: Mapping[str, Any]) -> str:
+    """Write the mean of what `summarise_runs` gives, with what goes with it."""
     if not row["n"]:
         return str(row["notes"])
     interval = f" ({row['low']:.3f} to {row['high']:.3f})" if row["n"] > 1 else ""
@@ -157,23 +120,8 @@ def _spell_runs(row: pd.Series) -> str:
     return f"{row['mean']:.3f}{interval}, n = {row['n']}" + (f"; {row['notes']}" if row["notes"] else "")
 
 
-def _with_values(records: pd.DataFrame, values: Mapping[str, Any], protocol: str) -> pd.DataFrame:
-    """Choose the records of a protocol whose parameters have these values."""
-    own = records[records["protocol"] == protocol]
-    for name, value in values.items():
-        own = own[own[name] == (json.dumps(list(value)) if isinstance(value, tuple) else value)]
-    return own
-
-
-def _random_strip(runs: pd.DataFrame, protocol: str) -> Strip:
-    values, notes = runs.loc[runs["status"] == "ok", "rmse"].tolist(), _notes(runs["status"].tolist())
-    facts = [f"n = {len(values)}, median {np.median(values):.3f}"] if values else []
-    words = "; ".join([*facts, *([notes] if notes else [])])
-    return Strip(f"random settings with these, {words_of(protocol)}: {words}", COLOURS[protocol], values)
-
-
-def read_courses(records: pd.DataFrame) -> Courses:
-    """Read the course of each preset under three protocols, on the first of its splits.
+def read_courses(records: pd.DataFrame) -> dict[tuple[str, str], Course]:
+    """Read the course of each setting, on the first of its splits.
 
     Parameters
     ----------
@@ -182,104 +130,15 @@ def read_courses(records: pd.DataFrame) -> Courses:
 
     Returns
     -------
-    Courses
-        In the order of `flexlib.config.PRESETS`; a preset that was not run under `holdout` is left out.
+    dict
+        By the names of the setting and of the protocol; runs that did not end well are left out.
     """
-    found: Courses = {}
-    for record in records[records["seed"] == records["seed"].min()].to_dict("records"):
-        course = json.loads(record["details"]) if record["details"] else _ENDED[record["status"]]
-        found[record["setting"], record["protocol"]] = course
-    names = [name for name in PRESETS if (name, "holdout") in found]
-    return {(name, protocol): found.get((name, protocol), NO_RUN) for name, protocol in product(names, THREE_PROTOCOLS)}
-
-
-def users_of(courses: Courses) -> list[str]:
-    """Give the original ids of the users whose lists the courses have."""
-    return next((list(course["lists"]) for course in courses.values() if not isinstance(course, str)), [])
-
-
-def curve_picture(courses: Courses, preset: str) -> str:
-    """Draw the learning curves of a preset under three protocols, as HTML."""
-    series, entries, notes = [], [], []
-    for protocol in THREE_PROTOCOLS:
-        course = courses[preset, protocol]
-        if isinstance(course, str):
-            notes.append(pictures.paragraph(f"{words_of(protocol)}: {course}"))
-            continue
-        series.append(Curve(COLOURS[protocol], False, course["test"]))
-        series.append(Curve(COLOURS[protocol], True, course["training"]))
-        entries.append((COLOURS[protocol], f"{words_of(protocol)}: {course['test'][-1]:.3f} at the end"))
-    title = f"RMSE after each epoch of {preset}: {'; '.join(words for _, words in entries)}"
-    drawn = pictures.curves(series, title) + CURVE_NOTE if series else ""
-    return pictures.colour_key(entries) + drawn + "".join(notes)
-
-
-def histogram_picture(courses: Courses, preset: str, rounding: bool) -> str:
-    """Draw how many test ratings a preset predicts at how many stars, and the actual ratings.
-
-    Parameters
-    ----------
-    courses
-        Of `read_courses`.
-    preset
-        Which one.
-    rounding
-        Whether predictions are rounded (PrR).
-
-    Returns
-    -------
-    str
-        HTML: a histogram for each of two protocols.
-    """
-    parts, kind = [], "rounded" if rounding else "unrounded"
-    label = "stars; filled: predicted, line: actual; upwards: ratings"
-    for protocol in LEAKY_AND_LEAK_FREE:
-        course = courses[preset, protocol]
-        if isinstance(course, str):
-            parts.append(pictures.paragraph(f"{words_of(protocol)}: {course}"))
-            continue
-        words, counts = f"{words_of(protocol)}, {kind}: RMSE {course['rmse'][kind]:.3f}", course["histogram"]
-        parts.append(pictures.colour_key([(COLOURS[protocol], words)]))
-        parts.append(
-            pictures.histogram(course["edges"], counts[kind], counts["actual"], COLOURS[protocol], words, label)
-        )
-    return "".join(parts)
-
-
-def list_picture(courses: Courses, preset: str, user: str) -> str:
-    """Lay out what a preset recommends to a user under both protocols, as a table of HTML."""
-    lists: dict[str, Sequence[Listed]] = {}
-    for protocol in LEAKY_AND_LEAK_FREE:
-        course = courses[preset, protocol]
-        lists[protocol] = [(course, "", None)] if isinstance(course, str) else course["lists"][user]
-    return recommended_table(lists, f"Recommended by {preset} to user {user}")
-
-
-def recommended_table(lists: Mapping[str, Iterable[Listed]], caption: str) -> str:
-    """Lay recommended lists out side by side, as a table of HTML.
-
-    Parameters
-    ----------
-    lists
-        Protocol to its items, best first. An item without a title is shown by its id.
-    caption
-        Of the table.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
-    columns = [
-        [f"{title or item}" + ("" if stars is None else f" ({stars:.2f})") for item, title, stars in own]
-        for own in lists.values()
-    ]
-    rows = [(rank, *items) for rank, items in enumerate(zip_longest(*columns, fillvalue=""), start=1)]
-    return pictures.table(["rank", *(f"{words_of(name)}: predicted stars" for name in lists)], rows, caption)
+    ended = records[(records["seed"] == records["seed"].min()) & (records["details"] != "")]
+    return {(row["setting"], row["protocol"]): json.loads(row["details"]) for row in ended.to_dict("records")}
 
 
 def explorer_numbers(records: pd.DataFrame) -> dict[str, float]:
-    """Work out what the explorer's text shows, and the chapter on the claims.
+    """Work out what the explorer's text shows.
 
     Parameters
     ----------
@@ -292,8 +151,6 @@ def explorer_numbers(records: pd.DataFrame) -> dict[str, float]:
         By name:
 
         - n_seeds: splits of each setting
-        - GRID_cells, GRID_low, GRID_high: of each of `flexstudy.plans.GRIDS`, how many cells there are, and the lowest
-          and highest mean RMSE of a cell on held-out ratings, in stars
         - NAME_PROTOCOL, with _low and _high: of each of `TAKEN_OUT` under both protocols, how the RMSE changes, paired
           over the splits, in stars
         - high_RATE_PROTOCOL, with _low and _high: of each of `RATES`, how the RMSE changes from `LOW_RATE` to
@@ -305,10 +162,7 @@ def explorer_numbers(records: pd.DataFrame) -> dict[str, float]:
     """
     numbers: dict[str, float] = {"n_seeds": int(records["seed"].nunique())}
     for grid in GRIDS:
-        table = grid_table(records, grid)
-        own = table.query("protocol == 'holdout'")["mean"]
-        numbers |= {f"{grid}_cells": len(own), f"{grid}_low": float(own.min()), f"{grid}_high": float(own.max())}
-        numbers |= _spans(table, grid, records["seed"].nunique())
+        numbers |= _spans(grid_table(records, grid), grid, records["seed"].nunique())
     found = _rmse_of_splits(records)
     for (name, changes), protocol in product(TAKEN_OUT.items(), LEAKY_AND_LEAK_FREE):
         change = _change(found[protocol], [({}, changes)])
@@ -363,17 +217,12 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
     Returns
     -------
     dict
-        - range_GRID: of the leak-free means of each grid
         - taken_found: of what taking out dropout, noise or both changes
         - rates_found: of the rates of dropout and noise
         - tuning_found: of the spans with and without the leak
     """
-    ranges, taken, rates, spans, leaks = {}, [], [], [], []
+    taken, rates, spans, leaks = [], [], [], []
     missing = "Too few cells of this grid were run to tell."
-    for grid in GRIDS:
-        low, high = numbers[f"{grid}_low"], numbers[f"{grid}_high"]
-        known = f"Leak-free, the means of the cells go from {low:.3f} to {high:.3f} stars."
-        ranges[f"range_{grid}"] = missing if np.isnan(low) else known
     for name, words in (("no_dropout", "dropout"), ("no_noise", "noise"), ("neither", "both")):
         leaky, free = (numbers[f"{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
         if not np.isnan(leaky + free):
@@ -393,4 +242,4 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
     if leaks:
         spans.append(f"Most of what tuning gains here is the leak, for {' and for '.join(leaks)}.")
     told = {"taken_found": taken, "rates_found": rates, "tuning_found": spans}
-    return ranges | {name: " ".join(sentences) or missing for name, sentences in told.items()}
+    return {name: " ".join(sentences) or missing for name, sentences in told.items()}

@@ -3,17 +3,9 @@
 (function () {
   "use strict";
 
-  var SIZE = 360, LEFT = 52, BOTTOM = 44, TOP = 12;
+  var draw = window.flexDraw, make = draw.make, worth = draw.worth, SIZE = 360;
   var NEAR = 1.2; // stars, up to which the closer view goes; the game asks for runs up to there
   var LOWEST = 0.8;
-
-  function make(name, attributes, children) {
-    var svg = /^(svg|g|circle|line|text|title|path)$/.test(name);
-    var element = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-    Object.keys(attributes || {}).forEach(function (key) { element.setAttribute(key, attributes[key]); });
-    (children || []).forEach(function (child) { element.append(child); });
-    return element;
-  }
 
   function median(values) {
     var sorted = values.slice().sort(function (a, b) { return a - b; }), half = sorted.length / 2;
@@ -24,22 +16,15 @@
     return run.leakFree - run.leaky;
   }
 
-  // "lowers the RMSE by 0.09 stars"
-  function worth(stars) {
-    return (stars >= 0 ? "lowers" : "raises") + " the RMSE by " + Math.abs(stars).toFixed(3) + " stars";
-  }
-
-  function build(place, number) {
-    place.dataset.built = "yes";
-    var data = JSON.parse(place.querySelector("script[type='application/json']").textContent);
+  function build(place, data) {
     var labels = data.labels, runs = data.runs.map(function (run) {
       var values = run.values.map(function (level, k) { return data.levels[k][level]; });
       return Object.assign({}, run, { values: values });
     });
-    var inBook = Boolean(document.querySelector(".bd-article")) && number === 0;
     var ready = false; // the address is left alone until something is picked
     if (!runs.length) return;
-    var first = runs.find(function (run) { return run.leaky <= NEAR && run.leakFree <= NEAR; }) || runs[0];
+    // Not the first that the game asks for, whose answer would stand below it.
+    var first = runs.filter(function (run) { return run.leaky <= NEAR && run.leakFree <= NEAR; })[1] || runs[0];
     var state = { by: -1, is: "", run: first.run, near: true };
 
     function indexOf(word) {
@@ -57,7 +42,7 @@
     }
 
     function spell(run) {
-      return make("dl", { class: "runs-setting" }, labels.flatMap(function (label, k) {
+      return make("dl", { class: "drawn-setting" }, labels.flatMap(function (label, k) {
         return [make("dt", {}, [label]), make("dd", {}, [run.values[k]])];
       }));
     }
@@ -87,12 +72,12 @@
     guess.addEventListener("input", say);
     reveal.addEventListener("click", function () {
       var run = asked[(turn * 37) % asked.length];
-      answer.replaceChildren(make("strong", { class: "runs-number" }, [run.leakFree.toFixed(3)]),
+      answer.replaceChildren(make("strong", { class: "drawn-number" }, [run.leakFree.toFixed(3)]),
         " leak-free: the leak " + worth(gap(run)) + ". Your guess is off by " +
         Math.abs(Number(guess.value) - run.leakFree).toFixed(3) + ".");
     });
     another.addEventListener("click", function () { turn += 1; ask(); });
-    var game = make("div", { class: "runs-part", role: "group", "aria-label": "Guess the leak-free score" });
+    var game = make("div", { class: "drawn-part", role: "group", "aria-label": "Guess the leak-free score" });
     game.append(question, setting, make("p", {}, [guess, guessed]), reveal, " ", another, answer);
 
     // The picture.
@@ -101,7 +86,7 @@
     labels.forEach(function (label, k) { by.append(make("option", { value: k }, [label])); });
     var near = make("input", { type: "checkbox" });
     var name = "Leak-free against leaky RMSE of " + runs.length + " random runs";
-    var picture = make("svg", { viewBox: "0 0 " + SIZE + " " + SIZE, role: "img", "aria-label": name });
+    var picture = draw.picture(SIZE, SIZE, name);
     var found = make("p", { role: "status" }), chosen = make("div");
     var back = make("button", { type: "button" }, ["Previous run"]), next = make("button", { type: "button" }, ["Next run"]);
 
@@ -111,23 +96,17 @@
       return function (stars) { return Math.log(stars / low) / Math.log(high / low); };
     }
 
-    function draw() {
-      var at = scale(), width = SIZE - LEFT - 14, height = SIZE - TOP - BOTTOM, mine = new Set(picked());
-      function x(stars) { return LEFT + width * at(stars); }
-      function y(stars) { return TOP + height * (1 - at(stars)); }
-      var ticks = state.near ? [0.8, 0.9, 1, 1.1, 1.2] : [1, 1.5, 2, 3, 4];
-      var parts = ticks.filter(function (t) { return at(t) >= 0 && at(t) <= 1; }).flatMap(function (tick) {
-        return [
-          make("line", { x1: x(tick), x2: x(tick), y1: TOP, y2: TOP + height, class: "runs-grid" }),
-          make("line", { x1: LEFT, x2: LEFT + width, y1: y(tick), y2: y(tick), class: "runs-grid" }),
-          make("text", { x: x(tick), y: SIZE - 26, "text-anchor": "middle" }, [String(tick)]),
-          make("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, [String(tick)]),
-        ];
+    function paint() {
+      var at = scale(), mine = new Set(picked());
+      function x(stars) { return draw.LEFT + (SIZE - draw.LEFT - draw.RIGHT) * at(stars); }
+      function y(stars) { return draw.TOP + (SIZE - draw.TOP - draw.BOTTOM) * (1 - at(stars)); }
+      var ticks = (state.near ? [0.8, 0.9, 1, 1.1, 1.2] : [1, 1.5, 2, 3, 4]).filter(function (tick) {
+        return at(tick) >= 0 && at(tick) <= 1;
       });
-      parts.push(make("path", { d: "M" + LEFT + " " + (TOP + height) + "L" + (LEFT + width) + " " + TOP, class: "runs-equal" }));
-      parts.push(make("text", { x: LEFT + width / 2, y: SIZE - 6, "text-anchor": "middle" }, ["leaky RMSE (stars)"]));
-      parts.push(make("text", { transform: "translate(12 " + (TOP + height / 2) + ") rotate(-90)", "text-anchor": "middle" },
-        ["leak-free RMSE (stars)"]));
+      var parts = draw.axes(SIZE, SIZE, { at: x, ticks: ticks, label: "leaky RMSE (stars)" },
+        { at: y, ticks: ticks, label: "leak-free RMSE (stars)" });
+      parts.push(make("path", { class: "runs-equal",
+        d: "M" + draw.LEFT + " " + (SIZE - draw.BOTTOM) + "L" + (SIZE - draw.RIGHT) + " " + draw.TOP }));
       runs.filter(function (run) { return at(run.leaky) <= 1 && at(run.leakFree) <= 1; })
         .sort(function (a, b) { return mine.has(a) - mine.has(b); })
         .forEach(function (run) {
@@ -144,7 +123,7 @@
       state.run = run.run;
       chosen.replaceChildren(make("p", {}, [make("strong", {}, ["Random setting " + run.run]), ": leaky " +
         run.leaky.toFixed(3) + ", leak-free " + run.leakFree.toFixed(3) + ". The leak " + worth(gap(run)) + "."]), spell(run));
-      if (!hovered) draw();
+      if (!hovered) paint();
       keep();
     }
 
@@ -157,10 +136,9 @@
     }
 
     function keep() {
-      if (!inBook || !ready) return;
-      var kept = new URLSearchParams({ run: state.run, near: state.near ? 1 : 0 });
-      if (state.by >= 0) { kept.set("by", labels[state.by]); kept.set("is", state.is); }
-      window.history.replaceState(null, "", "#runs?" + kept);
+      if (!ready) return;
+      var kept = { run: state.run, near: state.near ? 1 : 0 };
+      draw.remember("runs", state.by < 0 ? kept : Object.assign(kept, { by: labels[state.by], is: state.is }));
     }
 
     function show() {
@@ -171,7 +149,7 @@
       }));
       if (state.by >= 0) is.value = state.is;
       near.checked = state.near;
-      draw();
+      paint();
       tell();
       keep();
     }
@@ -228,15 +206,16 @@
       return button;
     });
 
-    var map = make("div", { class: "runs-part", role: "group", "aria-label": "All random runs" });
+    var map = make("div", { class: "drawn-part", role: "group", "aria-label": "All random runs" });
     map.append(make("p", {}, ["Three findings: "].concat(steps.flatMap(function (one) { return [one, " "]; }))), told,
       make("p", {}, [make("label", {}, ["Pick out: ", by]), " ", is, " ",
         make("label", {}, [near, " only up to " + NEAR + " stars"])]),
-      make("div", { class: "runs-side" }, [make("div", {}, [picture, found]), make("div", {}, [back, " ", next, chosen])]));
+      make("div", { class: "drawn-side" }, [make("div", {}, [picture, found]), make("div", {}, [back, " ", next, chosen])]));
 
-    if (inBook && window.location.hash.indexOf("#runs?") === 0) {
-      var kept = new URLSearchParams(window.location.hash.slice(6)), place_of = labels.indexOf(kept.get("by"));
-      if (place_of >= 0 && values(place_of).indexOf(kept.get("is")) >= 0) { state.by = place_of; state.is = kept.get("is"); }
+    var kept = draw.recalled("runs");
+    if (kept) {
+      var parameter = labels.indexOf(kept.get("by"));
+      if (parameter >= 0 && values(parameter).indexOf(kept.get("is")) >= 0) { state.by = parameter; state.is = kept.get("is"); }
       if (runs.some(function (run) { return String(run.run) === kept.get("run"); })) state.run = Number(kept.get("run"));
       state.near = kept.get("near") !== "0";
       window.setTimeout(function () { map.scrollIntoView(); });
@@ -248,10 +227,5 @@
     ready = true;
   }
 
-  function start() {
-    document.querySelectorAll(".runs-explorer:not([data-built])").forEach(build);
-  }
-
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
-  else start();
+  draw.start("runs", build);
 })();

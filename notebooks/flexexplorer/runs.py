@@ -3,16 +3,13 @@
 The data stand in the page, and `runs.js` draws them: neither a kernel nor a server is needed.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from IPython.display import HTML
 
-from flexexplorer import pictures
-from flexexplorer.page import LABELS
+from flexexplorer.page import LABELS, scripted
 from flexexplorer.recorded import spell_value
 from flexlib.config import PRESETS
 from flexlib.runs.records import config_of
@@ -60,7 +57,4 @@ def runs_explorer(random: pd.DataFrame) -> HTML:
     for run in runs:
         run["values"] = [known.index(value) for known, value in zip(levels, run["values"], strict=True)]
     data = {"labels": [LABELS[name] for name in PARAMETERS], "levels": levels, "runs": runs}
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    script = Path(__file__).with_name("runs.js").read_text(encoding="utf-8")
-    place = f"{pictures.paragraph(FALLBACK)}<script type='application/json'>{text}</script>"
-    return HTML(f"<div class='runs-explorer'>{place}</div><script>{script}</script>")
+    return scripted("runs", data, FALLBACK)

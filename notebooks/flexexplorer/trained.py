@@ -1,17 +1,18 @@
 """What the live explorer shows of networks that it has trained, and of settings before it does, as HTML."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from flexstudy.plans import LEAKY_AND_LEAK_FREE, THREE_PROTOCOLS
-from flexstudy.style import COLOURS, words_of
+from flexstudy.plans import LEAKY_AND_LEAK_FREE
+from flexstudy.style import COLOURS, SHORT_NAMES
 
 from flexexplorer import pictures
 from flexexplorer.pictures import Curve
-from flexexplorer.recorded import CURVE_NOTE, recommended_table
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
 from flexlib.evaluation import evaluate, recommend
@@ -22,18 +23,33 @@ PLACE_STARS = 0.6  # of the sweep's distribution that are drawn, from its lowest
 PLACE_BINS = 40
 LISTED = 10
 
+CURVE_NOTE = pictures.paragraph("Solid: test ratings. Dashed: the training ratings, while training.")
+
 Models = Mapping[str, FittedModel]  # by protocol
 History = Mapping[str, Sequence[tuple[float, float]]]  # by protocol: RMSE of training and of test, after each epoch
 
 
-def estimate_seconds(config: FlexConfig, ratings: Ratings) -> float:
-    """Estimate how long training under the three protocols takes, in seconds of one core."""
-    return len(THREE_PROTOCOLS) * estimate_cost(config, ratings).seconds
+def estimate_seconds(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> float:
+    """Estimate how long training with and without the leak takes.
+
+    Parameters
+    ----------
+    config, ratings
+        What is trained.
+    pace
+        Seconds on this machine for each on the core that `flexlib.runs.cost` knows.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    return pace * len(LEAKY_AND_LEAK_FREE) * estimate_cost(config, ratings).seconds
 
 
-def remarks(config: FlexConfig, ratings: Ratings) -> list[str]:
-    """Say of settings what they cost, and which of them have no effect."""
-    found = [f"About {max(1, round(estimate_seconds(config, ratings))):,} s for the three protocols."]
+def remarks(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> list[str]:
+    """Say of settings what they cost, and which of them have no effect. pace: as in `estimate_seconds`."""
+    found = [f"About {max(1, round(estimate_seconds(config, ratings, pace))):,} s, leaky and leak-free."]
     if config.dense_refeeding_rounding and not config.dense_refeeding:
         found.append("DeFR has no effect while DeF is 0.")
     if config.centring != "rows" and not config.mean_normalization:
@@ -59,8 +75,8 @@ def explain(models: Models) -> str:
         return ""
     leaky, leak_free = (evaluate(models[name]).rmse for name in LEAKY_AND_LEAK_FREE)
     numbers = "".join(
-        f"<span style='color:{COLOURS[name]}'><b>{rmse:.3f}</b> {word}</span>"
-        for name, rmse, word in zip(LEAKY_AND_LEAK_FREE, (leaky, leak_free), ("leaky", "leak-free"), strict=True)
+        f"<span><b style='color:{COLOURS[name]}'>{rmse:.3f}</b> {SHORT_NAMES[name]}</span>"
+        for name, rmse in zip(LEAKY_AND_LEAK_FREE, (leaky, leak_free), strict=True)
     )
     way = "lower" if leaky < leak_free else "higher"
     centred = models["released"].config.mean_normalization
@@ -97,7 +113,7 @@ def scores_and_place(models: Models, ratings: Ratings, seed: int, sweep: pd.Data
     rows, places = [], []
     for protocol, model in models.items():
         scores = evaluate(model)
-        words, scored = words_of(protocol), f"{scores.n_scored:,}"
+        words, scored = SHORT_NAMES[protocol], f"{scores.n_scored:,}"
         # A network that diverged may still have an RMSE, where rounding makes stars of its outputs.
         if model.status == "ok" and np.isfinite(scores.rmse):
             rows.append((words, f"{scores.rmse:.3f}", f"{scores.mae:.3f}", scored))
@@ -135,7 +151,7 @@ def place_picture(sweep: pd.DataFrame | None, dataset: str, protocol: str, rmse:
     edges = np.linspace(low, min(max(*others, rmse), low + PLACE_STARS), PLACE_BINS + 1).tolist()
     counts = np.histogram(np.minimum(others, edges[-1]), edges)[0].tolist()
     words = (
-        f"{words_of(protocol)}: of the {len(others)} random settings of the sweep that ended well, "
+        f"{SHORT_NAMES[protocol]}: of the {len(others)} random settings of the sweep that ended well, "
         f"{(others > rmse).sum()} have a higher RMSE than this run's {rmse:.3f}"
     )
     label = f"RMSE (stars); at {edges[-1]:.2f}: that or more; upwards: settings"
@@ -149,7 +165,7 @@ def history_picture(history: History) -> str:
     for protocol, epochs in history.items():
         series.append(Curve(COLOURS[protocol], False, [test for _, test in epochs]))
         series.append(Curve(COLOURS[protocol], True, [training for training, _ in epochs]))
-    key = pictures.colour_key([(COLOURS[protocol], words_of(protocol)) for protocol in history])
+    key = pictures.colour_key([(COLOURS[protocol], SHORT_NAMES[protocol]) for protocol in history])
     return key + pictures.curves(series, "RMSE after each epoch, by protocol") + CURVE_NOTE
 
 
@@ -182,6 +198,26 @@ def lists_of(models: Models, user: str) -> str:
     return recommended_table(lists, f"Recommended to user {user}") if lists else ""
 
 
+def recommended_table(lists: Mapping[str, Iterable[tuple[Any, str, float]]], caption: str) -> str:
+    """Lay recommended lists out side by side, as a table of HTML.
+
+    Parameters
+    ----------
+    lists
+        Protocol to its items, best first: id, title and predicted stars. One without a title is shown by its id.
+    caption
+        Of the table.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    columns = [[f"{title or item} ({stars:.2f})" for item, title, stars in own] for own in lists.values()]
+    rows = [(rank, *items) for rank, items in enumerate(zip_longest(*columns, fillvalue=""), start=1)]
+    return pictures.table(["rank", *(f"{SHORT_NAMES[name]}: predicted stars" for name in lists)], rows, caption)
+
+
 def shell_command(model: FittedModel) -> str:
     """Write the command that makes the same network on held-out ratings."""
     default = FlexConfig().to_dict()
@@ -189,4 +225,4 @@ def shell_command(model: FittedModel) -> str:
     for name, value in model.config.to_dict().items():
         if value != default[name]:
             words += ["--set", f"{name}={value}".replace(" ", "")]
-    return f"<p>The run on held-out ratings from a shell:</p><pre>{escape(shlex.join(words))}</pre>"
+    return f"<p>The leak-free run from a shell:</p><pre>{escape(shlex.join(words))}</pre>"

@@ -15,7 +15,7 @@ centring      the run of the sweep                       how it is centred: "row
 choices-tried the run, activation and optimizer          the learning rate
 choices       the run, activation and optimizer          ""
 explore       what differs from the explored preset      ""
-courses       the preset                                 ""
+courses       the preset, or as in explore               ""
 ============= =========================================  ====================================================
 
 `screening` and `choices-tried` are scored on validation ratings; `rounding`, `centring` and `choices` take from them
@@ -176,21 +176,33 @@ def grid_cells(grid: str) -> dict[tuple[Any, ...], FlexConfig]:
 
 def explore(dataset: str, n_seeds: int = 3, grids: Sequence[str] = tuple(GRIDS), **options: Any) -> Plan:
     """Run every cell of the explorer's grids, with and without the leak."""
+    return Plan.repeat("explore", dataset, LEAKY_AND_LEAK_FREE, explored(grids), n_seeds, **options)
+
+
+def explored(grids: Iterable[str] = tuple(GRIDS)) -> list[Setting]:
+    """Name each cell of the explorer's grids once, by what it changes in the explored preset."""
     configs = dict.fromkeys(config for grid in grids for config in grid_cells(grid).values())
-    settings = [Setting(_difference(config), config) for config in configs]
-    return Plan.repeat("explore", dataset, LEAKY_AND_LEAK_FREE, settings, n_seeds, **options)
+    return [Setting(_difference(config), config) for config in configs]
 
 
 def _difference(config: FlexConfig) -> str:
-    """Name a configuration by what it changes in the explored preset."""
     base = FlexConfig.preset(EXPLORED).to_dict()
     changed = [f"{name}={value}" for name, value in config.to_dict().items() if value != base[name]]
     return " ".join(changed) or EXPLORED
 
 
-def courses(dataset: str, n_seeds: int = 1, names: Sequence[str] = tuple(PRESETS), **options: Any) -> Plan:
-    """Run each preset once under three protocols, from its learning curve to its recommended lists."""
-    return Plan.repeat("courses", dataset, THREE_PROTOCOLS, presets(names), n_seeds, measure=CourseMeasure, **options)
+def courses(
+    dataset: str,
+    n_seeds: int = 1,
+    names: Sequence[str] = tuple(PRESETS),
+    grids: Sequence[str] = tuple(GRIDS),
+    **options: Any,
+) -> Plan:
+    """Run each preset and each cell of the explorer's grids, from its learning curve to its recommended lists."""
+    settings = {setting.config: setting for setting in [*explored(grids), *presets(names)]}
+    return Plan.repeat(
+        "courses", dataset, LEAKY_AND_LEAK_FREE, list(settings.values()), n_seeds, measure=CourseMeasure, **options
+    )
 
 
 def one_rate(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
