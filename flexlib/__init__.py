@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from flexlib.config import FlexConfig, FlexError, Protocol
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
-    from flexlib.evaluation import evaluate, recommend
+    from flexlib.evaluation import evaluate
+    from flexlib.serving.recommending import recommend
     from flexlib.train import fit
 
 __version__ = "0.1.0"
@@ -26,7 +27,8 @@ _HOMES = {
     "flexlib.config": ("FlexConfig", "FlexError", "Protocol"),
     "flexlib.data": ("split_ratings",),
     "flexlib.datasets.loading": ("load_ratings",),
-    "flexlib.evaluation": ("evaluate", "recommend"),
+    "flexlib.evaluation": ("evaluate",),
+    "flexlib.serving.recommending": ("recommend",),
     "flexlib.train": ("fit",),
 }
 

@@ -11,7 +11,7 @@ from flexlib.config import FlexError
 @click.option("-k", type=int, default=10, show_default=True, help="how many items")
 def recommend(model: str, user: str, k: int) -> None:
     """List the items that a saved model predicts a user to rate highest."""
-    from flexlib.evaluation import recommend as recommend_items
+    from flexlib.serving.recommending import recommend as recommend_items
     from flexlib.storage.models import load_model
 
     if k < 1:

@@ -12,7 +12,7 @@ from flexlib.cli.tables import print_facts
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
 
 if TYPE_CHECKING:
-    from flexlib.model import FittedModel
+    from flexlib.predict import FittedModel
 
 SECONDS_BETWEEN_LINES = 10.0  # of progress within an epoch
 

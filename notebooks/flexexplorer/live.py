@@ -33,7 +33,7 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.sources import DATASETS, local_path
 from flexlib.evaluation import evaluate
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 from flexlib.train import fit
 
 MAX_SECONDS = 600  # of a training's estimate, above which it is refused
