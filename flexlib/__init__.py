@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
     from flexlib.evaluation import evaluate
+    from flexlib.serving.folding import fold_in
     from flexlib.serving.recommending import recommend
+    from flexlib.storage.models import load_model, save_model
     from flexlib.train import fit
 
 __version__ = "0.1.0"
@@ -18,8 +20,11 @@ __all__ = [
     "Protocol",
     "evaluate",
     "fit",
+    "fold_in",
+    "load_model",
     "load_ratings",
     "recommend",
+    "save_model",
     "split_ratings",
 ]
 
@@ -28,7 +33,9 @@ _HOMES = {
     "flexlib.data": ("split_ratings",),
     "flexlib.datasets.loading": ("load_ratings",),
     "flexlib.evaluation": ("evaluate",),
+    "flexlib.serving.folding": ("fold_in",),
     "flexlib.serving.recommending": ("recommend",),
+    "flexlib.storage.models": ("load_model", "save_model"),
     "flexlib.train": ("fit",),
 }
 

@@ -124,8 +124,15 @@ def find_ids(known: NDArray[Any], wanted: ArrayLike) -> Index:
     -------
     Index
         (k,) dense ids, -1 for an id that is not known.
+
+    Raises
+    ------
+    FlexError
+        For numbers with decimals, which ids never are.
     """
     wanted = np.asarray(wanted)
+    if wanted.dtype.kind == "f" and len(wanted):
+        raise FlexError(f"id {wanted[0]}: ids are whole numbers or texts, not numbers with decimals")
     if not {known.dtype.kind, wanted.dtype.kind} <= set("iu"):
         known, wanted = known.astype(str), wanted.astype(str)
     return np.asarray(pd.Index(known).get_indexer(pd.Index(wanted)), np.int64)

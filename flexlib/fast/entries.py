@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flexlib.data import AnyIds, Index, Stars
+from flexlib.data import AnyIds, Stars
 
 with warnings.catch_warnings():  # PyTorch says once in a process that its sparse row format is in beta state
     warnings.simplefilter("ignore", UserWarning)
