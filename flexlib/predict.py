@@ -163,7 +163,13 @@ class FittedModel(Fitted):
         return np.asarray(self.ratings.values[index] - self.centres(self.rows[index], self.columns[index]))
 
     def predict_pairs(self, users: AnyIds, items: AnyIds) -> NDArray[np.floating[Any]]:
-        """Predict by dense ids: see `Fitted.predict_pairs`. The network sees the training ratings of these rows."""
+        """Predict by dense ids: see `Fitted.predict_pairs`. The network sees the training ratings of these rows.
+
+        Raises
+        ------
+        FlexError
+            Where a prediction is not finite.
+        """
         train, wanted = self.split.train, np.zeros(self.shape[0] + 1, bool)
         wanted[items if self.config.item_based else users] = True  # the last row stands for unknown ones
         shown = train[wanted[self.rows[train]]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flexlib.config import PROTOCOLS, FlexError
+from flexlib.config import PROTOCOLS, FlexConfig, FlexError
 from flexlib.datasets.sources import DATASETS, data_folders
 
 Command = Callable[..., None]
@@ -133,3 +133,39 @@ def protocols_option(command: Command) -> Command:
         command(protocols=tuple(dict.fromkeys(protocols)), **rest)
 
     return with_protocols
+
+
+def split_option(command: Command) -> Command:
+    """Add `--split`."""
+    return click.option(
+        "--split",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="split by a CSV or Parquet file with the columns user, item and part (train or test)",
+    )(command)
+
+
+def model_option(command: Command) -> Command:
+    """Add `--model`."""
+    return click.option("--model", required=True, metavar="FILE", help="written by train --save or tune --save")(
+        command
+    )
+
+
+def out_option(command: Command) -> Command:
+    """Add `--out`: a table's file."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path), metavar="FILE", help="write a .csv or .parquet file, and print none"
+    )(command)
+
+
+def config_options(command: Command) -> Command:
+    """Add `--config` and `--set`, passed on as `config` (a `FlexConfig`)."""
+
+    @click.option("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
+    @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="change a parameter; may be repeated")
+    @functools.wraps(command)
+    def with_config(config: str, changes: tuple[str, ...], **rest: Any) -> None:
+        command(config=FlexConfig.load(config).override(changes), **rest)
+
+    return with_config

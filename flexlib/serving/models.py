@@ -1,0 +1,3 @@
+"""placeholder"""
+
+from flexlib.storage.models import load_model, save_model  # noqa
