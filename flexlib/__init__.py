@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from flexlib.evaluation import evaluate
     from flexlib.serving.crossvalidation import cross_validate, fold_ratings
     from flexlib.serving.folding import fold_in
+    from flexlib.serving.models import load_model, save_model
     from flexlib.serving.recommending import recommend
     from flexlib.serving.splits import read_split, write_split
-    from flexlib.storage.models import load_model, save_model
     from flexlib.train import fit
 
 __version__ = "0.1.0"
@@ -41,9 +41,9 @@ _HOMES = {
     "flexlib.evaluation": ("evaluate",),
     "flexlib.serving.crossvalidation": ("cross_validate", "fold_ratings"),
     "flexlib.serving.folding": ("fold_in",),
+    "flexlib.serving.models": ("load_model", "save_model"),
     "flexlib.serving.recommending": ("recommend",),
     "flexlib.serving.splits": ("read_split", "write_split"),
-    "flexlib.storage.models": ("load_model", "save_model"),
     "flexlib.train": ("fit",),
 }
 

@@ -1,10 +1,12 @@
 """Every method of `flexlib.methods` in use: fitted on ratings, it predicts any pair and recommends."""
 
 import dataclasses
+import json
 import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from flexlib.config import FlexConfig, FlexError
@@ -104,3 +106,29 @@ def fit_method(
     if method not in METHODS:
         raise FlexError(f"unknown method '{method}': known are {', '.join([*METHODS, *NETWORKS])}")
     return FittedMethod(method, settings, ratings, split, seed)
+
+
+def choose_winner(records: pd.DataFrame) -> tuple[str, MethodSettings]:
+    """Choose among tuned methods, by validation ratings alone.
+
+    Parameters
+    ----------
+    records
+        Of `flexlib.methods.tuning.run_tuning`.
+
+    Returns
+    -------
+    method, settings
+        The method with the lowest mean validation RMSE over splits, and the settings of its best split.
+
+    Raises
+    ------
+    FlexError
+        Where no method has a validation RMSE.
+    """
+    known = records[(records["networks"] == 1) & records["validation_rmse"].notna()]
+    if known.empty:
+        raise FlexError("no method has a validation RMSE: there is no winner")
+    method = known.groupby("method")["validation_rmse"].mean().idxmin()
+    best = known[known["method"] == method].sort_values("validation_rmse", kind="stable").iloc[0]
+    return str(method), json.loads(best["settings"])
