@@ -8,11 +8,9 @@ if TYPE_CHECKING:
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
     from flexlib.evaluation import evaluate
-    from flexlib.serving.crossvalidation import cross_validate, fold_ratings
     from flexlib.serving.folding import fold_in
     from flexlib.serving.models import load_model, save_model
     from flexlib.serving.recommending import recommend
-    from flexlib.serving.splits import read_split, write_split
     from flexlib.train import fit
 
 __version__ = "0.1.0"
@@ -20,18 +18,14 @@ __all__ = [
     "FlexConfig",
     "FlexError",
     "Protocol",
-    "cross_validate",
     "evaluate",
     "fit",
     "fold_in",
-    "fold_ratings",
     "load_model",
     "load_ratings",
-    "read_split",
     "recommend",
     "save_model",
     "split_ratings",
-    "write_split",
 ]
 
 _HOMES = {
@@ -39,11 +33,9 @@ _HOMES = {
     "flexlib.data": ("split_ratings",),
     "flexlib.datasets.loading": ("load_ratings",),
     "flexlib.evaluation": ("evaluate",),
-    "flexlib.serving.crossvalidation": ("cross_validate", "fold_ratings"),
     "flexlib.serving.folding": ("fold_in",),
     "flexlib.serving.models": ("load_model", "save_model"),
     "flexlib.serving.recommending": ("recommend",),
-    "flexlib.serving.splits": ("read_split", "write_split"),
     "flexlib.train": ("fit",),
 }
 

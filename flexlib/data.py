@@ -118,7 +118,8 @@ def find_ids(known: NDArray[Any], wanted: ArrayLike) -> Index:
     known
         (n,) original ids, by dense id.
     wanted
-        (k,) original ids. Where one of the two are numbers and the other texts, both are compared as texts.
+        (k,) original ids, or a single one. Where one of the two are numbers and the other texts, both are compared as
+        texts.
 
     Returns
     -------
@@ -128,11 +129,11 @@ def find_ids(known: NDArray[Any], wanted: ArrayLike) -> Index:
     Raises
     ------
     FlexError
-        For numbers with decimals, which ids never are.
+        For numbers with decimals, which ids never are, and for a table of ids.
     """
-    wanted = np.asarray(wanted)
-    if wanted.dtype.kind == "f" and len(wanted):
-        raise FlexError(f"id {wanted[0]}: ids are whole numbers or texts, not numbers with decimals")
+    wanted = np.atleast_1d(wanted)
+    if wanted.ndim > 1 or (wanted.dtype.kind == "f" and len(wanted)):
+        raise FlexError(f"ids are whole numbers or texts, in a list, not {wanted.dtype} of shape {wanted.shape}")
     if not {known.dtype.kind, wanted.dtype.kind} <= set("iu"):
         known, wanted = known.astype(str), wanted.astype(str)
     return np.asarray(pd.Index(known).get_indexer(pd.Index(wanted)), np.int64)

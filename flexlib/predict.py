@@ -80,16 +80,10 @@ class Fitted(ABC):
         >>> bool(model.predict("nobody", 17)[0] == model.predict("no one", 17)[0])
         True
         """
-        try:
-            each_user, each_item = np.broadcast_arrays(np.atleast_1d(users), np.atleast_1d(items))
-        except ValueError:
-            each_user = each_item = np.empty((0, 0))
-        if each_user.ndim != 1:
-            shapes = f"{np.shape(users)} and {np.shape(items)}"
-            raise FlexError(f"users and items: shapes {shapes} are not those of (k,) pairs")
-        return self.predict_pairs(
-            find_ids(self.ratings.user_ids, each_user), find_ids(self.ratings.item_ids, each_item)
-        )
+        user, item = find_ids(self.ratings.user_ids, users), find_ids(self.ratings.item_ids, items)
+        if len(user) != len(item) and 1 not in (len(user), len(item)):
+            raise FlexError(f"{len(user)} users and {len(item)} items are not pairs: as many of both are needed")
+        return self.predict_pairs(*np.broadcast_arrays(user, item))
 
 
 @dataclass(eq=False)

@@ -8,12 +8,12 @@ from conftest import make_ratings, random_ratings
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, ndcg_score, root_mean_squared_error
 
-from flexlib import cross_validate, evaluate, fit, fold_ratings, split_ratings
+from flexlib import evaluate, fit, split_ratings
 from flexlib.config import FlexConfig
 from flexlib.data import Split
 from flexlib.methods.registry import METHODS
 from flexlib.predict import Fitted, fallback
-from flexlib.serving.crossvalidation import training_part
+from flexlib.serving.crossvalidation import cross_validate, fold_ratings, training_part
 from flexlib.serving.methods import FittedMethod, fit_method
 
 RATINGS = random_ratings(11, 25, 30)

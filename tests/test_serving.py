@@ -62,9 +62,9 @@ def test_an_unknown_user_or_item_has_a_training_mean(rows, protocol):
 
 def test_ids_that_cannot_be_meant_are_refused(refused):
     model = fitted()
-    refused(lambda: model.predict([100, 101], [200, 201, 202]), "(2,)", "(3,)")
+    refused(lambda: model.predict([100, 101], [200, 201, 202]), "2 users and 3 items")
     refused(lambda: model.predict([[100]], [200]), "(1, 1)")
-    refused(lambda: model.predict([100.0], [200]), "100.0", "decimals")
+    refused(lambda: model.predict([100.0], [200]), "float64", "whole numbers or texts")
     model.network.decoder_biases[-1].data.fill_(float("nan"))
     refused(lambda: model.predict(100, 200), "not finite")
 
@@ -240,7 +240,7 @@ def test_new_ratings_that_cannot_be_are_refused(refused):
     refused(lambda: fold_in(model, 100, 200, float("nan")), "rating nan")
     refused(lambda: fold_in(model, [100, 101], [200], [1.0, 2.0, 3.0]), "(2,)", "(3,)")
     refused(lambda: fold_in(model, [100, 100], [200, 200], [1.0, 2.0]), "twice")
-    refused(lambda: fold_in(model, 1.5, 200, [1.0]), "1.5", "decimals")
+    refused(lambda: fold_in(model, 1.5, 200, [1.0]), "float64")
     refused(lambda: fold_in(dataclasses.replace(model, status="diverged"), 100, 200, 1.0), "diverged")
 
 

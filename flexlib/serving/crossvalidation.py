@@ -80,7 +80,7 @@ def cross_validate(
     fit
         Given the training ratings and the number of the split, from 0, fits on all of them.
     splits
-        Of `fold_ratings`, `flexlib.split_ratings` or `flexlib.read_split`.
+        Of `fold_ratings`, `flexlib.split_ratings` or `flexlib.serving.splits.read_split`.
     k
         Length of the lists.
     relevant
@@ -107,7 +107,8 @@ def cross_validate(
 
     Examples
     --------
-    >>> from flexlib import cross_validate, fold_ratings, load_ratings
+    >>> from flexlib import load_ratings
+    >>> from flexlib.serving.crossvalidation import cross_validate, fold_ratings
     >>> from flexlib.serving.methods import fit_method
     >>> ratings = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")
     >>> table = cross_validate(ratings, lambda train, split: fit_method(train, "biases"), fold_ratings(ratings, 3))

@@ -30,7 +30,8 @@ def write_split(ratings: Ratings, split: Split, path: str | Path) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> from flexlib import load_ratings, read_split, split_ratings, write_split
+    >>> from flexlib import load_ratings, split_ratings
+    >>> from flexlib.serving.splits import read_split, write_split
     >>> ratings = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_split(ratings, split_ratings(ratings, 0.2), f"{folder}/split.parquet")
