@@ -90,6 +90,12 @@ def _lists(model: Fitted, users: Index, counts: Index, k: int) -> Iterator[tuple
             allowed[row, place[rated]] = False
         rows, columns = np.nonzero(allowed[:, :-1])
         predicted = model.predict_pairs(block[rows], items[columns])
+        if k < len(items):  # sorting is costly: only those as good as the last on the list are sorted
+            scores = np.full((len(block), len(items)), -np.inf, predicted.dtype)
+            scores[rows, columns] = predicted
+            scores.partition(len(items) - k, axis=1)
+            kept = predicted >= scores[rows, len(items) - k]
+            rows, columns, predicted = rows[kept], columns[kept], predicted[kept]
         order = np.lexsort((columns, -predicted, rows))
         begin = np.searchsorted(rows, np.arange(len(block)))  # sorting leaves each row's entries where they begin
         rank = np.arange(len(rows)) - begin[rows]
