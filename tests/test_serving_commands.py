@@ -13,6 +13,7 @@ from flexlib import evaluate, fit, load_model, load_ratings, recommend, save_mod
 from flexlib.cli import main
 from flexlib.config import FlexConfig
 from flexlib.methods.registry import METHODS
+from flexlib.methods.tuning import load_tuned, tuned_name
 from flexlib.serving.methods import choose_winner, fit_method
 from flexlib.serving.splits import read_split, write_split
 from flexlib.serving.tables import read_pairs, write_table
@@ -174,9 +175,31 @@ def test_evaluate_prints_or_writes_its_measures(capsys, tmp_path):
     assert set(by_file["measure"]) == {"RMSE", "MAE"}
 
 
+def test_compared_methods_score_what_they_were_tuned_to(capsys, tmp_path):
+    """With one split, the RMSE is that of tune's own record; a call that goes on ends with the same."""
+    arguments = ["compare", "--dataset", SMALL, "--splits", "1", "--tries", "2", "-k", "3", "--out", str(tmp_path)]
+    arguments += ["--method", "item_mean", "--method", "biases"]
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0
+    path = tmp_path / f"{tuned_name(SMALL, 0.3, 2)}-compared.csv"
+    assert out.splitlines()[-1] == f"wrote {path}"
+    made = pd.read_csv(path)
+    assert made["method"].unique().tolist() == ["item_mean", "biases"]
+    records = load_tuned(tmp_path / f"{tuned_name(SMALL, 0.3, 2)}.parquet").set_index("method")
+    for measure, column in (("RMSE", "rmse"), ("MAE", "mae")):
+        rows = made[(made["users"] == "all") & (made["measure"] == measure)].set_index("method")["value"]
+        assert rows.to_dict() == pytest.approx(records[column].to_dict())
+    first = [line.split()[0] for line in out.splitlines()[2:4]]
+    assert first == records.sort_values("rmse").index.tolist()
+    assert run(capsys, *arguments)[1] == out
+
+
 @pytest.mark.parametrize(
     ("arguments", "piece"),
     [
+        (["compare", "--dataset", SMALL, "--out", "out", "-k", "0"], "-k 0"),
+        (["compare", "--dataset", SMALL, "--out", "out", "--method", "magic"], "'magic'"),
+        (["compare", "--dataset", SMALL, "--out", "out", "--test-split-rate", "1"], "leaves none"),
         (["predict", "--model", "x", "--user", "1"], "--item"),
         (["predict", "--model", "x"], "--pairs"),
         (["predict", "--model", "x", "--user", "1", "--item", "2", "--pairs", "p.csv"], "--pairs"),

@@ -1,4 +1,4 @@
-"""The command line, a file a command: `data`, `split`, `train`, `predict`, `recommend`, `evaluate`, `sweep` and `tune`.
+"""The command line, a file a command.
 
 A command imports what computes when it runs, so that the manual does not wait for PyTorch.
 """
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from flexlib.cli.app import run_app
+from flexlib.cli.compare import compare
 from flexlib.cli.data import data
 from flexlib.cli.evaluate import evaluate
 from flexlib.cli.predict import predict
@@ -29,6 +30,8 @@ flexlib recommend --model my.safetensors --user 42
 flexlib recommend --model my.safetensors --all --out lists.parquet
 flexlib predict --model my.safetensors --pairs pairs.csv
 flexlib evaluate --set epochs=20     five folds: RMSE, MAE, nDCG, recall and coverage, with intervals
+flexlib compare --dataset my.csv --out my-comparison
+                                     methods tuned and scored on your own ratings
 flexlib sweep --runs 20 --out my-sweep
                                      random settings, each scored both ways; again to go on
 
@@ -41,7 +44,7 @@ def commands() -> None:
     """Group the commands."""
 
 
-for command in (data, split, train, predict, recommend, evaluate, sweep, tune):
+for command in (data, split, train, predict, recommend, evaluate, tune, compare, sweep):
     commands.add_command(command)
 
 
