@@ -20,6 +20,7 @@ from flexlib import (
 )
 from flexlib.predict import predict_ratings
 from flexlib.serving import folding
+from flexlib.serving.methods import fit_method
 
 PIVOTS = {"users": [0, 1], "items": [1, 0]}
 RATINGS = random_ratings(5, 12, 15)
@@ -232,6 +233,18 @@ def test_more_ratings_bring_a_users_predictions_nearer_to_them():
     ]
     average = np.square(model.predict("Ada", items) - stars).mean()
     assert max(error) < average
+
+
+def test_another_method_learns_new_ratings_as_if_it_had_had_them():
+    model = fit_method(RATINGS, "biases")
+    items = RATINGS.item_ids[:4]
+    folded = fold_in(model, "Ada", items, [5.0, 4.5, 4.0, 5.0])
+    triples = [*zip(RATINGS.users.tolist(), RATINGS.items.tolist(), RATINGS.values.tolist(), strict=True)]
+    added = [(RATINGS.n_users, item, stars) for item, stars in enumerate([5.0, 4.5, 4.0, 5.0])]
+    whole = fit_method(make_ratings(triples + added), "biases")
+    expected = whole.predict(100 + RATINGS.n_users, RATINGS.item_ids)
+    np.testing.assert_allclose(folded.predict("Ada", RATINGS.item_ids), expected)
+    assert model.ratings is RATINGS
 
 
 def test_new_ratings_that_cannot_be_are_refused(refused):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_ratings
 
-from flexlib import evaluate, fit, load_model, load_ratings, recommend, save_model, split_ratings
+from flexlib import evaluate, fit, fold_in, load_model, load_ratings, recommend, save_model, split_ratings
 from flexlib.cli import main
 from flexlib.config import FlexConfig
 from flexlib.methods.registry import METHODS
@@ -97,6 +97,21 @@ def test_lists_of_all_users_go_to_a_file_and_those_of_some_are_printed(capsys, t
     one = tmp_path / "one.csv"
     assert run(capsys, "recommend", "--model", saved, "--user", "3", "-k", "2", "--out", str(one))[0] == 0
     assert pd.read_csv(one)["user"].tolist() == [3, 3]
+
+
+def test_new_ratings_are_folded_in_from_a_file(capsys, tmp_path, saved):
+    given, out = tmp_path / "new.csv", tmp_path / "lists.csv"
+    given.write_text("user,item,stars\nAda,4,5\nAda,7,1.0\n3,9,2.5\n")
+    arguments = ["--model", saved, "--new-ratings", str(given)]
+    assert run(capsys, "recommend", *arguments, "--user", "Ada", "-k", "40", "--out", str(out))[0] == 0
+    folded = fold_in(load_model(saved), ["Ada", "Ada", "3"], ["4", "7", "9"], [5.0, 1.0, 2.5])
+    expected = recommend(folded, "Ada", k=40)
+    assert pd.read_csv(out)["item"].tolist() == expected["item"].tolist()
+    assert not {4, 7} & set(expected["item"])
+    given.write_text("user,item,stars\nAda,4,5\n\nAda,7,good\n")
+    status, _, err = run(capsys, "predict", *arguments, "--user", "Ada", "--item", "4")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "new.csv, line 4: rating 'good'" in err
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "a=1", 'Movie, "quoted"', "<script>"]

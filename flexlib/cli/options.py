@@ -4,12 +4,15 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flexlib.config import PROTOCOLS, FlexConfig, FlexError
 from flexlib.datasets.sources import DATASETS, data_folders
+
+if TYPE_CHECKING:
+    from flexlib.predict import Fitted
 
 Command = Callable[..., None]
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -145,11 +148,29 @@ def split_option(command: Command) -> Command:
     )(command)
 
 
-def model_option(command: Command) -> Command:
-    """Add `--model`."""
-    return click.option("--model", required=True, metavar="FILE", help="written by train --save or tune --save")(
-        command
+def model_options(command: Command) -> Command:
+    """Add `--model` and `--new-ratings`, passed on as `load`: a function that loads the model and folds these in."""
+
+    @click.option("--model", required=True, metavar="FILE", help="of train --save or tune --save")
+    @click.option(
+        "--new-ratings",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="CSV or Parquet with users, items and ratings that the model is given first, without training",
     )
+    @functools.wraps(command)
+    def with_model(model: str, new_ratings: Path | None, **rest: Any) -> None:
+        def load() -> "Fitted":
+            from flexlib.serving.folding import fold_in
+            from flexlib.serving.models import load_model
+            from flexlib.serving.tables import read_ratings
+
+            loaded = load_model(model)
+            return fold_in(loaded, *read_ratings(new_ratings)) if new_ratings else loaded
+
+        command(load=load, **rest)
+
+    return with_model
 
 
 def out_option(command: Command) -> Command:

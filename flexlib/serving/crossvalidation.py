@@ -96,8 +96,8 @@ def cross_validate(
         - users: "all", or a group by the user's number of ratings in the set, such as "20 to 34 ratings"
         - measure: RMSE and MAE, pooled over all test ratings, in stars; nDCG@k and recall@k, means over users with
           relevant test ratings; coverage@k, the share of the items in training that any list holds
-        - value, low, high: with an interval at 95 %. It is a bootstrap over users; for coverage a t-interval over
-          splits. NaN where there are fewer than two of these
+        - value, low, high: with an interval at 95 %. It is a bootstrap over users, for these splits and models; for
+          coverage a t-interval over splits. NaN where there are fewer than two of these
         - n: how many users, or splits
 
     Raises
@@ -242,10 +242,10 @@ def _over_users(
 
 
 def _over_splits(values: Sequence[float]) -> dict[str, Any]:
-    """Average over splits, with a t-interval."""
+    """Average shares over splits, with a t-interval, which ends at 0 and 1."""
     n, mean = len(values), float(np.mean(values))
     low, high = np.nan, np.nan
     if n > 1:
         half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
-        low, high = mean - half, mean + half
+        low, high = max(0.0, mean - half), min(1.0, mean + half)
     return {"value": mean, "low": float(low), "high": float(high), "n": n}

@@ -9,8 +9,9 @@ References
 Salakhutdinov and Mnih (2007), Section 2, for weights under a normal prior.
 """
 
+import copy
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,15 +24,17 @@ from flexlib.config import FlexError
 from flexlib.data import AnyIds, Index, Ratings, Split, find_ids
 from flexlib.fast.entries import RowTable, has_sparse_products
 from flexlib.model import Autoencoder, matrix_shape
-from flexlib.predict import CELLS_PER_BLOCK, FittedModel, encode_rows
+from flexlib.predict import CELLS_PER_BLOCK, Fitted, FittedModel, encode_rows
 from flexlib.train import rmse_of
+
+Model = TypeVar("Model", bound=Fitted)
 
 ERROR_SAMPLE = 100_000  # training ratings that tell how far predictions are off
 STEPS = 100  # at most, of the search for a column's weights
 OF_COLUMNS = ("encoder_weights.0", "rated_weights.0")  # with the decoder's last, the tensors with an entry a column
 
 
-def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: ArrayLike) -> FittedModel:
+def fold_in(model: Model, users: ArrayLike, items: ArrayLike, values: ArrayLike) -> Model:
     """Add ratings to a trained network without training it again.
 
     A user-based network is shown the ratings of known and of new users alike: other users' predictions do not change.
@@ -39,12 +42,13 @@ def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: Arra
     are fitted to these: beginning with the user's own, or with the average user's. New items are treated the other way
     round: an item-based network is shown their rows, and a user-based one gets output weights for them.
 
-    Row means (MeN) are taken again where a row has new ratings; with biases, the user's or new item's own too.
+    Row means (MeN) are taken again where a row has new ratings; with biases, the user's or new item's own too. Another
+    method than a network is fitted at each call anyway, and then to these ratings too.
 
     Parameters
     ----------
     model
-        Of `flexlib.fit` or `flexlib.load_model`; it stays as it is.
+        Of `flexlib.fit`, `flexlib.load_model` or `flexlib.serving.methods.fit_method`; it stays as it is.
     users, items
         (k,) original ids, known or new; one of them may be a single id. A rating that the model has is replaced, and
         counts as a training rating from then on.
@@ -53,9 +57,9 @@ def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: Arra
 
     Returns
     -------
-    FittedModel
-        To predict, recommend and save. Ratings that are all known give equal predictions. Where output weights were
-        fitted, the decoder is untied (DeC).
+    Model
+        Of the same kind, to predict, recommend and save. Ratings that are all known give equal predictions. Where
+        output weights were fitted, the decoder is untied (DeC).
 
     Raises
     ------
@@ -70,9 +74,7 @@ def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: Arra
     >>> len(recommend(larger, "Ada", k=5))
     5
     """
-    ratings, old_shape = model.ratings, model.shape
-    if model.status != "ok":
-        raise FlexError(f"the model's status is '{model.status}'; train it again")
+    ratings = model.ratings
     user, item, stars = _checked(users, items, values, ratings)
     user_ids, item_ids = _with_new(ratings.user_ids, user), _with_new(ratings.item_ids, item)
     users_of, items_of = find_ids(user_ids, user), find_ids(item_ids, item)
@@ -100,8 +102,18 @@ def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: Arra
         noise_floor=None,
     )
     split = Split(np.flatnonzero(trained), np.setdiff1d(model.split.test, places))
-    folded = dataclasses.replace(model, ratings=larger, split=split)
-    new = places[changed]
+    folded = copy.copy(model)
+    folded.ratings, folded.split = larger, split
+    if isinstance(model, FittedModel) and isinstance(folded, FittedModel):
+        _show(model, folded, places[changed])
+    return folded
+
+
+def _show(model: FittedModel, folded: FittedModel, new: Index) -> None:
+    """Fit what belongs to new ratings: centres, and output weights of columns. `model` is as it was before these."""
+    if model.status != "ok":
+        raise FlexError(f"the model's status is '{model.status}'; train it again")
+    old_shape = model.shape
     columns = np.unique(folded.columns[new])
     if not model.config.item_based:
         columns = columns[columns >= old_shape[1]]
@@ -111,7 +123,6 @@ def fold_in(model: FittedModel, users: ArrayLike, items: ArrayLike, values: Arra
         error = rmse_of(model, sample)
         folded.network, folded.config = _widened(model, folded.shape[1]), model.config.replace(decoder_constraint=False)
         _fit_columns(folded, new[np.isin(folded.columns[new], columns)], columns, old_shape[1], error)
-    return folded
 
 
 def _checked(

@@ -110,3 +110,30 @@ def read_pairs(path: Path, more: Sequence[str] = ()) -> pd.DataFrame:
             raise FlexError(f"{path}: no column of {what}s: {' or '.join(known)}")
         found[what] = table[names[0]]
     return pd.DataFrame(found)
+
+
+def read_ratings(path: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Read new ratings, for `flexlib.fold_in`.
+
+    Parameters
+    ----------
+    path
+        As in `read_pairs`, with a column of ratings.
+
+    Returns
+    -------
+    users, items, values
+        (k,) ids and stars.
+
+    Raises
+    ------
+    FlexError
+        Where the file cannot be read, lacks a column, or holds something else than a number for a rating.
+    """
+    table = read_pairs(path, ["rating"])
+    stars = pd.to_numeric(table["rating"], errors="coerce")
+    if stars.isna().any():
+        line = stars.index[stars.isna()][0]
+        where = f"{path}, {'row' if path.suffix == '.parquet' else 'line'} {line}"
+        raise FlexError(f"{where}: rating {table.loc[line, 'rating']!r} is not a number")
+    return table["user"], table["item"], stars
