@@ -46,7 +46,7 @@ def value(table, measure, users="all"):
 
 
 def test_errors_are_those_of_scikit_learn_over_all_folds():
-    splits = fold_ratings(RATINGS, 4, seed=1)
+    splits = list(fold_ratings(RATINGS, 4, seed=1))
     tests = np.concatenate([split.test for split in splits])
     predicted = np.concatenate(
         [table_of(3 + n)[RATINGS.users[s.test], RATINGS.items[s.test]] for n, s in enumerate(splits)]
@@ -89,7 +89,7 @@ def test_ranks_are_those_of_scikit_learn_and_of_sets(relevant):
 
 
 def test_intervals_are_bootstraps_over_users_and_t_over_splits():
-    splits = fold_ratings(RATINGS, 3)
+    splits = list(fold_ratings(RATINGS, 3))
     table = validated(splits)
     squares, n = np.zeros(RATINGS.n_users), np.zeros(RATINGS.n_users)
     for number, split in enumerate(splits):
@@ -131,7 +131,7 @@ def test_equally_active_users_are_one_group():
 
 
 def test_folds_hold_each_rating_once():
-    splits = fold_ratings(RATINGS, 5, seed=4)
+    splits = list(fold_ratings(RATINGS, 5, seed=4))
     assert np.sort(np.concatenate([split.test for split in splits])).tolist() == list(range(len(RATINGS)))
     for split in splits:
         assert np.sort(np.concatenate([split.train, split.test])).tolist() == list(range(len(RATINGS)))
@@ -188,8 +188,8 @@ def test_a_network_is_scored_as_evaluate_scores_it():
 
 
 def test_what_cannot_be_validated_is_refused(refused):
-    refused(lambda: fold_ratings(RATINGS, 1), "1 folds")
-    refused(lambda: fold_ratings(RATINGS, len(RATINGS) + 1), "folds")
+    refused(lambda: list(fold_ratings(RATINGS, 1)), "1 folds")
+    refused(lambda: list(fold_ratings(RATINGS, len(RATINGS) + 1)), "folds")
     refused(lambda: validated([]), "nothing to score")
     refused(lambda: validated([Split(np.arange(9), np.arange(0))]), "nothing to score")
     refused(lambda: validated(fold_ratings(RATINGS, 2), k=0), "k 0")

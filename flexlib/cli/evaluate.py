@@ -1,6 +1,7 @@
 """`flexlib evaluate`: cross-validation, with an interval for each measure."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from flexlib.cli.tables import print_table
 from flexlib.config import FlexConfig, FlexError
 
 if TYPE_CHECKING:
-    from flexlib.data import Ratings
+    from flexlib.data import Ratings, Split
     from flexlib.predict import Fitted
 
 
@@ -80,16 +81,17 @@ def evaluate(
     if out:
         check_ending(out)
     ratings = load_ratings(dataset, columns, scale)
+    rate, count = test_split_rate or config.test_split_rate, 1 if split else splits or folds or 5
+    made: Iterable[Split]
     if split:
         made = [read_split(ratings, split)]
     elif splits:
-        rate = test_split_rate or config.test_split_rate
-        made = [split_ratings(ratings, rate, seed + number) for number in range(splits)]
+        made = (split_ratings(ratings, rate, seed + number) for number in range(splits))
     else:
-        made = fold_ratings(ratings, folds or 5, seed)
+        made = fold_ratings(ratings, count, seed)
 
     def fit_one(known: "Ratings", number: int) -> "Fitted":
-        print(f"split {number + 1}/{len(made)}", file=sys.stderr)
+        print(f"split {number + 1}/{count}", file=sys.stderr)
         if method:
             return fit_method(known, method, seed=seed + number)
         return fit(known, config, "holdout", seed + number, split=split_ratings(known, 0))

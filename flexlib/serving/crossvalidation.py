@@ -8,7 +8,8 @@ Järvelin and Kekäläinen (2002) (nDCG). Efron (1979) (the bootstrap).
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ RELEVANT = 0.8  # share of the highest rating, from which an item counts as rele
 Fit = Callable[[Ratings, int], Fitted]
 
 
-def fold_ratings(ratings: Ratings, folds: int = 5, seed: int = 0) -> list[Split]:
+def fold_ratings(ratings: Ratings, folds: int = 5, seed: int = 0) -> Iterator[Split]:
     """Split ratings so that each is a test rating once.
 
     Parameters
@@ -43,10 +44,10 @@ def fold_ratings(ratings: Ratings, folds: int = 5, seed: int = 0) -> list[Split]
     seed
         At least 0.
 
-    Returns
-    -------
-    list of Split
-        Their test parts differ by one rating at most, in size.
+    Yields
+    ------
+    Split
+        The sizes of their test parts differ by one rating at most.
 
     Raises
     ------
@@ -56,14 +57,16 @@ def fold_ratings(ratings: Ratings, folds: int = 5, seed: int = 0) -> list[Split]
     if not 2 <= folds <= len(ratings):
         raise FlexError(f"{folds} folds: from 2 to {len(ratings):,}, the number of ratings, are possible")
     shuffled = numpy_generator(seed, Purpose.FOLDS).permutation(len(ratings))
-    tests = [np.sort(part) for part in np.array_split(shuffled, folds)]
-    return [Split(np.setdiff1d(np.arange(len(ratings)), test), test) for test in tests]
+    ends = np.arange(folds + 1) * len(ratings) // folds
+    for first, last in itertools.pairwise(ends):
+        test = np.sort(shuffled[first:last])
+        yield Split(np.setdiff1d(np.arange(len(ratings)), test), test)
 
 
 def cross_validate(
     ratings: Ratings,
     fit: Fit,
-    splits: Sequence[Split],
+    splits: Iterable[Split],
     k: int = 10,
     relevant: float | None = None,
     lists: bool = True,
@@ -117,10 +120,10 @@ def cross_validate(
     """
     if k < 1:
         raise FlexError(f"k {k}: at least 1 is needed")
-    if not splits or not all(len(split.test) for split in splits):
-        raise FlexError("there is nothing to score: a split has no test ratings")
     relevant = RELEVANT * ratings.scale[1] if relevant is None else relevant
     scored = [_score_split(ratings, split, fit, number, k, relevant, lists) for number, split in enumerate(splits)]
+    if not scored:
+        raise FlexError("there is nothing to score: no split")
     of_user = np.sum([sums for sums, _ in scored], axis=0)
     covered = [coverage for _, coverage in scored]
     counts = np.bincount(ratings.users, minlength=ratings.n_users)
@@ -145,6 +148,8 @@ def _score_split(
     coverage
         Share of the items in training that are in a list.
     """
+    if not len(split.test):
+        raise FlexError("there is nothing to score: a split has no test ratings")
     known = training_part(ratings, split)
     model = fit(known, number)
     users, items, n = ratings.users[split.test], ratings.items[split.test], ratings.n_users
@@ -185,6 +190,7 @@ def _rank_users(made: pd.DataFrame, hits: pd.DataFrame, ratings: Ratings, k: int
     )
     n_found = np.bincount(dense.get_indexer(found["user"]), minlength=ratings.n_users)
     n_relevant = np.bincount(dense.get_indexer(hits["user"]), minlength=ratings.n_users)
+    k = min(k, ratings.n_items)
     ideal = np.concatenate([[1], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])  # 1 where nothing is divided by it
     ndcg = gains / ideal[np.minimum(n_relevant, k)]
     return [ndcg, n_found / np.maximum(n_relevant, 1), (n_relevant > 0).astype(float)]

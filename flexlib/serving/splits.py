@@ -7,7 +7,7 @@ import pandas as pd
 
 from flexlib.config import FlexError
 from flexlib.data import Ratings, Split, find_ids
-from flexlib.serving.tables import read_pairs, write_table
+from flexlib.serving.tables import place_in, read_pairs, write_table
 
 PARTS = ("train", "test")
 
@@ -78,7 +78,7 @@ def read_split(ratings: Ratings, path: str | Path) -> Split:
         if np.any(wrong):
             line = int(np.flatnonzero(wrong)[0])
             user, item, part = table.iloc[line]
-            where = f"{path}, {'row' if Path(path).suffix == '.parquet' else 'line'} {table.index[line]}"
+            where = place_in(Path(path), table.index[line])
             raise FlexError(f"{where}: user {user}, item {item}, {part}: {problem}")
     if len(places) < len(ratings):
         raise FlexError(f"{path}: {len(places):,} pairs; {ratings.name} has {len(ratings):,} ratings, each in one part")

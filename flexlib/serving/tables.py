@@ -112,6 +112,11 @@ def read_pairs(path: Path, more: Sequence[str] = ()) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def place_in(path: Path, line: int) -> str:
+    """Name a line of a CSV file, or a row of another one, for a message."""
+    return f"{path}, {'row' if path.suffix == '.parquet' else 'line'} {line}"
+
+
 def read_ratings(path: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Read new ratings, for `flexlib.fold_in`.
 
@@ -134,6 +139,5 @@ def read_ratings(path: Path) -> tuple[pd.Series, pd.Series, pd.Series]:
     stars = pd.to_numeric(table["rating"], errors="coerce")
     if stars.isna().any():
         line = stars.index[stars.isna()][0]
-        where = f"{path}, {'row' if path.suffix == '.parquet' else 'line'} {line}"
-        raise FlexError(f"{where}: rating {table.loc[line, 'rating']!r} is not a number")
+        raise FlexError(f"{place_in(path, line)}: rating {table.loc[line, 'rating']!r} is not a number")
     return table["user"], table["item"], stars
