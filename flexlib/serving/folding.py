@@ -226,10 +226,10 @@ def _fit_columns(model: FittedModel, new: Index, columns: AnyIds, n_old: int, er
         outputs = network.activate_output((hidden * own[:, :-1]).sum(dim=1) + own[:, -1])
         total = (outputs - targets).square().sum() / max(error, 1e-6) ** 2
         total = total + ((found - start).square() / spread).sum()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
-    search.step(loss)
+    search.step(loss)  # type: ignore[no-untyped-call]
     index = torch.from_numpy(columns).to(model.device)
     weight[index], bias[index] = found.detach()[:, :-1].to(weight), found.detach()[:, -1].to(bias)
 
