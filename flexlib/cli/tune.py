@@ -12,6 +12,8 @@ from flexlib.config import FlexConfig, FlexError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flexlib.data import Ratings
+
 
 @click.command(epilog=DATA_SETS)
 @dataset_option()
@@ -96,16 +98,14 @@ def tune(
     print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
     print(f"wrote {out / tuning.name}.parquet")
     if save:
-        _save_winner(table[table["method"].isin(methods)], dataset, save)
+        _save_winner(table[table["method"].isin(methods)], load_ratings(dataset), save)
 
 
-def _save_winner(table: "pd.DataFrame", dataset: str, name: Path) -> None:
-    from flexlib.datasets.loading import load_ratings
+def _save_winner(table: "pd.DataFrame", ratings: "Ratings", name: Path) -> None:
     from flexlib.serving.methods import choose_winner, fit_method
     from flexlib.serving.models import ending_of, save_model
 
     method, settings = choose_winner(table)
-    ratings = load_ratings(dataset)
     model = fit_method(ratings, method, settings)
     path = name.with_name(name.name + ending_of(model))
     save_model(model, path)
