@@ -74,7 +74,8 @@ def cross_validate(
     """Fit and score on each split.
 
     Predictions are clipped to the scale for RMSE and MAE. A list holds items of the training ratings that the user has
-    no training rating of; an item in it is relevant, with a gain of 1, where the user's test rating is at least `relevant`.
+    no training rating of. An item in it is relevant, with a gain of 1, where the user's test rating is at least
+    `relevant`.
 
     Parameters
     ----------
