@@ -31,8 +31,7 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.methods.factorization_machines import BURN_IN, bayesian_svdpp, bpmf
 from flexlib.methods.means_and_biases import biases
 from flexlib.methods.scikit_surprise import improved_svd, item_knn, svdpp
-from flexlib.model import FittedModel
-from flexlib.predict import fallback, predict_ratings
+from flexlib.predict import FittedModel, fallback, predict_ratings
 from flexlib.train import fit
 
 RECORDS = Path(__file__).parents[1] / "results" / "records"

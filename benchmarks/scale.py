@@ -27,7 +27,8 @@ from training import chosen_setting, floor_of
 from flexlib.config import FlexConfig
 from flexlib.data import hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import evaluate, recommend
+from flexlib.evaluation import evaluate
+from flexlib.serving.recommending import recommend
 from flexlib.train import fit, rmse_of
 
 

@@ -7,7 +7,10 @@ if TYPE_CHECKING:
     from flexlib.config import FlexConfig, FlexError, Protocol
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
-    from flexlib.evaluation import evaluate, recommend
+    from flexlib.evaluation import evaluate
+    from flexlib.serving.folding import fold_in
+    from flexlib.serving.models import load_model, save_model
+    from flexlib.serving.recommending import recommend
     from flexlib.train import fit
 
 __version__ = "0.1.0"
@@ -17,8 +20,11 @@ __all__ = [
     "Protocol",
     "evaluate",
     "fit",
+    "fold_in",
+    "load_model",
     "load_ratings",
     "recommend",
+    "save_model",
     "split_ratings",
 ]
 
@@ -26,7 +32,10 @@ _HOMES = {
     "flexlib.config": ("FlexConfig", "FlexError", "Protocol"),
     "flexlib.data": ("split_ratings",),
     "flexlib.datasets.loading": ("load_ratings",),
-    "flexlib.evaluation": ("evaluate", "recommend"),
+    "flexlib.evaluation": ("evaluate",),
+    "flexlib.serving.folding": ("fold_in",),
+    "flexlib.serving.models": ("load_model", "save_model"),
+    "flexlib.serving.recommending": ("recommend",),
     "flexlib.train": ("fit",),
 }
 

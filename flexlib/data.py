@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from flexlib.config import FlexError
 from flexlib.seeds import Purpose, numpy_generator
 
 Index = NDArray[np.int64]
 Ids = NDArray[np.int32]
+AnyIds = NDArray[np.integer[Any]]
 Stars = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -108,6 +110,35 @@ class Split:
     test: Index
 
 
+def find_ids(known: NDArray[Any], wanted: ArrayLike) -> Index:
+    """Find the dense ids of original ones.
+
+    Parameters
+    ----------
+    known
+        (n,) original ids, by dense id.
+    wanted
+        (k,) original ids, or a single one. Where one of the two are numbers and the other texts, both are compared as
+        texts.
+
+    Returns
+    -------
+    Index
+        (k,) dense ids, -1 for an id that is not known.
+
+    Raises
+    ------
+    FlexError
+        For numbers with decimals, which ids never are, and for a table of ids.
+    """
+    wanted = np.atleast_1d(wanted)
+    if wanted.ndim > 1 or (wanted.dtype.kind == "f" and len(wanted)):
+        raise FlexError(f"ids are whole numbers or texts, in a list, not {wanted.dtype} of shape {wanted.shape}")
+    if not {known.dtype.kind, wanted.dtype.kind} <= set("iu"):
+        known, wanted = known.astype(str), wanted.astype(str)
+    return np.asarray(pd.Index(known).get_indexer(pd.Index(wanted)), np.int64)
+
+
 def split_ratings(ratings: Ratings, test_split_rate: float = 0.3, seed: int = 0, fold: str | None = None) -> Split:
     """Hold out a random share of the ratings (TSR), or a published fold.
 
@@ -118,7 +149,8 @@ def split_ratings(ratings: Ratings, test_split_rate: float = 0.3, seed: int = 0,
     ratings
         What to split.
     test_split_rate
-        Share held out: `round(rate * n)` ratings, at least one.
+        Share held out: `round(rate * n)` ratings, at least one. 0 holds out none, for a model that is to be used, not
+        scored.
     seed
         At least 0.
     fold
@@ -142,7 +174,7 @@ def split_ratings(ratings: Ratings, test_split_rate: float = 0.3, seed: int = 0,
             raise FlexError(f"{ratings.name} has no fold '{fold}': it has {', '.join(ratings.folds) or 'none'}")
         test = ratings.folds[fold]
     else:
-        count = max(1, round(test_split_rate * n))
+        count = max(1, round(test_split_rate * n)) if test_split_rate else 0
         if count >= n:
             raise FlexError(f"a test split rate of {test_split_rate} leaves none of {n} ratings for training")
         test = np.sort(numpy_generator(seed, Purpose.SPLIT).permutation(n)[:count])

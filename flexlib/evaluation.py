@@ -1,4 +1,4 @@
-"""Scoring and recommending: what a protocol shows the network at test time, and which ratings count.
+"""Scoring: what a protocol shows the network at test time, and which ratings count.
 
 Errors are pooled over all scored ratings in float64. An output that is not finite is counted, never dropped.
 """
@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flexlib.config import FlexError
-from flexlib.data import Ids, Index, Mask, Stars
-from flexlib.model import FittedModel
-from flexlib.predict import fallback, network_outputs, round_predictions
+from flexlib.data import Mask
+from flexlib.predict import FittedModel, predict_cells
 from flexlib.seeds import Purpose, numpy_generator
 
 
@@ -62,15 +61,22 @@ def evaluate(model: FittedModel) -> Evaluation:
     -------
     Evaluation
         RMSE and MAE in stars, counts, and every prediction.
+
+    Raises
+    ------
+    FlexError
+        Where the model was trained on all ratings.
     """
     ratings, protocol, test = model.ratings, model.protocol, model.split.test
+    if not len(test):
+        raise FlexError("there is nothing to score: the model was trained on all ratings")
     hidden = hidden_mask(model)
     if protocol.test_input == "training":
         shown, values = model.split.train, model.centred(model.split.train)
     else:
         shown = test[~hidden]
         values = model.centred(shown) if protocol.test_input == "visible-centred" else ratings.values[shown]
-    predicted, unseen, nonfinite = _predict(model, shown, values, model.rows[test], model.columns[test])
+    predicted, unseen, nonfinite = predict_cells(model, ratings.users[test], ratings.items[test], shown, values)
     actual = ratings.values[test].astype(np.float64)
     scored = hidden if protocol.scored == "hidden" else np.ones(len(test), bool)
     rmse, mae = errors(actual[scored], predicted[scored])
@@ -138,72 +144,3 @@ def hidden_mask(model: FittedModel) -> Mask:
     with_replacement = model.protocol.masking == "with-replacement"
     hidden[rng.integers(0, n, count) if with_replacement else rng.permutation(n)[:count]] = True
     return hidden
-
-
-def _predict(
-    model: FittedModel, shown: Index, values: Stars, rows: Ids, columns: Ids
-) -> tuple[NDArray[np.floating[Any]], Mask, Mask]:
-    """Predict (k,) stars at (rows, columns) from the ratings at `shown` with these values as input.
-
-    Returns the predictions, which have a user or item without training ratings, and which outputs were not finite.
-    """
-    users, items = (columns, rows) if model.config.item_based else (rows, columns)
-    unseen, means = fallback(model.ratings, model.split.train, users, items)
-    predicted: NDArray[np.floating[Any]] = network_outputs(model, shown, values, rows, columns) + model.centres(
-        rows, columns
-    )
-    if model.protocol.unseen_fallback:
-        predicted = np.where(unseen, means, predicted)
-    nonfinite = ~np.isfinite(predicted)
-    if model.config.prediction_rounding:
-        predicted = round_predictions(predicted, model.ratings.scale, model.protocol.rounding)
-    return predicted, unseen, nonfinite
-
-
-def recommend(model: FittedModel, user_id: object, k: int = 10) -> pd.DataFrame:
-    """List the items with the highest predicted ratings for a user.
-
-    Candidates are items seen in training that the user has not rated anywhere in the set. The network sees training
-    ratings alone. Ties go to the item with more training ratings, then to the lower id.
-
-    Parameters
-    ----------
-    model
-        Of `flexlib.fit`.
-    user_id
-        The user's original id.
-    k
-        How many items, at most.
-
-    Returns
-    -------
-    pd.DataFrame
-        item (original id), title and genres (where known), predicted (stars), n_ratings (in training).
-
-    Raises
-    ------
-    FlexError
-        For an unknown user, one who has rated everything, or a model whose predictions are not finite.
-    """
-    ratings, train = model.ratings, model.split.train
-    found = np.flatnonzero(ratings.user_ids.astype(str) == str(user_id))
-    if not len(found):
-        few = ", ".join(map(str, ratings.user_ids[:3]))
-        raise FlexError(f"user '{user_id}' is not in {ratings.name}; its {ratings.n_users:,} ids are {few}, ...")
-    user = int(found[0])
-    counts = np.bincount(ratings.items[train], minlength=ratings.n_items)
-    items = np.setdiff1d(np.flatnonzero(counts), ratings.items[ratings.users == user])
-    users = np.full(len(items), user)
-    if not len(items):
-        raise FlexError(f"user '{user_id}' has rated every item that the model knows")
-    rows, columns = (items, users) if model.config.item_based else (users, items)
-    shown = train if model.config.item_based else train[model.rows[train] == user]
-    predicted, _, nonfinite = _predict(model, shown, model.centred(shown), rows, columns)
-    if nonfinite.any():
-        raise FlexError(f"the model's predictions are not finite (status: {model.status}); train it again")
-    best = np.lexsort((items, -counts[items], -predicted))[:k]
-    table: dict[str, Any] = {"item": ratings.item_ids[items[best]]}
-    for name, texts in (("title", ratings.titles), ("genres", ratings.genres)):
-        if texts is not None:
-            table[name] = texts[items[best]]
-    return pd.DataFrame(table | {"predicted": predicted[best], "n_ratings": counts[items[best]]})

@@ -1,4 +1,4 @@
-"""The network, a mirrored autoencoder over the rows of a rating matrix, and what training makes of it.
+"""The network: a mirrored autoencoder over the rows of a rating matrix.
 
 f(x) = decode(encode(x)) (Equation 1). Each layer is c = activation(W x + b) (Equation 2); the decoder mirrors the
 encoder.
@@ -9,18 +9,15 @@ Tran et al. (2018), Section 3.2. Glorot and Bengio (2010) for the initial weight
 """
 
 import itertools
-import math
-from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flexlib.activations import FUNCTIONS
-from flexlib.config import FlexConfig, Protocol
-from flexlib.data import Ids, Index, Ratings, Split, Stars
+from flexlib.config import FlexConfig
+from flexlib.data import Ratings
 
 
 class Rows(Interface):
@@ -119,77 +116,6 @@ def input_scales(counts: Tensor) -> Tensor:
 def _xavier_uniform(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
     bound = (6 / sum(shape)) ** 0.5
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
-
-
-@dataclass(eq=False)
-class FittedModel:
-    """A trained network with all it takes to score it, to recommend with it, and to say where it came from.
-
-    Parameters
-    ----------
-    config, protocol, ratings, seed, device
-        What `flexlib.fit` was given.
-    network
-        The autoencoder, on the device.
-    split
-        Training ratings (less those held back for early stopping) and test ratings.
-    row_means, column_offsets
-        (rows,) and (columns,) stars that centring takes off, and that predictions get back.
-    status
-        "ok", or "diverged" where the loss became NaN or infinite, which ends training.
-    history
-        RMSE over the training ratings of each epoch, taken while it trains, in stars.
-    steps
-        Of the optimizer.
-    seconds
-        Of training alone.
-    validation_rmse
-        With `patience`: the lowest RMSE over the ratings held back, in stars.
-    best_epoch
-        With `patience`: the epoch (from 1) of that RMSE, whose weights the network has.
-    validation_history
-        With `patience`: the RMSE over the ratings held back after each epoch, in stars.
-    """
-
-    config: FlexConfig
-    protocol: Protocol
-    network: Autoencoder
-    ratings: Ratings
-    split: Split
-    row_means: Stars
-    column_offsets: Stars
-    seed: int
-    device: str
-    status: str = "ok"
-    history: list[float] = field(default_factory=list)
-    steps: int = 0
-    seconds: float = 0.0
-    validation_rmse: float = math.nan
-    best_epoch: int = 0
-    validation_history: list[float] = field(default_factory=list)
-
-    @property
-    def rows(self) -> Ids:
-        """(n,) row of each rating: its item where item-based, else its user."""
-        return self.ratings.items if self.config.item_based else self.ratings.users
-
-    @property
-    def columns(self) -> Ids:
-        """(n,) column of each rating."""
-        return self.ratings.users if self.config.item_based else self.ratings.items
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the rating matrix."""
-        return matrix_shape(self.ratings, self.config)
-
-    def centres(self, rows: Ids, columns: Ids) -> Stars:
-        """Give the (k,) stars that centring takes off ratings at (rows, columns)."""
-        return self.row_means[rows] + self.column_offsets[columns]
-
-    def centred(self, index: Index) -> Stars:
-        """Give the (k,) values of the ratings at `index`, centred."""
-        return np.asarray(self.ratings.values[index] - self.centres(self.rows[index], self.columns[index]))
 
 
 def matrix_shape(ratings: Ratings, config: FlexConfig) -> tuple[int, int]:

@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     SPLIT = 0x5EED  # which ratings are test ratings
     VALIDATION = 0x57A1  # which training ratings are held back
     MASKING = 0x3A5C  # which test ratings are hidden from the input (TMR)
+    FOLDS = 0xF01D  # which fold of a cross-validation each rating is in
+    RESAMPLES = 0xB007  # users drawn again for an interval
     HALVES = 0x4A1F  # which half of the test ratings settings are chosen on
     FACTORS = 0xFAC7  # first factors of a matrix factorisation
     BOLTZMANN_MACHINE = 0x4B3  # its weights, order and Gibbs samples

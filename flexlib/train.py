@@ -37,8 +37,8 @@ from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
 from flexlib.fast.backprop import Backprop, dropout, dropout_factors
 from flexlib.fast.entries import Entries, RowTable, has_sparse_products
 from flexlib.fast.rmsprop import ChunkedRMSprop
-from flexlib.model import Autoencoder, FittedModel, matrix_shape
-from flexlib.predict import predict_ratings
+from flexlib.model import Autoencoder, matrix_shape
+from flexlib.predict import FittedModel, predict_ratings
 from flexlib.seeds import TorchStream, torch_generator
 
 MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code

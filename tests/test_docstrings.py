@@ -1,6 +1,8 @@
 """Docstrings say what the code says: the parameters that there are, and the errors that are raised."""
 
 import ast
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -68,6 +70,17 @@ def test_docstrings_name_what_the_code_has(path):
         if raises_flex_error(function) and not is_command and "FlexError" not in said.get("Raises", ""):
             wrong.append(f"{name}: raises FlexError and does not say when")
     assert wrong == []
+
+
+EXAMPLES = [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_in_docstrings_print_what_they_say(path):
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
 
 
 def test_the_check_finds_what_is_off():

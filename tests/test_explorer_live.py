@@ -25,8 +25,9 @@ from test_explorer_trained import command
 from flexlib.config import PRESETS, FlexConfig, FlexError
 from flexlib.datasets import sources
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import evaluate, recommend
+from flexlib.evaluation import evaluate
 from flexlib.runs.plan import Plan
+from flexlib.serving.recommending import recommend
 from flexlib.train import fit
 
 RATINGS = load_ratings(SMALL)

@@ -49,6 +49,15 @@ def test_the_lock_file_pins_every_requirement_to_a_version_it_allows():
     assert locked["torch"] == "2.13.0"
 
 
+def test_a_wheel_has_all_rooms_and_files_of_the_package():
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    rooms = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "flexlib").rglob("__init__.py")}
+    assert set(tool["packages"]) == rooms
+    others = {str(path.relative_to(ROOT / "flexlib")) for path in (ROOT / "flexlib").rglob("*.*")}
+    others = {name for name in others if not name.endswith((".py", ".pyc"))}
+    assert set(tool["package-data"]["flexlib"]) == others
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_stripped_parameterised_and_free_of_logic(path):
     notebook = nbformat.read(path, as_version=4)

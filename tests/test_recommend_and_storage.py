@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from flexlib.config import FlexConfig, Protocol
 from flexlib.data import Split
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import evaluate, recommend
+from flexlib.evaluation import evaluate
+from flexlib.serving.recommending import recommend
 from flexlib.storage.models import load_model, save_model
 from flexlib.train import fit
 

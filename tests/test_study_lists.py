@@ -25,7 +25,8 @@ from scipy import stats
 
 from flexlib.config import FlexConfig, FlexError
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import evaluate, recommend
+from flexlib.evaluation import evaluate
+from flexlib.serving.recommending import recommend
 from flexlib.train import fit
 
 SMALL = load_ratings("synthetic:users=60,items=90,ratings=1500,seed=1")

@@ -1,4 +1,4 @@
-"""The command line, a file a command: `data`, `train`, `recommend`, `sweep` and `tune`.
+"""The command line, a file a command.
 
 A command imports what computes when it runs, so that the manual does not wait for PyTorch.
 """
@@ -8,8 +8,12 @@ from collections.abc import Sequence
 import click
 
 from flexlib.cli.app import run_app
+from flexlib.cli.compare import compare
 from flexlib.cli.data import data
+from flexlib.cli.evaluate import evaluate
+from flexlib.cli.predict import predict
 from flexlib.cli.recommend import recommend
+from flexlib.cli.split import split
 from flexlib.cli.sweep import sweep
 from flexlib.cli.train import train
 from flexlib.cli.tune import tune
@@ -23,6 +27,11 @@ flexlib train --config table2:1 --protocol released
                                      the same as the authors' released code scores it
 flexlib train --set epochs=20 --set hidden_layers=[64,4] --save my.safetensors
 flexlib recommend --model my.safetensors --user 42
+flexlib recommend --model my.safetensors --all --out lists.parquet
+flexlib predict --model my.safetensors --pairs pairs.csv
+flexlib evaluate --set epochs=20     five folds: RMSE, MAE, nDCG, recall and coverage, with intervals
+flexlib compare --dataset my.csv --out my-comparison
+                                     methods tuned and scored on your own ratings
 flexlib sweep --runs 20 --out my-sweep
                                      random settings, each scored both ways; again to go on
 
@@ -35,7 +44,7 @@ def commands() -> None:
     """Group the commands."""
 
 
-for command in (data, train, recommend, sweep, tune):
+for command in (data, split, train, predict, recommend, evaluate, tune, compare, sweep):
     commands.add_command(command)
 
 

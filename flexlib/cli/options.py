@@ -4,12 +4,15 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.config import PROTOCOLS, FlexError
+from flexlib.config import PROTOCOLS, FlexConfig, FlexError
 from flexlib.datasets.sources import DATASETS, data_folders
+
+if TYPE_CHECKING:
+    from flexlib.predict import Fitted
 
 Command = Callable[..., None]
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -133,3 +136,57 @@ def protocols_option(command: Command) -> Command:
         command(protocols=tuple(dict.fromkeys(protocols)), **rest)
 
     return with_protocols
+
+
+def split_option(command: Command) -> Command:
+    """Add `--split`."""
+    return click.option(
+        "--split",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="split by a CSV or Parquet file with the columns user, item and part (train or test)",
+    )(command)
+
+
+def model_options(command: Command) -> Command:
+    """Add `--model` and `--new-ratings`, passed on as `load`: a function that loads the model and folds these in."""
+
+    @click.option("--model", required=True, metavar="FILE", help="of train --save or tune --save")
+    @click.option(
+        "--new-ratings",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="CSV or Parquet with users, items and ratings that the model is given first, without training",
+    )
+    @functools.wraps(command)
+    def with_model(model: str, new_ratings: Path | None, **rest: Any) -> None:
+        def load() -> "Fitted":
+            from flexlib.serving.folding import fold_in
+            from flexlib.serving.models import load_model
+            from flexlib.serving.tables import read_ratings
+
+            loaded = load_model(model)
+            return fold_in(loaded, *read_ratings(new_ratings)) if new_ratings else loaded
+
+        command(load=load, **rest)
+
+    return with_model
+
+
+def out_option(command: Command) -> Command:
+    """Add `--out`: a table's file."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path), metavar="FILE", help="write a .csv or .parquet file, and print none"
+    )(command)
+
+
+def config_options(command: Command) -> Command:
+    """Add `--config` and `--set`, passed on as `config` (a `FlexConfig`)."""
+
+    @click.option("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
+    @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="change a parameter; may be repeated")
+    @functools.wraps(command)
+    def with_config(config: str, changes: tuple[str, ...], **rest: Any) -> None:
+        command(config=FlexConfig.load(config).override(changes), **rest)
+
+    return with_config

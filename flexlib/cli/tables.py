@@ -14,6 +14,11 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         print(f"{key:<{width}}  {value:,}" if type(value) is int else f"{key:<{width}}  {value}")
 
 
+def print_table(table: "pd.DataFrame", digits: int = 2) -> None:
+    """Print a table, its numbers with so many digits."""
+    print(table.to_string(float_format=f"{{:.{digits}f}}".format))
+
+
 def print_outcomes(records: "pd.DataFrame") -> None:
     """Print what became of a plan's runs: counts by protocol and status, and the lowest RMSE."""
     counts = records.groupby("protocol")["status"].value_counts().unstack(fill_value=0)

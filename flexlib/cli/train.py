@@ -1,18 +1,20 @@
 """`flexlib train`: one configuration, trained and scored under a protocol."""
 
 import json
+import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.cli.options import DATA_SETS, dataset_option, device_option, layout_options
+from flexlib.cli.options import DATA_SETS, dataset_option, device_option, layout_options, split_option
 from flexlib.cli.tables import print_facts
-from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, Protocol
+from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol
 
 if TYPE_CHECKING:
-    from flexlib.model import FittedModel
+    from flexlib.predict import FittedModel
 
 SECONDS_BETWEEN_LINES = 10.0  # of progress within an epoch
 
@@ -47,6 +49,8 @@ def _listing(settings: FlexConfig | Protocol) -> str:
     metavar="FILE",
     help="keep the state of training in this .safetensors file after each epoch, and go on from it where it is there",
 )
+@click.option("--all", "on_all", is_flag=True, help="train on all ratings, for a model to use: nothing is scored")
+@split_option
 @layout_options
 def train(
     dataset: str,
@@ -59,13 +63,19 @@ def train(
     as_json: bool,
     save: str | None,
     checkpoint: str | None,
+    on_all: bool,
+    split: Path | None,
     columns: dict[str, str],
     scale: Any,
 ) -> None:
-    """Train a configuration and score it under a protocol."""
+    """Train a configuration and score it under a protocol.
+
+    Beside its RMSE stands that of biases of users and items alone, from the same training ratings and without the leak.
+    """
+    from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
-    from flexlib.evaluation import evaluate
     from flexlib.runs.provenance import provenance
+    from flexlib.serving.splits import read_split
     from flexlib.storage.checkpoints import Checkpoint
     from flexlib.storage.models import check_writable, save_model
     from flexlib.train import fit
@@ -74,7 +84,14 @@ def train(
     rules = Protocol.named(protocol).override(protocol_set)
     for path in filter(None, (save, checkpoint)):
         check_writable(path)
+    if on_all and (split or not save):
+        raise FlexError("--all: nothing is left to score; it needs --save FILE, and no --split")
     ratings = load_ratings(dataset, columns, scale)
+    if (ratings.values == ratings.values[0]).all():
+        print(
+            f"warning: all {len(ratings):,} ratings are {ratings.values[0]:g}: nothing can be learned", file=sys.stderr
+        )
+    given = split_ratings(ratings, 0) if on_all else read_split(ratings, split) if split else None
     quiet = as_json and not sys.stderr.isatty()
     progress = None if quiet else _Progress(settings.epochs)
     model = fit(
@@ -82,12 +99,13 @@ def train(
         settings,
         rules,
         seed,
+        split=given,
         device=device,
         on_epoch=progress.on_epoch if progress else None,
         on_batch=progress.on_batch if progress else None,
         checkpoint=Checkpoint(checkpoint) if checkpoint else None,
     )
-    scores = evaluate(model).scores()
+    scores = {"n_scored": 0} if on_all else _scores(model)
     named = " ".join([protocol, *protocol_set])
     origin = provenance(model)
     if as_json:
@@ -115,6 +133,17 @@ def train(
     sys.stdout.flush()
     if save:
         save_model(model, save)
+
+
+def _scores(model: "FittedModel") -> dict[str, Any]:
+    """Score a model, and the biases of users and items that its training ratings give."""
+    from flexlib.evaluation import errors, evaluate
+    from flexlib.methods.means_and_biases import biases
+
+    scored = evaluate(model)
+    test = model.split.test[scored.predictions["scored"]]
+    of_biases, _ = errors(model.ratings.values[test], biases(model.ratings, model.split.train)[test])
+    return scored.scores() | {"rmse_of_biases": None if math.isnan(of_biases) else of_biases}
 
 
 class _Progress:

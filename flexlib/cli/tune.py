@@ -2,11 +2,17 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
 from flexlib.config import FlexConfig, FlexError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flexlib.data import Ratings
 
 
 @click.command(epilog=DATA_SETS)
@@ -41,6 +47,12 @@ from flexlib.config import FlexConfig, FlexError
     metavar="T",
     help="a network's try whose estimate (one core, expected epochs) is higher is not made (default: no limit)",
 )
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="NAME",
+    help="train the winner on all ratings and write it, for predict and recommend: .safetensors or .parquet is added",
+)
 @engine_options
 def tune(
     dataset: str,
@@ -52,6 +64,7 @@ def tune(
     average: int,
     start_from: str | None,
     max_seconds_per_try: float,
+    save: Path | None,
     workers: int,
     scheduler: str | None,
     out: Path,
@@ -60,7 +73,7 @@ def tune(
 
     Each method gets so many tries on a tenth of each split's training ratings; the best one's settings are then trained
     on all of them. A network's try that takes twice the epochs of earlier ones ends where it is worse than half of
-    them. A search that was stopped goes on where it was.
+    them. A search that was stopped goes on where it was. The winner has the lowest RMSE on validation ratings.
     """
     from flexlib.datasets.loading import load_ratings
 
@@ -68,6 +81,8 @@ def tune(
         from flexlib.methods import tuning as search  # Optuna and Dask are extras
     except ImportError as error:
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[methods,runs]'") from None
+    if save and not save.absolute().parent.is_dir():
+        raise FlexError(f"{save}: cannot be written; is its folder there?")
     if test_split_rate is None and not load_ratings(dataset).folds:
         test_split_rate = FlexConfig().test_split_rate
     start: tuple[str, ...] = ()
@@ -82,3 +97,16 @@ def tune(
     table, _ = search.run_tuning(tuning, out, workers, scheduler)
     print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
     print(f"wrote {out / tuning.name}.parquet")
+    if save:
+        _save_winner(table[table["method"].isin(methods)], load_ratings(dataset), save)
+
+
+def _save_winner(table: "pd.DataFrame", ratings: "Ratings", name: Path) -> None:
+    from flexlib.serving.methods import choose_winner, fit_method
+    from flexlib.serving.models import ending_of, save_model
+
+    method, settings = choose_winner(table)
+    model = fit_method(ratings, method, settings)
+    path = name.with_name(name.name + ending_of(model))
+    save_model(model, path)
+    print(f"wrote {path}: {method}, trained on all {len(ratings):,} ratings")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flexlib.data import Ids, Index, Stars
+from flexlib.data import AnyIds, Stars
 
 with warnings.catch_warnings():  # PyTorch says once in a process that its sparse row format is in beta state
     warnings.simplefilter("ignore", UserWarning)
@@ -164,7 +164,7 @@ class RowTable:
         Where the entries live.
     """
 
-    def __init__(self, rows: Index | Ids, columns: Ids, values: Stars, n_rows: int, device: str) -> None:
+    def __init__(self, rows: AnyIds, columns: AnyIds, values: Stars, n_rows: int, device: str) -> None:
         order = np.argsort(rows, kind="stable")
         self.counts = np.bincount(rows, minlength=n_rows)
         self.starts = torch.from_numpy(np.cumsum(self.counts) - self.counts).to(device)

@@ -19,8 +19,7 @@ from flexlib.fast.entries import RowTable, has_sparse_products
 from flexlib.methods.extras import import_extra
 from flexlib.methods.interface import Predictions
 from flexlib.methods.means_and_biases import biases
-from flexlib.model import FittedModel
-from flexlib.predict import CELLS_PER_BLOCK, encode_rows
+from flexlib.predict import CELLS_PER_BLOCK, FittedModel, encode_rows
 from flexlib.train import fit
 
 Vectors = NDArray[np.float32]

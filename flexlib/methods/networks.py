@@ -16,8 +16,7 @@ from flexlib.config import PRESETS, FlexConfig
 from flexlib.data import Index, Ratings, Split, hold_back
 from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Rehearsal, Space
 from flexlib.methods.stopping import DIGITS, MOST_EPOCHS, PATIENCE, Curve, expected_epochs, median_rule
-from flexlib.model import FittedModel
-from flexlib.predict import predict_ratings
+from flexlib.predict import FittedModel, predict_ratings
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import EXTENDED_FIRST, suggest_extended, suggest_paper
 from flexlib.train import fit

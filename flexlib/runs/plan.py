@@ -11,7 +11,7 @@ from typing import Protocol as Interface
 from flexlib.config import FlexConfig, FlexError, Protocol
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import run_seed, sample_config
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from flexlib import __version__
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 
 
 def provenance(model: FittedModel) -> dict[str, Any]:

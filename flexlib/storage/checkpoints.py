@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from flexlib.config import FlexError, first_line
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 from flexlib.runs.journal import replaced
 from flexlib.train import TrainingState
 

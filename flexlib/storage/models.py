@@ -17,7 +17,8 @@ from torch import Tensor
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
 from flexlib.data import Ratings, Split
-from flexlib.model import Autoencoder, FittedModel, matrix_shape
+from flexlib.model import Autoencoder, matrix_shape
+from flexlib.predict import FittedModel
 from flexlib.runs.journal import replaced
 from flexlib.runs.provenance import provenance
 from flexlib.train import choose_device

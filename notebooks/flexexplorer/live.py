@@ -32,7 +32,7 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.sources import DATASETS, local_path
 from flexlib.evaluation import evaluate
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 
 MAX_SECONDS = 600  # of a training's estimate, above which it is refused
 STAND_IN = "synthetic:users=300,items=500,ratings=15000,seed=1"  # until a set that is not here is fetched

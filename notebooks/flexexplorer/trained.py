@@ -15,9 +15,10 @@ from flexexplorer import pictures
 from flexexplorer.pictures import Curve
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
-from flexlib.evaluation import evaluate, recommend
-from flexlib.model import FittedModel
+from flexlib.evaluation import evaluate
+from flexlib.predict import FittedModel
 from flexlib.runs.cost import estimate_cost
+from flexlib.serving.recommending import recommend
 
 PLACE_STARS = 0.6  # of the sweep's distribution that are drawn, from its lowest RMSE
 PLACE_BINS = 40

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from flexlib.config import FlexError
 from flexlib.data import Index, Mask, Ratings
-from flexlib.evaluation import errors, evaluate, recommend
-from flexlib.model import FittedModel
-from flexlib.predict import network_outputs, round_predictions
+from flexlib.evaluation import errors, evaluate
+from flexlib.predict import FittedModel, network_outputs, round_predictions
 from flexlib.seeds import Purpose, numpy_generator
+from flexlib.serving.recommending import recommend
 
 LIST_LENGTH = 10
 CLIPPED = "clipped"
