@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
-from flexlib.model import FittedModel
+from flexlib.predict import FittedModel
 from flexlib.train import TrainingState, fit
 
 Batch = Callable[[FittedModel, float], object]  # as `flexlib.fit` calls it
