@@ -335,3 +335,38 @@ def test_table_2_presets_are_the_first_ten_of_the_authors_records():
 
 def test_errors_are_value_errors():
     assert issubclass(FlexError, ValueError)
+
+
+# Nine of each of nine: 9 ** 8 texts, were they written out
+LAUGHS = ", ".join(f"&a{k} [{', '.join([f'*a{k - 1}' if k else 'x'] * 9)}]" for k in range(8))
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("epochs: 1\nepochs: 2\n", ["line 2", "'epochs' is there twice"]),
+        ('{"epochs": 1, "optimizer": "adam", "epochs": 1}', ["line 1", "'epochs' is there twice"]),
+        ("epochs: {a: 1, b: 2, a: 1}", ["'a' is there twice"]),
+        (f"hidden_layers: [{LAUGHS}]", ["line 1", "aliases"]),
+        ("epochs: &here 1\npatience: *here\n", ["line 2", "aliases"]),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n", ["line 3", "aliases"]),
+        ("hidden_layers: &a [*a]", ["aliases"]),
+        (f"hidden_layers: [{', '.join(['4'] * 101)}]", ["hidden_layers", "1 to 100 whole numbers"]),
+        (f"hidden_layers: [{', '.join(['4'] * 50_000)}]", ["at most 20,000 bytes"]),
+        (f"epochs: {'[' * 9_000}", ["not valid YAML"]),
+    ],
+)
+def test_files_that_say_too_much_are_refused(refused, tmp_path, text, pieces):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    refused(lambda: FlexConfig.read(path), "config.yaml", *pieces)
+
+
+def test_what_is_no_file_is_not_waited_for(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        refused(lambda path=path: FlexConfig.read(path), str(path), "is not a file")
+
+
+def test_a_hundred_layers_are_taken():
+    assert FlexConfig().override([f"hidden_layers={[4] * 100}"]).hidden_layers == (4,) * 100
