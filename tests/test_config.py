@@ -168,9 +168,9 @@ def test_numbers_of_thousands_of_digits_are_refused(refused, tmp_path, digits, v
     for name in ("epochs", "learning_rate", "hidden_layers", "optimizer", "mean_normalization"):
         refused(lambda name=name: FlexConfig().override([f"{name}={text}"]), name, "digits")
         path.write_text(f"{name}: {text}")
-        refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+        refused(lambda: FlexConfig.read(path), "long.yaml", "digits" if len(digits) < 20_000 else "bytes")
     path.write_text(text)
-    refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+    refused(lambda: FlexConfig.read(path), "long.yaml", "digits" if len(digits) < 20_000 else "bytes")
 
 
 @pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", "{[1]: 2}", "\0", "[" * 3000])
