@@ -84,7 +84,7 @@ class Checkpoint:
         try:
             with replaced(self.path) as partial:
                 save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
-        except (OSError, SafetensorError) as error:
+        except SafetensorError as error:  # what it says of a full disk
             raise FlexError(f"{self.path}: cannot be written ({first_line(error)})") from None
 
 

@@ -116,8 +116,8 @@ def save_model(model: FittedModel, path: str | Path) -> None:
     try:
         with replaced(path) as partial:
             save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
-    except (OSError, SafetensorError) as error:
-        raise FlexError(f"{path}: cannot be written ({error})") from None
+    except SafetensorError as error:  # what it says of a full disk
+        raise FlexError(f"{path}: cannot be written ({first_line(error)})") from None
 
 
 def check_writable(path: str | Path) -> None:
