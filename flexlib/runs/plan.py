@@ -13,7 +13,7 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.model import FittedModel
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.sampling import MOST_RUNS, run_seed, sample_config
+from flexlib.runs.sampling import MOST_RUNS, SPACES, run_seed, sample_config
 
 
 class Measure(Interface):
@@ -121,9 +121,11 @@ class Plan:
         Raises
         ------
         FlexError
-            For more than `MOST_RUNS`.
+            For more than `MOST_RUNS`, a negative seed or an unknown space.
         """
         _check_size(runs)
+        if seed < 0 or space not in SPACES:
+            raise FlexError(f"seed {seed} of space '{space}': at least 0 is needed, and one of {', '.join(SPACES)}")
         settings = tuple(Setting(f"sample {k}", sample_config(space, seed, k)) for k in range(runs))
         seeds = tuple(run_seed(seed, k) for k in range(runs))
         return cls(sweep_name(dataset, space, seed), "run", dataset, tuple(protocols), settings, seeds, **options)
