@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import SMALL, random_ratings, records_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save
@@ -47,7 +47,7 @@ def taken_or_refused():
 # ---- settings
 
 SETTINGS = {FlexConfig: FlexConfig(), Protocol: Protocol()}
-KEYS = [name for settings in SETTINGS.values() for name in type(settings).parameters()]
+KEYS = [name for kind in SETTINGS for name in kind.parameters()]
 ODD_WORDS = [
     *"[]{}:,-?!&*#|>@%`'\" \n\t\0\r",
     *["self", "&a ", "*a", "<<: ", "---\n", "...\n", "!!int ", "!!bool ", "!!python/name:os.system ", "? "],
@@ -72,17 +72,17 @@ def test_a_file_of_settings(tmp_path_factory, text, ending):
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "replace"))
     for kind in SETTINGS:
         with taken_or_refused():
-            settings = kind.read(path)
-            assert kind.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+            found = kind.read(path)
+            assert kind.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 @given(key=st.sampled_from(KEYS) | WORDS, value=TEXTS | PLAIN.map(str), more=WORDS)
 def test_an_assignment(key, value, more):
-    for settings in SETTINGS.values():
+    for base in SETTINGS.values():
         for text in (f"{key}={value}", f"{key}={more}", value, more):
             with taken_or_refused():
-                changed = settings.override([text])
-                assert changed == settings.replace(**{key.strip(): changed.to_dict()[key.strip()]})
+                name, found = text.partition("=")[0].strip(), base.override([text])
+                assert found == base.replace(**{name: found.to_dict()[name]})
     with taken_or_refused():
         Protocol.named(f"holdout {key}={value}")
     with taken_or_refused():
@@ -283,9 +283,13 @@ def test_bytes_of_a_table(tmp_path_factory, content, flips):
     held = bytearray(base.read_bytes())
     for share, flip in flips or ():
         held[int(share * (len(held) - 1))] ^= flip
-    for data in (content, bytes(held), bytes(held[: len(held) // 2])):
+    for data, loads in (
+        (bytes(held), [load_records]),
+        (content, [load_records, load_tuned, load_predictions]),
+        (bytes(held[: len(held) // 2]), [load_tuned]),
+    ):
         path.write_bytes(data)
-        for load in (load_records, load_tuned, load_predictions):
+        for load in loads:
             with taken_or_refused():
                 load(path)
 
@@ -310,6 +314,7 @@ def test_a_plan(runs, seed, space, protocol, dataset):
             assert len(plan.runs(plan.load())) == len(plan.configs)
 
 
+@settings(max_examples=max(40, settings().max_examples // 10))  # each takes as long as ten of the others
 @given(number=st.integers(0, 5), changes=FACT_CHANGES, cut=st.sampled_from([None, 10, -10]))
 def test_a_journal(tmp_path_factory, number, changes, cut):
     """Records of a plan all of whose runs are too costly: nothing is run, and none of its records is lost."""

@@ -121,7 +121,9 @@ def read_parquet(path: Path | str) -> pa.Table:
     if not Path(path).is_file():
         raise FlexError(f"{path}: no such file")
     try:
-        return pq.ParquetFile(path).read()
+        table = pq.ParquetFile(path).read()
+        table.validate(full=True)  # such as of texts that are no UTF-8
+        return table
     except (pa.ArrowException, OSError) as error:
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
 
@@ -153,7 +155,7 @@ def load_records(path: Path | str) -> pd.DataFrame:
     for name in table.column_names:
         if name not in dtypes:
             raise FlexError(f"{path}: unknown column '{name}'")
-    found = _typed(found, key)
+    found = found.sort_values([key, "protocol"], ignore_index=True)
     _check(found, key, path)
     return found
 
@@ -202,16 +204,16 @@ def typed_columns(table: pa.Table, dtypes: Mapping[str, str], path: Path | str) 
             raise FlexError(f"{path}: {'no' if count == 0 else 'more than one'} column '{name}'")
         held = table.column(name)
         try:
-            columns[name] = _as_dtype(held, dtype)
+            columns[name] = _converted(held, dtype)
         except (pa.ArrowException, TypeError, ValueError):
             word = _WORDS[dtype]
             raise FlexError(
-                f"{path}: column '{name}' holds {held.type} where it should hold a {word} in each row"
+                f"{path}: column '{name}' holds {first_line(held.type)} where it should hold a {word} in each row"
             ) from None
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).astype(dtypes)
 
 
-def _as_dtype(column: pa.ChunkedArray, dtype: str) -> pd.Series:
+def _converted(column: pa.ChunkedArray, dtype: str) -> pd.Series:
     """Convert a column. Raises several kinds of errors where one of its values is no such value."""
     kind = column.type
     if dtype in ("Int64", "float64"):
@@ -230,8 +232,8 @@ def _as_dtype(column: pa.ChunkedArray, dtype: str) -> pd.Series:
         if pa.types.is_floating(kind):  # of which NaN stands for what is missing
             column = pc.if_else(pc.is_nan(column), None, column)
         column = column.cast(_WHOLE)  # refuses fractions, and what is too large
-        return column.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get).astype(dtype)
-    return column.to_pandas().astype(dtype)
+        return column.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+    return column.to_pandas()
 
 
 def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:
