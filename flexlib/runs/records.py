@@ -99,6 +99,22 @@ def to_table(records: Iterable[Mapping[str, Any]], key: str) -> pd.DataFrame:
     return _typed(pd.DataFrame(list(records), columns=[key, *COLUMNS]), key)
 
 
+def check_records(records: Iterable[Mapping[str, Any]], key: str, path: Path | str) -> None:
+    """Check records that are not in a table yet, such as those of a journal.
+
+    Raises
+    ------
+    FlexError
+        Naming the file and what is off.
+    """
+    try:
+        _check(to_table(records, key), key, path)
+    except FlexError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FlexError(f"{path}: a record does not hold what it should ({first_line(error)})") from None
+
+
 def _typed(table: pd.DataFrame, key: str) -> pd.DataFrame:
     table = table[[key, *COLUMNS]].astype({key: "int64"} | _COLUMN_DTYPES)
     return table.sort_values([key, "protocol"], ignore_index=True)
@@ -218,19 +234,19 @@ def _converted(column: pa.ChunkedArray, dtype: str) -> pd.Series:
     kind = column.type
     if dtype in ("Int64", "float64"):
         accepted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
-    elif column.null_count:
-        raise ValueError("a value is missing")
     elif dtype == "int64":
         accepted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     elif dtype == "bool":
-        accepted = pa.types.is_boolean(kind)
+        accepted = pa.types.is_boolean(kind) and not column.null_count
     else:
-        accepted = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        accepted = (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and not column.null_count
     if not accepted:
         raise TypeError(f"it holds {kind}")
     if dtype in ("int64", "Int64"):
         if pa.types.is_floating(kind):  # of which NaN stands for what is missing
             column = pc.if_else(pc.is_nan(column), None, column)
+        if dtype == "int64" and column.null_count:
+            raise ValueError("a value is missing")
         column = column.cast(_WHOLE)  # refuses fractions, and what is too large
         return column.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
     return column.to_pandas()

@@ -15,7 +15,7 @@ from flexlib.evaluation import Evaluation, errors, evaluate
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.plan import Plan, Run
 from flexlib.runs.provenance import device_name
-from flexlib.runs.records import COLUMNS, blank_record, config_of, load_records, save_records, to_table
+from flexlib.runs.records import COLUMNS, blank_record, check_records, config_of, load_records, save_records, to_table
 from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
@@ -137,6 +137,7 @@ def run_plan(
     path = out / f"{plan.name}.parquet"
     with Journal(path.with_suffix(".journal")) as journal:
         records = _earlier(plan, runs, ratings, path)
+        check_records(journal.records, plan.key, journal.path)
         for record in journal.records:
             _check_same(plan, runs, record, ratings, journal.path)
             records.setdefault((record[plan.key], record["protocol"]), record)
