@@ -32,7 +32,16 @@ PIVOTS = USER_BASED, ITEM_BASED
 
 
 class FlexError(ValueError):
-    """Bad input, told in one line. The command line prints it and exits with status 2."""
+    """Bad input, told in one line. The command line prints it and exits with status 2.
+
+    Parameters
+    ----------
+    message
+        What is wrong. Line breaks and other characters that do not print are written as escapes, as in Python.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
     def of(self, path: str | Path) -> "FlexError":
         """Put the file that the error is about in front of its message.
@@ -47,7 +56,7 @@ class FlexError(ValueError):
         FlexError
             The new error, or this one if its message begins with the path already.
         """
-        return self if str(self).startswith(str(path)) else FlexError(f"{path}: {self}")
+        return self if str(self).startswith(str(FlexError(str(path)))) else FlexError(f"{path}: {self}")
 
 
 def first_line(error: object) -> str:
@@ -69,13 +78,26 @@ def first_line(error: object) -> str:
 def _shown(value: object) -> str:
     try:
         return first_line(repr(value))
-    except ValueError:  # Python writes no integer of more than 4,300 digits
-        return "a value of thousands of digits"
+    except (ValueError, RecursionError):  # Python writes no integer of more than 4,300 digits
+        return "a value of thousands of digits or brackets"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases, as a few lines of them stand for gigabytes, and without keys that are there twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Read a key (whose index is None), a value or an item."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=self.get_mark())
+        node: Any = super().compose_node(parent, index)
+        if isinstance(parent, yaml.MappingNode) and index is None and node.value in [k.value for k, _ in parent.value]:
+            raise yaml.MarkedYAMLError(problem=f"{_shown(node.value)} is there twice", problem_mark=node.start_mark)
+        return node
 
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except Exception as error:  # PyYAML lets Python's own errors through, such as KeyError for "!!bool x"
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -101,7 +123,7 @@ Whole = Annotated[int, Field(le=LARGEST)]
 Number = Annotated[float, BeforeValidator(_to_number), Field(le=LARGEST, allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Size = Annotated[int, Field(ge=1, le=1_000_000)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(_to_tuple), Field(min_length=1)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_to_tuple), Field(min_length=1, max_length=100)]
 
 
 class Parameter(NamedTuple):
@@ -124,7 +146,7 @@ class Parameter(NamedTuple):
         if isinstance(self.default, bool):
             return "true or false"
         if isinstance(self.default, tuple):
-            return "a non-empty list of whole numbers from 1 to 1,000,000, such as [64, 4]"
+            return "a list of 1 to 100 whole numbers from 1 to 1,000,000, such as [64, 4]"
         kind = "a whole number" if isinstance(self.default, int) else "a finite number"
         return f"{kind} of at least {self.low} and {'below' if self.open_high else 'at most'} {self.high or '1e12'}"
 
@@ -294,6 +316,9 @@ class Settings(BaseModel):
         """
         path = Path(path)
         try:
+            # Ten times what all settings take: PyYAML reads a megabyte in half a minute.
+            if path.stat().st_size > 20_000 or not path.is_file():
+                raise FlexError(f"{path}: is not a file of at most 20,000 bytes")
             text = path.read_text(encoding="utf-8")
             # Tabs may indent JSON. They may not indent YAML, which otherwise contains JSON.
             return cls.from_dict(_parse_yaml(text.expandtabs() if path.suffix == ".json" else text, str(path)))

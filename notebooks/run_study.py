@@ -3,7 +3,6 @@
 python notebooks/run_study.py --profile quick --out build/quick/results
 """
 
-import argparse
 import base64
 import contextlib
 import io
@@ -17,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import click
 import nbformat
 import papermill
 import psutil
@@ -26,6 +26,8 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
+from flexlib.cli.app import run_app
+from flexlib.cli.options import COUNT
 from flexlib.config import FlexError
 from flexlib.runs.provenance import software
 
@@ -203,6 +205,20 @@ def _compressed(png: str) -> str:
     return min(base64.b64encode(small.getvalue()).decode(), png, key=len)
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--profile", default="quick", help="a profile of notebooks/profiles.yml")
+@click.option("--dataset", help="instead of the profile's")
+@click.option("--chapter", "chapters", multiple=True, help="only this one (may be repeated)")
+@click.option("--at-once", type=COUNT, default=1, help="chapters run at the same time")
+@click.option("--out", default="build/quick/results", help="folder of the results")
+def command(profile: str, dataset: str | None, chapters: tuple[str, ...], at_once: int, out: str) -> None:
+    """Run the study's notebooks; whole chapters are kept, whatever becomes of the others."""
+    if at_once > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the kernels, which would compete for the same cores
+    for path in run_study(profile, out, dataset, chapters, at_once):
+        print(f"wrote {path}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -211,27 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done, 2 bad input or a chapter that failed, 130 interrupted.
     """
-    parser = argparse.ArgumentParser(description="Run the study's notebooks.")
-    parser.add_argument("--profile", default="quick", help="a profile of notebooks/profiles.yml (default: quick)")
-    parser.add_argument("--dataset", help="instead of the profile's")
-    parser.add_argument("--chapter", action="append", help="only this one (may be repeated)")
-    parser.add_argument("--at-once", type=int, default=1, help="chapters run at the same time (default: %(default)s)")
-    parser.add_argument("--out", default="build/quick/results", help="folder of the results (default: %(default)s)")
-    args = parser.parse_args(arguments)
-    if args.at_once < 1:
-        parser.error(f"--at-once {args.at_once} is less than 1")
-    if args.at_once > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the kernels, which would compete for the same cores
-    try:
-        for path in run_study(args.profile, args.out, args.dataset, args.chapter, args.at_once):
-            print(f"wrote {path}")
-    except FlexError as error:
-        print(f"run_study: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("run_study: interrupted; whole chapters are kept", file=sys.stderr)
-        return 130
-    return 0
+    return run_app(command, "run_study", arguments)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Parameters and protocols: what is refused by which name, files both ways, presets against the authors' records."""
 
+import ast
 import copy
 import json
 import os
@@ -168,9 +169,9 @@ def test_numbers_of_thousands_of_digits_are_refused(refused, tmp_path, digits, v
     for name in ("epochs", "learning_rate", "hidden_layers", "optimizer", "mean_normalization"):
         refused(lambda name=name: FlexConfig().override([f"{name}={text}"]), name, "digits")
         path.write_text(f"{name}: {text}")
-        refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+        refused(lambda: FlexConfig.read(path), "long.yaml", "digits" if len(digits) < 20_000 else "bytes")
     path.write_text(text)
-    refused(lambda: FlexConfig.read(path), "long.yaml", "digits")
+    refused(lambda: FlexConfig.read(path), "long.yaml", "digits" if len(digits) < 20_000 else "bytes")
 
 
 @pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", "{[1]: 2}", "\0", "[" * 3000])
@@ -335,3 +336,52 @@ def test_table_2_presets_are_the_first_ten_of_the_authors_records():
 
 def test_errors_are_value_errors():
     assert issubclass(FlexError, ValueError)
+
+
+# Nine of each of nine: 9 ** 8 texts, were they written out
+LAUGHS = ", ".join(f"&a{k} [{', '.join([f'*a{k - 1}' if k else 'x'] * 9)}]" for k in range(8))
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("epochs: 1\nepochs: 2\n", ["line 2", "'epochs' is there twice"]),
+        ('{"epochs": 1, "optimizer": "adam", "epochs": 1}', ["line 1", "'epochs' is there twice"]),
+        ("epochs: {a: 1, b: 2, a: 1}", ["'a' is there twice"]),
+        (f"hidden_layers: [{LAUGHS}]", ["line 1", "aliases"]),
+        ("epochs: &here 1\npatience: *here\n", ["line 2", "aliases"]),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n", ["line 3", "aliases"]),
+        ("hidden_layers: &a [*a]", ["aliases"]),
+        (f"hidden_layers: [{', '.join(['4'] * 101)}]", ["hidden_layers", "1 to 100 whole numbers"]),
+        (f"hidden_layers: [{', '.join(['4'] * 50_000)}]", ["at most 20,000 bytes"]),
+        (f"epochs: {'[' * 9_000}", ["not valid YAML"]),
+    ],
+)
+def test_files_that_say_too_much_are_refused(refused, tmp_path, text, pieces):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    refused(lambda: FlexConfig.read(path), "config.yaml", *pieces)
+
+
+def test_what_is_no_file_is_not_waited_for(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        refused(lambda path=path: FlexConfig.read(path), str(path), "is not a file")
+
+
+def test_a_hundred_layers_are_taken():
+    assert FlexConfig().override([f"hidden_layers={[4] * 100}"]).hidden_layers == (4,) * 100
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r", "\x0b", "\x85", "\u2028", "\0", "\x1b[2J", "\ud800"])
+def test_errors_are_one_line_whatever_they_quote(odd):
+    error = FlexError(f"a{odd}b")
+    assert len(str(error).splitlines()) == 1
+    assert str(error).isprintable()
+    assert ast.literal_eval(f'"{error}"') == f"a{odd}b"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(FlexError("it").of(f"a{odd}b").of(f"a{odd}b")) == f"{error}: it"
+
+
+def test_errors_keep_what_prints():
+    assert str(FlexError("‘Amélie’ 天 \\n 😀: no such file")) == "‘Amélie’ 天 \\n 😀: no such file"

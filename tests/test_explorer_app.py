@@ -128,7 +128,7 @@ def test_bad_settings_are_refused_in_words(page):
     sizes.fill("64 <b>many</b>")
     sizes.press("Enter")
     button(page, "Train").click()
-    refused = "hidden_layers (HLs): [64, '<b>many</b>'] is not a non-empty list of whole numbers"
+    refused = "hidden_layers (HLs): [64, '<b>many</b>'] is not a list of 1 to 100 whole numbers"
     told = page.get_by_role("alert").filter(has_text=refused)
     told.first.wait_for(timeout=PATIENCE)
     page.wait_for_timeout(500)

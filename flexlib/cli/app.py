@@ -12,13 +12,13 @@ import click
 from flexlib.config import FlexError, first_line
 
 
-def run_app(group: click.Group, name: str, arguments: Sequence[str] | None = None) -> int:
+def run_app(group: click.Command, name: str, arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Parameters
     ----------
     group
-        Its commands.
+        Its commands, or its only one.
     name
         What stands before a message.
     arguments
@@ -42,7 +42,7 @@ def run_app(group: click.Group, name: str, arguments: Sequence[str] | None = Non
     except (KeyboardInterrupt, click.Abort):  # click makes the latter of the former, and it is a RuntimeError
         _say(name, "interrupted; finished runs are kept")
         return 130
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
+    except (BrokenPipeError, SystemExit):  # the reader of our output, such as head, has gone; click exits then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, MemoryError, RuntimeError) as error:  # a full disk, too large a network
         return _say(name, f"{type(error).__name__}: {first_line(error)}")

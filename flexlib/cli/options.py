@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from flexlib.predict import Fitted
 
 Command = Callable[..., None]
-AT_LEAST_ONE = click.IntRange(min=1)
+# How many of what a command makes; more would fill the memory before the first is made.
+COUNT = click.IntRange(1, 1_000)
 
 DATA_SETS = (
     "Data sets: synthetic (embedded; synthetic:users=N,items=N,ratings=N,seed=N for another size), "
@@ -74,7 +75,7 @@ def engine_options(command: Command) -> Command:
     """Add `--workers`, `--scheduler` and `--out`: who works, and where the records go."""
     workers = click.option(
         "--workers",
-        type=AT_LEAST_ONE,
+        type=COUNT,
         default=1,
         show_default=True,
         metavar="W",

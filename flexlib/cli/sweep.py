@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, dataset_option, protocols_option, run_options, seed_option
+from flexlib.cli.options import DATA_SETS, dataset_option, protocols_option, run_options, seed_option
 from flexlib.cli.tables import print_outcomes
 from flexlib.config import FlexError
-from flexlib.runs.sampling import SPACES
+from flexlib.runs.sampling import MOST_RUNS, SPACES
 
 if TYPE_CHECKING:
     from flexlib.runs.plan import Plan
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=DATA_SETS)
 @dataset_option()
-@click.option("--runs", type=AT_LEAST_ONE, required=True, metavar="N", help="how many configurations")
+@click.option("--runs", type=click.IntRange(1, MOST_RUNS), required=True, metavar="N", help="how many configurations")
 @click.option("--space", type=click.Choice(list(SPACES)), default="paper", show_default=True, help="to draw from")
 @seed_option("of configurations, splits and weights")
 @protocols_option

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
+from flexlib.cli.options import COUNT, DATA_SETS, POSITIVE, dataset_option, engine_options
 from flexlib.config import FlexConfig, FlexError
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 @click.command(epilog=DATA_SETS)
 @dataset_option()
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="may be repeated (default: all)")
-@click.option("--tries", type=AT_LEAST_ONE, default=10, show_default=True, metavar="N", help="of each method")
+@click.option("--tries", type=COUNT, default=10, show_default=True, metavar="N", help="of each method")
 @click.option(
     "--test-split-rate",
     type=POSITIVE,
     metavar="SHARE",
     help="held out for testing (default: the data set's own folds, else 0.3)",
 )
-@click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="or folds")
+@click.option("--splits", type=COUNT, default=3, show_default=True, metavar="N", help="or folds")
 @click.option("--one-search", is_flag=True, help="for all splits, on the ratings that none of their test sets has")
 @click.option(
     "--average",
-    type=AT_LEAST_ONE,
+    type=COUNT,
     default=1,
     show_default=True,
     metavar="N",

@@ -38,13 +38,29 @@ def check_start(key: str, suggested: str) -> None:
         Naming the setting whose value the method's space does not have.
     """
     study = quiet_study(sampler=optuna.samplers.RandomSampler(0))
-    study.enqueue_trial(json.loads(suggested))
     try:
+        study.enqueue_trial(json.loads(suggested))
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # where a number is out of range
             ALL[key].space(study.ask())
-    except (ValueError, UserWarning) as error:
+    except (ValueError, TypeError, KeyError, UserWarning) as error:
         raise FlexError(f"{key}: a search cannot begin with {suggested}: {first_line(error)}") from None
+
+
+def check_suggested(key: str, suggested: MethodSettings) -> None:
+    """Check that all that was suggested to a method in an earlier call is in its space.
+
+    Raises
+    ------
+    FlexError
+        Naming the method and what is off.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # where a number is out of range
+            ALL[key].space(optuna.trial.FixedTrial(suggested))
+    except (ValueError, TypeError, KeyError, UserWarning) as error:
+        raise FlexError(f"{key}: {json.dumps(suggested)} was never suggested: {first_line(error)}") from None
 
 
 @dataclass

@@ -19,20 +19,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flexlib.config import FlexError
+from flexlib.config import FlexError, first_line
 from flexlib.data import Index, Mask, Ratings, Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluation import errors
 from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.search import ALL, Search, check_start, choose_members
+from flexlib.methods.search import ALL, Search, check_start, check_suggested, choose_members
 from flexlib.methods.stopping import Curve
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import slug
 from flexlib.runs.provenance import device_name, software
-from flexlib.runs.records import read_parquet, save_records
+from flexlib.runs.records import read_parquet, save_records, typed_columns
 from flexlib.train import choose_device
 
 SHARED = "all"  # in place of a split's name: one search for all splits
@@ -67,11 +67,11 @@ TRY_COLUMNS = {
     "pruned": "bool",
     "curve": "str",
 }
+_JSON: dict[str, type] = {"settings": dict, "suggested": dict, "curve": list}  # what columns are JSON of, where not ""
 ADDED = {"pruned": False, "curve": ""}  # columns that records of earlier versions lack, and what stands for them
 # Predictions: one row a method, split and number of networks.
-PREDICTION_COLUMNS = {"method": "str", "split": "str", "networks": "int64"} | dict.fromkeys(
-    ["hundredths", "validation_hundredths"], "object"
-)
+_PREDICTION_KEYS = {"method": "str", "split": "str", "networks": "int64"}
+PREDICTION_COLUMNS = _PREDICTION_KEYS | dict.fromkeys(["hundredths", "validation_hundredths"], "object")
 _LIST = pa.list_(pa.int16())
 _PREDICTIONS = pa.schema(
     [
@@ -126,22 +126,36 @@ class Tuning:
         """The name of its records, without the ending."""
         return tuned_name(self.dataset, self.test_split_rate, self.tries)
 
-    def load_splits(self, ratings: Ratings) -> dict[str, tuple[int, Split]]:
-        """Make the splits: name to seed and `Split`.
+    def seeds(self, ratings: Ratings) -> dict[str, int]:
+        """Name the splits, and give the seed of each.
+
+        Raises
+        ------
+        FlexError
+            Where the data set has no folds.
+        """
+        if self.test_split_rate is None:
+            if not ratings.folds:
+                raise FlexError(f"{ratings.name} has no folds of its own: say which share to hold out")
+            return {fold: seed for seed, fold in enumerate(list(ratings.folds)[: self.splits])}
+        return {f"seed {seed}": seed for seed in range(self.splits)}
+
+    def make_split(self, ratings: Ratings, name: str) -> Split:
+        """Make one split by its name.
 
         Raises
         ------
         FlexError
             Where the data set has no folds, or the rate leaves nothing to train on.
         """
+        seed = self.seeds(ratings)[name]
         if self.test_split_rate is None:
-            if not ratings.folds:
-                raise FlexError(f"{ratings.name} has no folds of its own: say which share to hold out")
-            folds = list(ratings.folds)[: self.splits]
-            return {fold: (seed, split_ratings(ratings, fold=fold)) for seed, fold in enumerate(folds)}
-        return {
-            f"seed {seed}": (seed, split_ratings(ratings, self.test_split_rate, seed)) for seed in range(self.splits)
-        }
+            return split_ratings(ratings, fold=name)
+        return split_ratings(ratings, self.test_split_rate, seed)
+
+    def load_splits(self, ratings: Ratings) -> dict[str, tuple[int, Split]]:
+        """Make all splits: name to seed and `Split`; raises as `make_split` does."""
+        return {name: (seed, self.make_split(ratings, name)) for name, seed in self.seeds(ratings).items()}
 
 
 def tuned_name(dataset: str, test_split_rate: float | None, tries: int) -> str:
@@ -234,13 +248,17 @@ def _read_predictions(path: Path | str) -> pd.DataFrame:
     table = read_parquet(path)
     if "validation_hundredths" not in table.column_names:
         table = table.append_column("validation_hundredths", pa.nulls(len(table), _LIST))
-    for column in _PREDICTIONS:
-        if column.name not in table.column_names:
-            raise FlexError(f"{path}: no column '{column.name}'")
-        kind = table.schema.field(column.name).type
-        if column.type == _LIST and not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
-            raise FlexError(f"{path}: column '{column.name}' holds {kind} where it should hold lists of whole numbers")
-    return table.select(_PREDICTIONS.names).to_pandas()
+    found = typed_columns(table, _PREDICTION_KEYS, path)
+    for name in set(PREDICTION_COLUMNS) - set(_PREDICTION_KEYS):
+        if table.column_names.count(name) != 1:
+            raise FlexError(f"{path}: no column '{name}'")
+        kind = table.schema.field(name).type
+        if not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
+            raise FlexError(f"{path}: column '{name}' holds {kind} where it should hold lists of whole numbers")
+        if table.column(name).combine_chunks().flatten().null_count:
+            raise FlexError(f"{path}: column '{name}' holds a list with nothing in a place")
+        found[name] = table.column(name).to_pandas()
+    return found[_PREDICTIONS.names]
 
 
 def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFrame:
@@ -251,16 +269,24 @@ def load_tuned(path: Path | str, columns: dict[str, str] = COLUMNS) -> pd.DataFr
     FlexError
         Naming the file, and the column that is missing or holds something else.
     """
-    table = read_parquet(path).to_pandas()
-    for name in columns:
-        if name in ADDED and name not in table:
-            table[name] = ADDED[name]
-        if name not in table:
-            raise FlexError(f"{path}: no column '{name}'")
+    table = read_parquet(path)
+    for name in set(ADDED) & set(columns) - set(table.column_names):
+        table = table.append_column(name, pa.array([ADDED[name]] * len(table)))
+    found = typed_columns(table, columns, path)
+    for name in set(_JSON) & set(columns):
+        may_be_empty = name == "curve" or "suggested" not in columns
+        for place, text in enumerate(found[name]):
+            if (text or not may_be_empty) and not _is_json(text, _JSON[name]):
+                raise FlexError(f"{path}: row {place}: {name}: {text[:60]!r} is not JSON of a {_JSON[name].__name__}")
+    return found
+
+
+def _is_json(text: str, kind: type) -> bool:
+    """Tell whether a text is JSON of a kind."""
     try:
-        return table[list(columns)].astype(columns)
-    except (TypeError, ValueError) as error:
-        raise FlexError(f"{path}: a column does not hold what it should ({str(error).splitlines()[0]})") from None
+        return isinstance(json.loads(text), kind)
+    except (ValueError, RecursionError):
+        return False
 
 
 def best_suggestions(tries: pd.DataFrame, key: str) -> tuple[str, ...]:
@@ -320,7 +346,7 @@ def fit_best(tuning: Tuning, checksum: str, key: str, name: str, chosen: list[Me
         validation_hundredths, the predictions as `load_predictions` gives them.
     """
     ratings, split = load_split(tuning, checksum, name)
-    seed, _ = tuning.load_splits(ratings)[name]
+    seed = tuning.seeds(ratings)[name]
     inner = hold_back(split, seed)
     rows, seconds = [], 0.0
     total, inner_total = np.zeros(len(split.test)), np.zeros(len(inner.test))
@@ -353,17 +379,16 @@ def _hundredths(ratings: Ratings, split: Split, predicted: Predictions) -> list[
 def load_split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
     """Load what a job works on: the ratings, and a split by its name, or by `SHARED` what no test set has."""
     ratings = load_cached(tuning.dataset, checksum)
-    splits = tuning.load_splits(ratings)
     if name != SHARED:
-        return ratings, splits[name][1]
-    first = next(iter(splits.values()))[1]
-    return ratings, Split(_in_no_test_set(ratings, splits), first.test)
+        return ratings, tuning.make_split(ratings, name)
+    first = tuning.make_split(ratings, next(iter(tuning.seeds(ratings))))
+    return ratings, Split(_in_no_test_set(ratings, tuning), first.test)
 
 
-def _in_no_test_set(ratings: Ratings, splits: dict[str, tuple[int, Split]]) -> Index:
+def _in_no_test_set(ratings: Ratings, tuning: Tuning) -> Index:
     apart = np.ones(len(ratings), bool)
-    for _, split in splits.values():
-        apart[split.test] = False
+    for name in tuning.seeds(ratings):
+        apart[tuning.make_split(ratings, name).test] = False
     return np.flatnonzero(apart)
 
 
@@ -401,12 +426,13 @@ def run_tuning(
         for suggested in tuning.start:
             check_start(key, suggested)
     ratings = load_ratings(tuning.dataset)
-    splits = tuning.load_splits(ratings)
-    if tuning.shared and not len(_in_no_test_set(ratings, splits)):
+    seeds = tuning.seeds(ratings)
+    tuning.make_split(ratings, next(iter(seeds)))  # each is as large: all can be made, or none
+    if tuning.shared and not len(_in_no_test_set(ratings, tuning)):
         raise FlexError(f"{tuning.dataset}: every rating is in the test set of a split: none is left for one search")
     out.mkdir(parents=True, exist_ok=True)
     with Journal(out / f"{tuning.name}.journal") as journal:
-        desk = _Desk(tuning, ratings, {name: seed for name, (seed, _) in splits.items()}, out, journal)
+        desk = _Desk(tuning, ratings, seeds, out, journal)
         try:
             jobs = list(desk.first_jobs())
             work(jobs, desk.on_result, name=tuning.name, workers=workers, scheduler=scheduler, total=desk.jobs_left())
@@ -443,9 +469,13 @@ class _Desk:
             for name, seed in {SHARED: 0}.items() if tuning.shared else seeds.items():
                 self.searches[key, name] = Search(key, name, seed, tuning.tries, tuning.start)
         self._take_up_tries()
-        for entry in journal.records:
-            if entry["checksum"] == self.checksum and entry["shared"] == tuning.shared:
-                self._read(entry)
+        for number, entry in enumerate(journal.records, start=1):
+            try:
+                if entry["checksum"] == self.checksum and entry["shared"] == tuning.shared:
+                    self._read(entry)
+            except (KeyError, TypeError, ValueError) as error:
+                where = f"{journal.path}: line {number} is not of a tuning"
+                raise FlexError(f"{where} ({first_line(error)}): mend it or remove it") from None
 
     def _take_up_tries(self) -> None:
         """Give searches the tries that earlier calls kept; one without any that ended well has nothing to score."""
@@ -460,7 +490,13 @@ class _Desk:
                 rmse = None if math.isnan(row["validation_rmse"]) else row["validation_rmse"]
                 kept = {"validation_rmse": rmse, "settings": json.loads(row["settings"])}
                 kept |= {"seconds": row["seconds"], "pruned": row["pruned"], "curve": json.loads(row["curve"] or "[]")}
-                search.tell(json.loads(row["suggested"]), kept)
+                suggested = json.loads(row["suggested"])
+                try:
+                    if self._finals(search):  # else nothing follows from it
+                        check_suggested(key, suggested)
+                except FlexError as error:
+                    raise error.of(self.tries_path) from None
+                search.tell(suggested, kept)
 
     def _read(self, entry: dict[str, Any]) -> None:
         """Take what an earlier call wrote into the journal."""

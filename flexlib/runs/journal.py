@@ -92,8 +92,11 @@ class Journal:
 
     def clear(self) -> None:
         """Empty the journal, once a table holds its records."""
-        self._file.truncate(0)
-        os.fsync(self._file.fileno())
+        try:
+            self._file.truncate(0)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise FlexError(f"{self.path}: cannot be written ({first_line(error)})") from None
         self.records = []
 
     def _read(self) -> None:
@@ -148,6 +151,11 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     Path
         The file to write to, in the same folder. It takes the other's name once it is on the disk, and is removed
         where the writing fails.
+
+    Raises
+    ------
+    FlexError
+        Naming the file, where it cannot be written, as on a full disk. What was there before is as it was.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -156,9 +164,12 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise FlexError(f"{path}: cannot be written ({first_line(error)})") from None
     finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.predict import FittedModel
 from flexlib.runs.cost import estimate_cost
-from flexlib.runs.sampling import run_seed, sample_config
+from flexlib.runs.sampling import MOST_RUNS, SPACES, run_seed, sample_config
 
 
 class Measure(Interface):
@@ -116,7 +116,16 @@ class Plan:
     def sweep(
         cls, dataset: str, protocols: Iterable[str], runs: int, seed: int, space: str = "paper", **options: Any
     ) -> "Plan":
-        """Plan `runs` random configurations of a space; run k follows from the seed and k alone."""
+        """Plan `runs` random configurations of a space; run k follows from the seed and k alone.
+
+        Raises
+        ------
+        FlexError
+            For more than `MOST_RUNS`, a negative seed or an unknown space.
+        """
+        _check_size(runs)
+        if seed < 0 or space not in SPACES:
+            raise FlexError(f"seed {seed} of space '{space}': at least 0 is needed, and one of {', '.join(SPACES)}")
         settings = tuple(Setting(f"sample {k}", sample_config(space, seed, k)) for k in range(runs))
         seeds = tuple(run_seed(seed, k) for k in range(runs))
         return cls(sweep_name(dataset, space, seed), "run", dataset, tuple(protocols), settings, seeds, **options)
@@ -145,13 +154,14 @@ class Plan:
         Raises
         ------
         FlexError
-            Where there is no setting, or two share their name and role.
+            Where there is no setting, two share their name and role, or the runs are more than `MOST_RUNS`.
         """
         settings = tuple(settings)
         if not settings:
             raise FlexError(f"{name}: there is no setting to run; a sweep it chooses from has none that would do")
         if len({(setting.name, setting.role) for setting in settings}) < len(settings):
             raise FlexError(f"{name}: two settings share their name and role")
+        _check_size(len(settings) * n_seeds)
         seeds = tuple(seed for seed in range(n_seeds) for _ in settings)
         return cls(
             repetition_name(name, dataset), "run", dataset, tuple(protocols), settings * n_seeds, seeds, **options
@@ -185,6 +195,11 @@ class Plan:
             runs = [self.run(number, name, seconds[name]) for name in self.protocols]
             found.append((max(seconds.values()), number, runs))
         return [run for _, _, runs in sorted(found, key=lambda each: each[:2]) for run in runs]
+
+
+def _check_size(runs: int) -> None:
+    if runs > MOST_RUNS:
+        raise FlexError(f"{runs:,} runs: a plan has at most {MOST_RUNS:,}")
 
 
 def sweep_name(dataset: str, space: str = "paper", seed: int = 0) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
@@ -21,7 +22,7 @@ KEYS = ("run", "record")  # what tables call a run's number
 _PARAMETERS = FlexConfig().to_dict()
 _TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int64(), pa.float64()
-_WORDS = {_TEXT: "text", _WHOLE: "whole number", _NUMBER: "number", pa.bool_(): "switch"}
+_WORDS = {"str": "text", "int64": "whole number", "Int64": "whole number", "float64": "number", "bool": "switch"}
 _DTYPES = {_TEXT: "str", _WHOLE: "Int64", _NUMBER: "float64", pa.bool_(): "bool"}
 
 # A run that is not "ok" has no RMSE. `details` is JSON of what the plan measures beside the errors, else "".
@@ -51,6 +52,7 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
+_COLUMN_DTYPES = {column.name: _DTYPES[column.type] for column in SCHEMA}
 # Columns that came later, and what they are in records from before
 ADDED = {"details": ""} | dict.fromkeys(
     ("implicit_input", "input_normalization", "denoising_loss", "loss_decay"), False
@@ -97,8 +99,24 @@ def to_table(records: Iterable[Mapping[str, Any]], key: str) -> pd.DataFrame:
     return _typed(pd.DataFrame(list(records), columns=[key, *COLUMNS]), key)
 
 
+def check_records(records: Iterable[Mapping[str, Any]], key: str, path: Path | str) -> None:
+    """Check records that are not in a table yet, such as those of a journal.
+
+    Raises
+    ------
+    FlexError
+        Naming the file and what is off.
+    """
+    try:
+        _check(to_table(records, key), key, path)
+    except FlexError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FlexError(f"{path}: a record does not hold what it should ({first_line(error)})") from None
+
+
 def _typed(table: pd.DataFrame, key: str) -> pd.DataFrame:
-    table = table[[key, *COLUMNS]].astype({key: "int64"} | {column.name: _DTYPES[column.type] for column in SCHEMA})
+    table = table[[key, *COLUMNS]].astype({key: "int64"} | _COLUMN_DTYPES)
     return table.sort_values([key, "protocol"], ignore_index=True)
 
 
@@ -119,7 +137,9 @@ def read_parquet(path: Path | str) -> pa.Table:
     if not Path(path).is_file():
         raise FlexError(f"{path}: no such file")
     try:
-        return pq.ParquetFile(path).read()
+        table = pq.ParquetFile(path).read()
+        table.validate(full=True)  # such as of texts that are no UTF-8
+        return table
     except (pa.ArrowException, OSError) as error:
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
 
@@ -144,25 +164,14 @@ def load_records(path: Path | str) -> pd.DataFrame:
     """
     table = read_parquet(path)
     keys = [key for key in KEYS if key in table.column_names]
-    expected = pa.schema([(keys[0] if keys else KEYS[0], _WHOLE), *SCHEMA])
+    dtypes = {keys[0] if keys else KEYS[0]: "int64"} | _COLUMN_DTYPES
+    key, *_ = dtypes
     table = _with_old_columns(table, path)
-    for name in expected.names:
-        if name not in table.column_names:
-            raise FlexError(f"{path}: no column '{name}'")
+    found = typed_columns(table, dtypes, path)
     for name in table.column_names:
-        if name not in expected.names:
+        if name not in dtypes:
             raise FlexError(f"{path}: unknown column '{name}'")
-    key, columns = expected.names[0], {}
-    for column in expected:
-        held = table.column(column.name)
-        if not _holds(held, column.type):
-            word = _WORDS[column.type]
-            raise FlexError(f"{path}: column '{column.name}' holds {held.type} where it should hold a {word}")
-        columns[column.name] = held.to_pandas()
-    try:
-        found = _typed(pd.DataFrame(columns), key)
-    except (TypeError, ValueError) as error:
-        raise FlexError(f"{path}: a column does not hold what it should ({first_line(error)})") from None
+    found = found.sort_values([key, "protocol"], ignore_index=True)
     _check(found, key, path)
     return found
 
@@ -183,19 +192,64 @@ def with_added_columns(table: pa.Table) -> pa.Table:
     return table
 
 
-def _holds(column: pa.ChunkedArray, wanted: pa.DataType) -> bool:
-    """Say whether a column holds the type of values that is wanted, in whatever width it was written."""
+def typed_columns(table: pa.Table, dtypes: Mapping[str, str], path: Path | str) -> pd.DataFrame:
+    """Take columns of a table that was read, and check that they hold what they should.
+
+    Parameters
+    ----------
+    table
+        Of `read_parquet`.
+    dtypes
+        Each column's name and pandas' name for its values: str, int64, float64, bool, or Int64 where some are missing.
+    path
+        Of the table, for messages.
+
+    Returns
+    -------
+    pd.DataFrame
+        The columns by these types, in whatever width they were written.
+
+    Raises
+    ------
+    FlexError
+        Naming the file, and the column that is missing or holds something else.
+    """
+    columns = {}
+    for name, dtype in dtypes.items():
+        if (count := table.column_names.count(name)) != 1:
+            raise FlexError(f"{path}: {'no' if count == 0 else 'more than one'} column '{name}'")
+        held = table.column(name)
+        try:
+            columns[name] = _converted(held, dtype)
+        except (pa.ArrowException, TypeError, ValueError):
+            word = _WORDS[dtype]
+            raise FlexError(
+                f"{path}: column '{name}' holds {first_line(held.type)} where it should hold a {word} in each row"
+            ) from None
+    return pd.DataFrame(columns).astype(dtypes)
+
+
+def _converted(column: pa.ChunkedArray, dtype: str) -> pd.Series:
+    """Convert a column. Raises several kinds of errors where one of its values is no such value."""
     kind = column.type
-    if wanted == _TEXT:
-        return (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and not column.null_count
-    if wanted == pa.bool_():
-        return bool(pa.types.is_boolean(kind)) and not column.null_count
-    if pa.types.is_null(kind):
-        return True
-    if wanted == _WHOLE and pa.types.is_floating(kind):
-        values = column.drop_null().to_numpy()
-        return bool((values[~np.isnan(values)] % 1 == 0).all())
-    return bool(pa.types.is_integer(kind) or (wanted == _NUMBER and pa.types.is_floating(kind)))
+    if dtype in ("Int64", "float64"):
+        accepted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)
+    elif dtype == "int64":
+        accepted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    elif dtype == "bool":
+        accepted = pa.types.is_boolean(kind) and not column.null_count
+    else:
+        accepted = (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and not column.null_count
+    if not accepted:
+        raise TypeError(f"it holds {kind}")
+    if dtype in ("int64", "Int64"):
+        if pa.types.is_floating(kind):  # of which NaN stands for what is missing
+            column = pc.if_else(pc.is_nan(column), None, column)
+        if dtype == "int64" and column.null_count:
+            raise ValueError("a value is missing")
+        column = column.cast(_WHOLE)  # refuses fractions, and what is too large
+        return column.to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+    return column.to_pandas()
 
 
 def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:

@@ -15,7 +15,7 @@ from flexlib.evaluation import Evaluation, errors, evaluate
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.plan import Plan, Run
 from flexlib.runs.provenance import device_name
-from flexlib.runs.records import blank_record, config_of, load_records, save_records, to_table
+from flexlib.runs.records import COLUMNS, blank_record, check_records, config_of, load_records, save_records, to_table
 from flexlib.seeds import Purpose, numpy_generator
 from flexlib.train import fit
 
@@ -137,6 +137,7 @@ def run_plan(
     path = out / f"{plan.name}.parquet"
     with Journal(path.with_suffix(".journal")) as journal:
         records = _earlier(plan, runs, ratings, path)
+        check_records(journal.records, plan.key, journal.path)
         for record in journal.records:
             _check_same(plan, runs, record, ratings, journal.path)
             records.setdefault((record[plan.key], record["protocol"]), record)
@@ -210,8 +211,9 @@ def _earlier(plan: Plan, runs: dict[Place, Run], ratings: Ratings, path: Path) -
 def _check_same(plan: Plan, runs: dict[Place, Run], record: Record, ratings: Ratings, where: Path) -> None:
     """Refuse a record that is not of this plan's runs, data, seeds and settings."""
     advice = "which is not asked for: ask for it too, or choose another --out"
-    if plan.key not in record:
-        raise FlexError(f"{where}: has no column '{plan.key}': choose another --out")
+    for name in (plan.key, *COLUMNS):
+        if name not in record:
+            raise FlexError(f"{where}: has no column '{name}': choose another --out")
     number, protocol = record[plan.key], record["protocol"]
     if (number, protocol) not in runs:
         raise FlexError(f"{where}: has {plan.key} {number} under '{protocol}', {advice}")
@@ -219,5 +221,9 @@ def _check_same(plan: Plan, runs: dict[Place, Run], record: Record, ratings: Rat
     for name in ("dataset", "checksum", "seed", "setting", "role"):
         if record[name] != expected[name]:
             raise FlexError(f"{where}: {plan.key} {number} has {name} {record[name]}, {advice}")
-    if config_of(record) != runs[number, protocol].setting.config:
+    try:
+        config = config_of(record)
+    except (TypeError, ValueError) as error:
+        raise FlexError(f"{where}: {plan.key} {number}: {first_line(error)}") from None
+    if config != runs[number, protocol].setting.config:
         raise FlexError(f"{where}: {plan.key} {number} has other parameters than asked for: choose another --out")

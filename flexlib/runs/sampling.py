@@ -19,6 +19,8 @@ from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial  # an optional dependency, and slow to import
 
+MOST_RUNS = 100_000  # of a plan; more would take minutes and gigabytes to write down before the first is made
+
 TENTHS = [k / 10 for k in range(10)]
 LAYER_SIZES = [2**k for k in range(1, 13)]
 PAPERS_OPTIMIZERS = ["adam", "adagrad", "rmsprop", "sgd"]

@@ -18,7 +18,7 @@ from flexlib.predict import FittedModel
 from flexlib.runs.journal import replaced
 from flexlib.train import TrainingState
 
-FORMAT = "flexlib checkpoint 1"
+FORMAT = "flexlib checkpoint 2"
 
 
 class Checkpoint:
@@ -60,7 +60,9 @@ class Checkpoint:
             written, wanted = facts["of"], _identity(model)
             differing = [name for name, value in wanted.items() if written[name] != value]
             state = TrainingState(tensors, facts["numbers"])
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            if not differing and facts["digest"] != _digest(state):
+                raise ValueError("it is damaged")
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
             raise FlexError(f"{self.path}: not a checkpoint of flexlib ({first_line(error)})") from None
         if differing:
             name = differing[0]
@@ -77,13 +79,22 @@ class Checkpoint:
         FlexError
             Where the file cannot be written; the one before is kept.
         """
-        facts = {"of": _identity(model), "numbers": state.numbers}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in state.tensors.items()}
+        facts = {"of": _identity(model), "numbers": state.numbers, "digest": _digest(state._replace(tensors=tensors))}
         try:
             with replaced(self.path) as partial:
                 save_file(tensors, partial, metadata={"flexlib": json.dumps(facts)})
-        except (OSError, SafetensorError) as error:
+        except SafetensorError as error:  # what it says of a full disk
             raise FlexError(f"{self.path}: cannot be written ({first_line(error)})") from None
+
+
+def _digest(state: TrainingState) -> str:
+    """Hash a state, so that one of which a bit has changed is not gone on from."""
+    digest = hashlib.sha256(json.dumps(state.numbers, sort_keys=True).encode())
+    for name, tensor in sorted(state.tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()
 
 
 def _identity(model: FittedModel) -> dict[str, Any]:

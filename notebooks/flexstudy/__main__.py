@@ -11,7 +11,7 @@ import pandas as pd
 
 from flexlib.cli.app import run_app
 from flexlib.cli.options import (
-    AT_LEAST_ONE,
+    COUNT,
     DATA_SETS,
     dataset_option,
     device_option,
@@ -79,7 +79,7 @@ _SOURCES = "Settings are chosen from records in --out: " + ", ".join(
 @commands.command(epilog=f"{_EXPERIMENTS}\n\n{_SOURCES}\n\n{DATA_SETS}")
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
 @dataset_option(PAPERS_DATASET)
-@click.option("--splits", type=AT_LEAST_ONE, metavar="N", help="seeds: of splits, weights and order")
+@click.option("--splits", type=COUNT, metavar="N", help="seeds: of splits, weights and order")
 @run_options
 def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> None:
     """Make the runs of a chapter of the study."""
@@ -106,7 +106,7 @@ def headline(dataset: str, setting: str, splits: int, device: str | None, out: P
 @commands.command(epilog=DATA_SETS)
 @dataset_option(PAPERS_DATASET)
 @click.option("--tuned", required=True, metavar="FILE", help="records of flexlib tune (tuned-....parquet)")
-@click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="seeds, from 0")
+@click.option("--splits", type=COUNT, default=3, show_default=True, metavar="N", help="seeds, from 0")
 @click.option(
     "--method",
     "--methods",

@@ -9,6 +9,7 @@ Tran et al. (2018), Sections 4.2 and 4.4. Efron (1979) for the bootstrap.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,15 +131,18 @@ def _read_value(text: str) -> Any:
     """Read a switch, a list, a number or a word."""
     try:
         return json.loads(text.lower())
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _read_number(row: Mapping[Any, str], column: str) -> float:
     try:
-        return float(row[column])
+        number = float(row[column])
     except ValueError:
-        raise FlexError(f"{column}: '{row[column]}' is not a number") from None
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise FlexError(f"{column}: '{row[column]:.60}' is not a finite number of at least 0")
+    return number
 
 
 def _setting_texts(configs: Sequence[FlexConfig]) -> pd.Series:
