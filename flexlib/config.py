@@ -32,7 +32,16 @@ PIVOTS = USER_BASED, ITEM_BASED
 
 
 class FlexError(ValueError):
-    """Bad input, told in one line. The command line prints it and exits with status 2."""
+    """Bad input, told in one line. The command line prints it and exits with status 2.
+
+    Parameters
+    ----------
+    message
+        What is wrong. Line breaks and other characters that do not print are written as escapes, as in Python.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
     def of(self, path: str | Path) -> "FlexError":
         """Put the file that the error is about in front of its message.
@@ -47,7 +56,7 @@ class FlexError(ValueError):
         FlexError
             The new error, or this one if its message begins with the path already.
         """
-        return self if str(self).startswith(str(path)) else FlexError(f"{path}: {self}")
+        return self if str(self).startswith(str(FlexError(str(path)))) else FlexError(f"{path}: {self}")
 
 
 def first_line(error: object) -> str:

@@ -1,5 +1,6 @@
 """Parameters and protocols: what is refused by which name, files both ways, presets against the authors' records."""
 
+import ast
 import copy
 import json
 import os
@@ -335,3 +336,17 @@ def test_table_2_presets_are_the_first_ten_of_the_authors_records():
 
 def test_errors_are_value_errors():
     assert issubclass(FlexError, ValueError)
+
+
+@pytest.mark.parametrize("odd", ["\n", "\r", "\x0b", "\x85", "\u2028", "\0", "\x1b[2J", "\ud800"])
+def test_errors_are_one_line_whatever_they_quote(odd):
+    error = FlexError(f"a{odd}b")
+    assert len(str(error).splitlines()) == 1
+    assert str(error).isprintable()
+    assert ast.literal_eval(f'"{error}"') == f"a{odd}b"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(FlexError("it").of(f"a{odd}b").of(f"a{odd}b")) == f"{error}: it"
+
+
+def test_errors_keep_what_prints():
+    assert str(FlexError("‘Amélie’ 天 \\n 😀: no such file")) == "‘Amélie’ 天 \\n 😀: no such file"
