@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,12 +11,20 @@ import numpy as np
 import pytest
 import torch
 from distributed import LocalCluster
+from hypothesis import HealthCheck, settings
 
 from flexlib.config import FlexError
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.sources import data_folders
 from flexlib.runs.records import blank_record, to_table
+
+# Cases a property: the same ones in each run, or with HYPOTHESIS_PROFILE=long many others. None is timed, as machines
+# differ.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _UNTIMED, max_examples=300, derandomize=True)
+settings.register_profile("long", _UNTIMED, max_examples=5_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SMALL = "synthetic:users=60,items=90,ratings=1500,seed=1"
 
