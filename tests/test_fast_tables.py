@@ -115,7 +115,7 @@ def no_careful_reader(monkeypatch):
     def read(*args, **kwargs):
         raise AssertionError("left to the careful reader")
 
-    monkeypatch.setattr(loading, "read_own_file", read)
+    monkeypatch.setattr(loading, "read_own_text", read)
     monkeypatch.setattr(grouplens, "read_text", read)
 
 
