@@ -25,8 +25,8 @@ from measuring import peak_bytes, save_measurements
 
 from flexlib.datasets import columnar, sources
 from flexlib.datasets.fast_csv import read_fast
-from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.layouts import find_layout
+from flexlib.datasets.loading import load_ratings
 from flexlib.datasets.tables import check_table, read_own_text, to_ratings
 
 MILLION = 1_000_000

@@ -78,7 +78,7 @@ class Ratings:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the file that the ratings come from, and of its layout where that was told; "" for synthetic ones."""
+        """SHA-256 of the file they come from, and of how it was read where that was told; "" for synthetic ones."""
         return str(self.facts.get("checksum", self.facts.get("sha256", "")))
 
     def summary(self) -> dict[str, Any]:

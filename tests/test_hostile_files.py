@@ -7,11 +7,11 @@ import datetime
 import decimal
 import gzip
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,16 +39,32 @@ HEADS = [
     ["user", "user", "item", "rating"],
     ["who", "what", "stars", "when"],
 ]
-ODD_CELLS = [
-    "", " ", "0", "-1", "NaN", "NA", "inf", "1e15", "1e308", "1e-308", "4,5", "4;5", "a::b", "0x1F", "1" * 30, "9" * 5000,
-    "True", "None", "a\nb", '"', '""', "'", "\0", "a\0b", "\x1b[2J", "\u2028", "\ufeff", "٤", "😀", "<script>alert(1)</script>",
-    "=1+1", "@SUM(A1)", "2001-01-01", "9999-12-31", "1066-10-14T00:00:00+14:00", "99999-01-01", "-0", "+4", "1_000", "4.0",
-    "[1, 2]", "{}", "x" * 3000,
-]  # fmt: skip
-ODD_BYTES = [
-    b"", b"\0", b"\0" * 200, b"\n", b"\r", b"\r\n", b"\n\n\n", b'"', b'""', b",", b";", b"\t", b"::", b":", b" ", b"\xff", b"\xef\xbb\xbf",
-    b"\xff\xfe", b"\xc3", b"\xe2\x80\xa8", b"\x1a", b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"-", b"|", b"a" * 5000, b"1,2,3\n" * 50, b"," * 1500,
-]  # fmt: skip
+ODD_NUMBERS = "0 -1 -0 +4 4.0 NaN NA inf 1e15 1e308 1e-308 4,5 4;5 0x1F 1_000 True None ٤ []".split()
+ODD_TEXTS = [
+    "",
+    " ",
+    "a::b",
+    "a\nb",
+    '"',
+    '""',
+    "'",
+    "\0",
+    "a\0b",
+    "\x1b[2J",
+    "\u2028",
+    "\ufeff",
+    "😀",
+    "x" * 3_000,
+    "{}",
+]
+LONG_NUMBERS = ["1" * 30, "9" * 5_000]
+FORMULAS = ["<script>alert(1)</script>", "=1+1", "@SUM(A1)"]
+ODD_DATES = ["2001-01-01", "9999-12-31", "1066-10-14T00:00:00+14:00", "99999-01-01"]
+ODD_CELLS = [*ODD_NUMBERS, *ODD_TEXTS, *LONG_NUMBERS, *FORMULAS, *ODD_DATES]
+MARKS = [b"\n", b"\r", b"\r\n", b"\n\n\n", b'"', b'""', b",", b";", b"\t", b"::", b":", b" ", b"-", b"|"]
+NO_TEXT = [b"\0", b"\0" * 200, b"\xff", b"\xff\xfe", b"\xc3", b"\xe2\x80\xa8", b"\x1a", b"\xef\xbb\xbf"]
+BEGINNINGS = [b"\x1f\x8b", b"PK\x03\x04", b"PAR1"]  # of packed files
+ODD_BYTES = [b"", *MARKS, *NO_TEXT, *BEGINNINGS, b"a" * 5_000, b"1,2,3\n" * 50, b"," * 1_500]
 
 
 def is_whole_or_text(ids):
@@ -210,6 +226,40 @@ def test_the_sets_that_are_spoilt_below_are_read(tmp_path, name):
         assert read_or_refused(lambda: load_ratings(name))
 
 
+ODD_TITLES = [
+    "<script>alert(1)</script>",
+    "=HYPERLINK(1)",
+    "+1",
+    "-1",
+    "a\x85b",
+    "a\u2028b",
+    "a\x0bb",
+    "  b ",
+    "007",
+    "1984",
+]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_titles_are_kept_as_they_are_written(tmp_path, name):
+    file, line = {
+        "ml-20m": ("movies.csv", "{0},{1},x\n"),
+        "ml-1m": ("movies.dat", "{0}::{1}::x\n"),
+        "ml-100k": ("u.item", "{0}|{1}|||||\n"),
+        "netflix": ("movie_titles.csv", "{0},1999,{1}\n"),
+    }[name]
+    for title in ODD_TITLES:
+        head = "movieId,title,genres\n" if name == "ml-20m" else ""
+        text = head + "".join(line.format(item, title) for item in (10, 20, 30))
+        encoding = sources.DATASETS[name].encoding
+        if encoding == "latin-1" and "\u2028" in title:
+            continue
+        files = {each: old.encode() for each, old in SETS[name].items()} | {file: text.encode(encoding)}
+        write_set(tmp_path, name, files)
+        with small_sets(tmp_path):
+            assert load_ratings(name).titles.tolist() == [title + " (1999)" * (name == "netflix")] * 3
+
+
 @pytest.mark.parametrize("name", SETS)
 @given(data=st.data())
 def test_named_sets(scratch, name, data):
@@ -226,7 +276,9 @@ def test_named_sets(scratch, name, data):
 @given(data=st.data())
 def test_damaged_archives(scratch, data):
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as archive:
+    with zipfile.ZipFile(
+        packed, "w", data.draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+    ) as archive:
         for file, text in SETS["ml-20m"].items():
             archive.writestr(f"ml-20m/{file}", text)
     (scratch / "packed").mkdir(exist_ok=True)
@@ -263,7 +315,9 @@ def arrays(n):
 
     def of(kind):
         values = st.lists(kinds[kind], min_size=n, max_size=n)
-        return st.one_of(values, values, values.map(lambda given: [None, *given[1:]])).map(lambda given: pa.array(given[:n], kind))
+        return st.one_of(values, values, values.map(lambda given: [None, *given[1:]])).map(
+            lambda given: pa.array(given[:n], kind)
+        )
 
     return st.sampled_from([*kinds]).flatmap(of)
 
@@ -294,17 +348,19 @@ def test_damaged_parquet(scratch, data):
     read_or_refused(lambda: load_ratings(scratch / "my.parquet"))
 
 
+OF_NUMPY = [np.True_, np.float32(2.5), np.int8(3), np.array([1, 2])]
+OF_PANDAS = [pd.NA, pd.NaT, pd.Timestamp("2001-01-01"), pd.Timedelta(1), pd.Interval(0, 1)]
+OF_PYTHON = [None, True, 10**5_000, -(10**30), 2**64, 1j, b"a", [1], (1, 2), {}, {"a": 1}, object(), range(3), len]
+MOMENTS = [datetime.date(1, 1, 1), datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC)]
+DECIMALS = [decimal.Decimal(text) for text in ("2.5", "sNaN", "1e999999")]
 CELLS = st.one_of(
-    st.sampled_from(ODD_CELLS),
-    st.sampled_from([None, pd.NA, pd.NaT, True, np.True_, np.float32(2.5), np.int8(3), 10**5000, -(10**30), 2**64, 1j, b"a"]),
-    st.sampled_from([[1], (1, 2), {}, {"a": 1}, object(), np.array([1, 2]), pd.Timestamp("2001-01-01"), pd.Timedelta(1)]),
-    st.sampled_from([datetime.date(1, 1, 1), datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC), "\ud800", "a" * 2_000]),
-    st.sampled_from([decimal.Decimal("2.5"), decimal.Decimal("sNaN"), decimal.Decimal("1e999999"), range(3), len, pd.Interval(0, 1)]),
+    st.sampled_from([*ODD_CELLS, "\ud800"]),
+    st.sampled_from([*OF_NUMPY, *OF_PANDAS, *OF_PYTHON, *MOMENTS, *DECIMALS]),
     st.floats(),
     st.integers(),
     st.text(max_size=3),
 )
-KINDS = [object, object, object, "category", "str", "string[python]", "Int64", "Float64", "boolean", "datetime64[s]", "complex128"]
+TYPES = "object object object category str string[python] Int64 Float64 boolean datetime64[s] complex128".split()
 
 
 @st.composite
@@ -318,7 +374,7 @@ def frames(draw):
         given = pd.Series(np.empty(n, object))
         for k, value in enumerate(values):
             given.iat[k] = value
-        kind = draw(st.sampled_from(KINDS))
+        kind = draw(st.sampled_from(TYPES))
         usual[column] = values_as(given, kind)
     names = draw(st.sampled_from([HEADS[0], HEADS[1], [0, 1, 2, 3], ["user", "item", "rating", ("a", 1)]]))
     index = draw(st.sampled_from([None, [7] * n, list("abcd")[:n]]))
@@ -342,24 +398,94 @@ def test_frames_of_any_types(frame):
     assert frame.index.equals(before.index)
 
 
-SIZES = st.builds(
-    "{}={}".format,
-    st.sampled_from(["users", "items", "ratings", "seed", "ratings", "seed", "user", ""]),
-    st.one_of(
-        *[st.integers(5, 60)] * 3,
-        st.sampled_from([-3, 10**12, 10**40, "9" * 5000, "0x1f", "1.5", "1e3", "²", "٤", "", "+4", "0007", "1_0"]),
-    ),
+NUMBERS = st.one_of(
+    *[st.integers(2, 40)] * 4,
+    st.sampled_from([-3, 10**12, 10**40, "9" * 5000, "0x1f", "1.5", "1e3", "²", "٤", "", "+4", "0007", "1_0"]),
 )
+SIZES = st.fixed_dictionaries({"users": NUMBERS, "items": NUMBERS, "ratings": st.just(45)}, optional={"seed": NUMBERS})
+MORE = st.one_of([st.just([])] * 5 + [st.just(["users=9"]), st.lists(st.text(max_size=5), max_size=2)])
 
 
-@given(parts=st.lists(st.one_of(SIZES, SIZES, SIZES, SIZES, st.text(max_size=5)), max_size=2), start=st.sampled_from(["users=9,items=9,ratings=20", "users=9,items=9", ""]))
-def test_names_of_synthetic_ratings(parts, start):
-    read_or_refused(lambda: load_ratings("synthetic:" + ",".join([start, *parts])))
+@given(sizes=SIZES, more=MORE)
+def test_names_of_synthetic_ratings(sizes, more):
+    parts = [*(f"{key}={value}" for key, value in sizes.items()), *more]
+    read_or_refused(lambda: load_ratings("synthetic:" + ",".join(parts)))
 
 
-NAMES = st.one_of(st.text(max_size=30), st.text(max_size=9).map("{}.csv".format), st.text(max_size=9).map("/{}.parquet".format))
+NAMES = st.one_of(
+    st.text(max_size=30), st.text(max_size=9).map("{}.csv".format), st.text(max_size=9).map("/{}.parquet".format)
+)
 
 
 @given(name=NAMES.filter(lambda name: name not in sources.DATASETS))
 def test_any_name(name):
     read_or_refused(lambda: load_ratings(name))
+
+
+def pack(path, start, part, times):
+    path.write_bytes(gzip.compress(start) + gzip.compress(part) * times)  # one behind the other is one file
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Small files that say or hold gigabytes, by the words that are to be said of each."""
+    root, start, million = tmp_path_factory.mktemp("large"), b"user,item,rating\n1,2,3\n", b"x" * 1_000_000
+    made = {
+        pack(root / "zeros.csv.gz", b"", bytes(1_000_000), 1_000): "line 1: longer than",
+        pack(root / "later.csv.gz", start, bytes(1_000_000), 1_000): "line 3: holds a NUL",
+        pack(root / "line.csv.gz", start, million, 1_000): "line 3: longer than",
+        pack(root / "quote.csv.gz", start + b'"', million, 1_000): "line 3: longer than",
+        pack(root / "blank.csv.gz", start + b'"1",3,4', b"\n" * 1_000_000, 1_000): "blank",
+        pack(root / "columns.csv.gz", b"user,item,rating" + b"," * 900_000 + b"\n", b"1,2,3\n", 1): "columns",
+    }
+    n = 10_000_000
+    few = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array(["x"]))
+    pq.write_table(pa.table({"user": few, "item": few, "rating": few}), root / "rows.parquet")
+    made[str(root / "rows.parquet")] = "rows in"
+    for name, file in (("ml-25m", "ratings.csv"), ("ml-32m", "movies.csv")):
+        with zipfile.ZipFile(root / f"{name}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(
+                f"{name}/ratings.csv" if file == "movies.csv" else f"{name}/movies.csv", SETS["ml-20m"]["ratings.csv"]
+            )
+            with archive.open(f"{name}/{file}", "w", force_zip64=True) as member:
+                for _ in range(300):
+                    member.write(million)
+        made[name] = f"{file}, line 1: longer than"
+    made["synthetic:users=2,items=2,ratings=1000000000000"] = "cannot be drawn"
+    made["synthetic:users=1000000,items=1000000,ratings=1000000"] = "at most"
+    made["synthetic:users=1000000,items=1000000,ratings=9000000000"] = "at most"
+    return root, made
+
+
+MORE_BYTES = 250_000_000  # than this package takes once it is imported
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read as Linux tells it")
+def test_files_that_would_fill_memory_are_refused(large):
+    root, made = large
+    code = f"""
+import json, resource, sys
+from flexlib.config import FlexError
+from flexlib.datasets import sources
+from flexlib.datasets.loading import load_ratings
+import pandas, pyarrow.csv, pyarrow.parquet
+for name, spec in sources.DATASETS.items():
+    free = dict(counts=(None, None, None), ratings_sha256=(), archive_hash=None)
+    sources.DATASETS[name] = spec.model_copy(update=free)
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + {MORE_BYTES}
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+said = {{}}
+for name in sys.argv[1:]:
+    try:
+        load_ratings(name)
+    except FlexError as error:
+        said[name] = str(error)
+print(json.dumps(said))
+"""
+    command = [sys.executable, "-c", code, *made]
+    run = subprocess.run(command, env=os.environ | {"FLEXLIB_DATA": str(root)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert {name: piece in said.get(name, "") for name, piece in made.items()} == dict.fromkeys(made, True), said

@@ -2,10 +2,11 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import click
 
-from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
+from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options, layout_options
 from flexlib.config import FlexConfig, FlexError
 
 
@@ -42,6 +43,7 @@ from flexlib.config import FlexConfig, FlexError
     help="a network's try whose estimate (one core, expected epochs) is higher is not made (default: no limit)",
 )
 @engine_options
+@layout_options
 def tune(
     dataset: str,
     methods: tuple[str, ...],
@@ -55,6 +57,8 @@ def tune(
     workers: int,
     scheduler: str | None,
     out: Path,
+    columns: dict[str, str],
+    scale: Any,
 ) -> None:
     """Tune methods on validation ratings, and read the test ratings once.
 
@@ -68,7 +72,7 @@ def tune(
         from flexlib.methods import tuning as search  # Optuna and Dask are extras
     except ImportError as error:
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[methods,runs]'") from None
-    if test_split_rate is None and not load_ratings(dataset).folds:
+    if test_split_rate is None and not load_ratings(dataset, columns, scale).folds:
         test_split_rate = FlexConfig().test_split_rate
     start: tuple[str, ...] = ()
     methods = methods or tuple(search.ALL)
@@ -77,7 +81,17 @@ def tune(
             raise FlexError("--start-from: needs exactly one --method, whose settings it takes over")
         start = search.best_suggestions(search.load_tuned(start_from, search.TRY_COLUMNS), methods[0])
     tuning = search.Tuning(
-        dataset, methods, test_split_rate, splits, tries, one_search, max_seconds_per_try, average, start
+        dataset,
+        methods,
+        test_split_rate,
+        splits,
+        tries,
+        one_search,
+        max_seconds_per_try,
+        average,
+        start,
+        tuple(sorted(columns.items())),
+        scale,
     )
     table, _ = search.run_tuning(tuning, out, workers, scheduler)
     print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))

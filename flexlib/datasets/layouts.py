@@ -13,7 +13,7 @@ ENDINGS = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")  # of texts, each 
 
 RULES = """\
 A file of your own ends in .csv, .tsv, .txt, .dat, .data or .inter, each also with .gz, or in .parquet. Columns are
-separated by commas, tabs, semicolons, double colons (::) or spaces, whichever the first line shows.
+separated by commas, tabs, semicolons or double colons (::), whichever the first line shows, or else by spaces.
 
 The first line names the columns: userId, user_id, user or uid; movieId, movie_id, itemId, item_id, item or iid; rating,
 stars or value; and, where there is one, timestamp, time or date. Other names are told by --columns. RecBole's types, as
@@ -84,6 +84,7 @@ def find_layout(stream: BufferedIOBase, columns: Mapping[str, str], where: str) 
     headed = [separator for separator, names in heads.items() if _names_ratings(names, columns)]
     bare = [] if columns or headed else [separator for separator, found in fields.items() if _is_rating(found)]
     possible = headed or bare
+    possible = [separator for separator in possible if separator != " "] or possible
     if len(possible) > 1:
         what = " or ".join(SEPARATORS[separator] for separator in possible)
         raise FlexError(f"{where}, line 1: it is not clear whether {what} separate the columns")

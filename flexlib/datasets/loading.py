@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from io import BufferedIOBase
@@ -92,10 +93,9 @@ def load_ratings(
         return _load_known(name, DATASETS[name])
     if is_file:
         return _load_file(Path(name), _checked_columns(columns), checked_scale(scale))
-    raise FlexError(
-        f"unknown data set '{name:.100}': known are synthetic, {', '.join(DATASETS)}, or the path of a file that ends in "
-        f"{', '.join(ENDINGS)} or .parquet"
-    )
+    known = ", ".join(["synthetic", *DATASETS])
+    endings = ", ".join(ENDINGS)
+    raise FlexError(f"unknown data set '{name:.100}': known are {known}, or the path of a file ({endings} or .parquet)")
 
 
 def _checked_columns(columns: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -175,11 +175,12 @@ def _load_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> R
 
 def _told(checksum: str, columns: Mapping[str, str], scale: Scale | None) -> dict[str, str]:
     """Give the facts of a layout that was told: records of one file that was read in two ways are not alike."""
-    told = [f"{what}={name}" for what, name in sorted(columns.items())]
-    told += ["scale={:g} {:g} {:g}".format(*scale)] if scale else []
-    if not told:
+    words = [word for what, name in sorted(columns.items()) for word in ("--columns", f"{what}={name}")]
+    words += ["--scale", *(f"{value:.12g}" for value in scale)] if scale else []
+    if not words:
         return {}
-    return {"read with": ", ".join(told), "checksum": hashlib.sha256(json.dumps([checksum, *told]).encode()).hexdigest()}
+    told = shlex.join(words)
+    return {"read with": told, "checksum": hashlib.sha256(f"{checksum} {told}".encode()).hexdigest()}
 
 
 def _read_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> Ratings:

@@ -140,7 +140,11 @@ def read_csv(opened: Callable[[], BufferedIOBase], where: str, **layout: Any) ->
         raise FlexError(f"{where}: the file is empty") from None
     except FlexError:
         raise
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OSError, EOFError, zlib.error) as error:
+    except pd.errors.ParserWarning:
+        raise FlexError(
+            f"{where}: not in the expected format (a line has more fields than there are columns)"
+        ) from None
+    except (pd.errors.ParserError, ValueError, OSError, EOFError, zlib.error) as error:
         raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     if not table.shape[1]:
         raise FlexError(f"{where}: its first line, which names the columns, is blank")
@@ -221,7 +225,7 @@ def read_parquet(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         with pq.ParquetFile(path) as file:
             chosen = choose_columns(file.schema_arrow.names, columns, str(path))
             n, size = file.metadata.num_rows, path.stat().st_size
-            if n > 1_000 * max(size, 1_000):  # ratings, of which no pair repeats, are never packed as tightly
+            if n > 100 * max(size, 10_000):  # ratings, of which no pair repeats, are never packed as tightly
                 raise FlexError(f"{path}: says that it holds {n:,} rows in {size:,} bytes")
             read = file.read([*chosen.values()])
             read = pa.table({what: _as_text(read[column]) for what, column in chosen.items()})
@@ -235,7 +239,8 @@ def read_parquet(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Decode bytes, as which some programs write texts."""
-    return column.cast(pa.string()) if pa.types.is_binary(column.type) else column
+    kinds = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary
+    return column.cast(pa.binary()).cast(pa.string()) if any(kind(column.type) for kind in kinds) else column
 
 
 def read_numbered(
@@ -322,7 +327,10 @@ def check_table(table: pd.DataFrame, where: str, scale: Scale | None) -> pd.Data
         grid = f"({low:g} to {high:g} by {step:g})"
         raise FlexError(f"{_place(where, table, at)}: the rating {stars[at]:g} is off the scale {grid}")
     if (at := first_true(checked.duplicated(["user", "item"]))) is not None:
-        user, item = (f"{checked[what][at]:.60}" if checked[what].dtype.kind == "O" else checked[what][at] for what in ("user", "item"))
+        user, item = (
+            f"{checked[what][at]:.60}" if checked[what].dtype.kind == "O" else checked[what][at]
+            for what in ("user", "item")
+        )
         raise FlexError(f"{_place(where, table, at)}: user {user} rates item {item} a second time")
     return checked
 
@@ -389,7 +397,7 @@ def _numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
 
 def _seconds(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Convert dates to whole seconds since 1970; what is no date is left as it is."""
-    if column.dtype.kind in "iuf" or any(isinstance(value, NUMBERS) for value in column.head(1)):
+    if column.dtype.kind in "iuf" or (column.dtype == object and any(isinstance(value, NUMBERS) for value in column)):
         return column
     dates = column if column.dtype.kind == "M" else pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
     if dates.isna().any():

@@ -15,6 +15,7 @@ from flexlib.cli.options import (
     DATA_SETS,
     dataset_option,
     engine_options,
+    layout_options,
     protocols_option,
     run_options,
     seed_option,
@@ -96,6 +97,7 @@ def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> N
 )
 @click.option("--replace", is_flag=True, help="make records anew that have other settings than the tuned ones")
 @engine_options
+@layout_options
 def served(
     dataset: str,
     tuned: str,
@@ -105,13 +107,16 @@ def served(
     workers: int,
     scheduler: str | None,
     out: Path,
+    columns: dict[str, str],
+    scale: Any,
 ) -> None:
     """Score tuned methods where users, films or all of them have few ratings.
 
     Settings are those that `flexlib tune` chose on the random split of the same seed; each method is trained anew for
     every case. Records of other methods and splits stay where they are, so that costly methods may have fewer splits.
     """
-    table = run_served(dataset, tuned, splits, out, workers, scheduler, methods, replace)
+    layout = tuple(sorted(columns.items())), scale
+    table = run_served(dataset, tuned, splits, out, workers, scheduler, methods, replace, *layout)
     print(table.pivot_table(index=["task", "shown"], columns="method", values="rmse").round(4).to_string())
     print(f"wrote {out / served_name(dataset)}.parquet")
 
