@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import SMALL
+from flexstudy.__main__ import main as study
 from surprise import Dataset, Reader
 
 from flexlib.cli import main
@@ -114,6 +116,40 @@ def test_columns_of_a_file_are_told_once_and_its_records_are_told_apart(tmp_path
     refused(lambda: load_ratings(path, columns | {"item": "who"}), "its column who cannot hold")
     assert main(["data", str(path), "--columns", "user=who", "--columns", "user=film"]) == 2
     assert capsys.readouterr().err == "flexlib: --columns: user is told twice\n"
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory):
+    """Ratings with the usual names, and the same with others and a further column that is no rating."""
+    folder, ratings = tmp_path_factory.mktemp("two"), load_ratings(SMALL)
+    frame = pd.DataFrame({"user": ratings.users, "item": ratings.items, "rating": ratings.values})
+    frame.to_csv(folder / "usual.csv", index=False)
+    frame.set_axis(["who", "film", "stars"], axis=1).assign(rating=1).to_csv(
+        folder / "other.tsv", sep="\t", index=False
+    )
+    told = ["--columns", "user=who", "--columns", "item=film", "--columns", "rating=stars"]
+    return folder, {"usual.csv": [], "other.tsv": [*told, "--scale", "0.5", "5", "0.5"]}
+
+
+def test_methods_are_tuned_and_scored_on_any_columns(two_files, tmp_path, capsys):
+    folder, told = two_files
+    found = {}
+    for name, options in told.items():
+        data = ["--dataset", str(folder / name), *options]
+        out = tmp_path / name
+        tune = ["tune", *data, "--method", "biases", "--tries", "2", "--splits", "1", "--out", str(out)]
+        assert main(tune) == 0
+        (tuned,) = out.glob("tuned-*-2tries.parquet")
+        served = ["served", *data, "--tuned", str(tuned), "--splits", "1", "--out", str(out)]
+        assert study(served) == 0
+        tables = [pd.read_parquet(path) for path in (tuned, *out.glob("served-*.parquet"))]
+        found[name] = [table.drop(columns=["dataset", "checksum", "tuned"], errors="ignore") for table in tables]
+        found[name] = [table.loc[:, ~table.columns.str.contains("seconds")] for table in found[name]]
+        if options:
+            assert main(["tune", *data[:-4], *tune[-8:]]) == 2
+            assert "is of another" in capsys.readouterr().err
+    for usual, other in zip(*found.values(), strict=True):
+        pd.testing.assert_frame_equal(usual, other)
 
 
 def test_the_examples_of_loading_run():
