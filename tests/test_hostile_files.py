@@ -437,7 +437,7 @@ def large(tmp_path_factory):
         pack(root / "line.csv.gz", start, million, 1_000): "line 3: longer than",
         pack(root / "quote.csv.gz", start + b'"', million, 1_000): "line 3: longer than",
         pack(root / "blank.csv.gz", start + b'"1",3,4', b"\n" * 1_000_000, 1_000): "blank",
-        pack(root / "columns.csv.gz", b"user,item,rating" + b"," * 900_000 + b"\n", b"1,2,3\n", 1): "columns",
+        pack(root / "columns.csv.gz", b"user,item,rating" + b"," * 900_000 + b"\n", b"1,2,3\n", 1): "900,003 columns",
     }
     n = 10_000_000
     few = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array(["x"]))

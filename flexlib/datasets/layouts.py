@@ -79,7 +79,7 @@ def find_layout(stream: BufferedIOBase, columns: Mapping[str, str], where: str) 
         Where there is no such layout, or there are two.
     """
     line = _read_first_line(stream, where)
-    fields = {separator: _split(line, separator, where) for separator in SEPARATORS}
+    fields = {separator: _split(line, separator) for separator in SEPARATORS}
     heads = {separator: _untyped(found) for separator, found in fields.items()}
     headed = [separator for separator, names in heads.items() if _names_ratings(names, columns)]
     bare = [] if columns or headed else [separator for separator, found in fields.items() if _is_rating(found)]
@@ -116,13 +116,13 @@ def _read_first_line(stream: BufferedIOBase, where: str) -> str:
     return text
 
 
-def _split(line: str, separator: str, where: str) -> list[str]:
+def _split(line: str, separator: str) -> list[str]:
     if separator == "::":
         return line.split(separator)
     try:
         return next(csv.reader([line], delimiter=separator))
-    except csv.Error as error:
-        raise FlexError(f"{where}, line 1: not in the expected format ({error})") from None
+    except csv.Error:  # a field of over 128 KiB, so that it is hardly this separator
+        return [line]
 
 
 def _untyped(names: list[str]) -> list[str]:
