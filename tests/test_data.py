@@ -395,7 +395,7 @@ def test_a_scale_need_not_start_at_a_multiple_of_its_step(tmp_path, refused):
     assert read_text(tmp_path, text, scale=(1, 10, 3)).scale == (1, 10, 3)
     assert read_text(tmp_path, text).scale == (1, 10, 1)
     steps = [(1, 5, step) for step in (0, -1, 3, 1e-310, float("nan"))]
-    for scale in (*steps, (5, 1, 1), (1, 5), (1, 5, 1, 1)):
+    for scale in (*steps, (5, 1, 1), (1, 5), (1, 5, 1, 1), (-1e308, 5, 1e308), (0, 2e6, 1e6)):
         refused(lambda scale=scale: read_text(tmp_path, text, scale=scale), "scale")
 
 

@@ -62,7 +62,7 @@ def checked_scale(scale: Sequence[float] | None) -> Scale | None:
     Raises
     ------
     FlexError
-        Unless the highest is a whole number of steps above the lowest.
+        Unless the highest is a whole number of steps above the lowest, and both are within a million.
     """
     if scale is None:
         return None
@@ -70,7 +70,8 @@ def checked_scale(scale: Sequence[float] | None) -> Scale | None:
     if len(values) == 3:
         low, high, step = values
         steps = (high - low) / step if step else 0
-        if step > 0 and low < high and 1 - 1e-6 < steps < 1e6 and abs(steps - round(steps)) < 1e-6:
+        can_be = step > 0 and low < high and max(-low, high) <= LARGEST["rating"]
+        if can_be and 1 - 1e-6 < steps < 1e6 and abs(steps - round(steps)) < 1e-6:
             return low, high, step
     given = " ".join(f"{value:g}" for value in values)
     raise FlexError(f"scale {given}: give the lowest, the highest and the step, as 0.5 5 0.5")
