@@ -25,8 +25,9 @@ from measuring import peak_bytes, save_measurements
 
 from flexlib.datasets import columnar, sources
 from flexlib.datasets.fast_csv import read_fast
+from flexlib.datasets.layouts import find_layout
 from flexlib.datasets.loading import load_ratings
-from flexlib.datasets.tables import check_table, read_own_file, to_ratings
+from flexlib.datasets.tables import check_table, read_own_text, to_ratings
 
 MILLION = 1_000_000
 
@@ -47,7 +48,9 @@ def write_csv(n_ratings: int, path: Path) -> None:
 
 def careful(path: Path) -> None:
     """Load as it is done where the fast reader has doubts."""
-    to_ratings(check_table(read_own_file(path, {}), str(path), None), None)
+    with path.open("rb") as stream:
+        layout = find_layout(stream, {}, str(path))
+    to_ratings(check_table(read_own_text(lambda: path.open("rb"), layout, {}, str(path)), str(path), None), None)
 
 
 WAYS: dict[str, Callable[[Path], object]] = {

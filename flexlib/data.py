@@ -80,8 +80,8 @@ class Ratings:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the file that the ratings come from; "" for synthetic ones."""
-        return str(self.facts.get("sha256", ""))
+        """SHA-256 of the file they come from, and of how it was read where that was told; "" for synthetic ones."""
+        return str(self.facts.get("checksum", self.facts.get("sha256", "")))
 
     def summary(self) -> dict[str, Any]:
         """Describe the ratings: counts, density, scale and long tail, as plain values."""

@@ -256,7 +256,8 @@ def test_a_file_of_the_users(tmp_path, refused):
         assert ratings.scale == (1.0, 3.0, 1.0)
         assert ratings.timestamps is None
         assert load_ratings(path, columns, (0, 10, 0.5)).scale == (0, 10, 0.5)
-        refused(lambda path=path: load_ratings(path, columns, (2, 3, 1)), path.name, "line", "off the scale")
+        place = "row 1" if path.suffix == ".parquet" else "line 2"
+        refused(lambda path=path: load_ratings(path, columns, (2, 3, 1)), path.name, place, "off the scale")
         refused(lambda path=path: load_ratings(path, columns | {"timestamp": "when"}), path.name, "'when'")
         refused(lambda path=path: load_ratings(path, columns | {"stars": "x"}), "'stars'", "user, item, rating")
     refused(lambda: load_ratings(tmp_path / "my.csv"), "my.csv", "no column 'userId'", "who, what, stars")
@@ -273,20 +274,24 @@ def test_a_cached_set_is_read_once_and_is_the_one_that_was_meant(tmp_path, refus
     path, columns, scale = str(tmp_path / "my.csv"), (("user", "who"),), (1.0, 5.0, 1.0)
     table = pd.DataFrame({"who": [1, 2], "item": [1, 1], "rating": [3, 5]})
     table.to_csv(path, index=False)
-    checksum = load_ratings(path, dict(columns)).checksum
+    checksum = load_ratings(path, dict(columns), scale).checksum
     ratings = load_cached(path, checksum, columns, scale)
     assert (ratings.user_ids.tolist(), ratings.values.tolist(), ratings.scale) == ([1, 2], [3, 5], (1, 5, 1))
     assert load_cached(path, checksum, columns, scale) is ratings
-    assert load_cached(path, checksum, (("user", "rating"),)).user_ids.tolist() == [3, 5]
+    other = {"user": "item", "item": "who"}
+    refused(lambda: load_cached(path, checksum, tuple(other.items())), "my.csv", "checksum")
+    again = load_cached(path, load_ratings(path, other).checksum, tuple(other.items()))
+    assert again.item_ids.tolist() == [1, 2]
     load_cached("synthetic:users=5,items=5,ratings=10", "")
     assert load_cached(path, checksum, columns, scale) is not ratings  # two sets are kept
     table.assign(rating=[4, 5]).to_csv(path, index=False)
     refused(
-        lambda: load_cached(path, load_ratings(path, dict(columns)).checksum + "0", columns, scale),
+        lambda: load_cached(path, load_ratings(path, dict(columns), scale).checksum + "0", columns, scale),
         "my.csv",
         "checksum",
     )
-    assert load_cached(path, load_ratings(path, dict(columns)).checksum, columns, scale).values.tolist() == [4, 5]
+    checksum = load_ratings(path, dict(columns), scale).checksum
+    assert load_cached(path, checksum, columns, scale).values.tolist() == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -342,7 +347,7 @@ def read_text(tmp_path, text, name="my.csv", **options):
         ("userId,movieId,rating\n1,10,True\n", ["line 2", "'True' is not a number"]),
         ("userId,movieId,rating\n1,10,1e39\n", ["line 2", "not finite"]),
         ("userId,movieId,rating,timestamp\n1,10,4,1e30\n", ["line 2", "timestamp"]),
-        ("userId;movieId;rating\n1;10;4\n", ["no column 'userId'", "userId;movieId;rating"]),
+        ("userId|movieId|rating\n1|10|4\n", ["no column 'userId'", "userId|movieId|rating"]),
         ("userId,movieId,rating\n\n\n", ["holds no ratings"]),
         ('userId,movieId,rating\n"1,10,4\n', ["not in the expected format"]),
         ("\nuserId,movieId,rating\n1,10,4\n", ["its first line"]),
@@ -390,7 +395,7 @@ def test_a_scale_need_not_start_at_a_multiple_of_its_step(tmp_path, refused):
     assert read_text(tmp_path, text, scale=(1, 10, 3)).scale == (1, 10, 3)
     assert read_text(tmp_path, text).scale == (1, 10, 1)
     steps = [(1, 5, step) for step in (0, -1, 3, 1e-310, float("nan"))]
-    for scale in (*steps, (5, 1, 1), (1, 5), (1, 5, 1, 1)):
+    for scale in (*steps, (5, 1, 1), (1, 5), (1, 5, 1, 1), (-1e308, 5, 1e308), (0, 2e6, 1e6)):
         refused(lambda scale=scale: read_text(tmp_path, text, scale=scale), "scale")
 
 

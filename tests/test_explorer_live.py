@@ -416,11 +416,34 @@ def test_whatever_goes_wrong_while_training_is_told(make, monkeypatch, module, p
     assert told(explorer).startswith("Trained in ")
 
 
+def test_a_file_is_loaded_with_the_columns_and_the_scale_that_are_told(make, tmp_path):
+    explorer = make()
+    path = tmp_path / "my.csv"
+    path.write_text("user id;item;stars\n" + "".join(f"{k % 7};{k};{k % 5 + 1}\n" for k in range(60)))
+    explorer.load(str(path))
+    explorer.wait()
+    assert "no column 'userId'" in refused(explorer)
+    explorer.columns.value, explorer.scale.value = "'user=user id' rating=stars", "0 10 0.5"
+    explorer.load(str(path))
+    explorer.wait()
+    assert refused(explorer) is None
+    assert (explorer.ratings.n_users, explorer.ratings.scale) == (7, (0, 10, 0.5))
+    assert trained.shell_command(SimpleNamespace(config=FlexConfig(), seed=0, ratings=explorer.ratings)).endswith(
+        "--columns rating=stars --columns &#x27;user=user id&#x27; --scale 0 10 0.5</pre>"
+    )
+    wrong = {("user", ""): "'user' is not of the form", ("'", ""): "quotation", ("", "1 x"): "'x'"}
+    for told_wrong, piece in wrong.items():
+        explorer.columns.value, explorer.scale.value = told_wrong
+        explorer.load(str(path))
+        explorer.wait()
+        assert piece in refused(explorer)
+
+
 def test_whatever_goes_wrong_while_loading_is_told(make, monkeypatch):
     explorer = make()
     ratings = explorer.ratings
 
-    def fail(_):
+    def fail(*_):
         raise OSError("the disk is <gone>")
 
     monkeypatch.setattr(live, "load_ratings", fail)

@@ -48,6 +48,6 @@ def test_the_command_can_hold_any_path_and_number(path, rate, layers, share):
     config = FlexConfig(learning_rate=rate, hidden_layers=layers, test_split_rate=share, noise_probability=share)
     name = f"{path}.csv"
     assume(not name.startswith("-"))  # which no option can have as its value
-    model = SimpleNamespace(config=config, seed=0, ratings=SimpleNamespace(name=name))
+    model = SimpleNamespace(config=config, seed=0, ratings=SimpleNamespace(name=name, facts={}))
     args = command(trained.shell_command(model))
     assert (args.dataset, FlexConfig.load(args.config).override(args.changes)) == (name, config)

@@ -38,6 +38,7 @@ def texts(draw, separator=",", header=True, any_ids=True):
         if draw(st.integers(0, 9)) == 0:
             draw(st.sampled_from(rows))[column] = draw(st.sampled_from(odd))
     heads = ["userId,movieId,rating,timestamp", '"user","item","stars","time"', "user,,rating,date", "uid,iid,value,a"]
+    heads = [head.replace(",", separator) for head in [*heads, "user_id:token,item_id:token,rating:float,x:float"]]
     lines = [separator.join(row) for row in rows]
     if header:
         lines.insert(0, draw(st.sampled_from(heads)))
@@ -74,8 +75,9 @@ def scratch(tmp_path_factory):
 
 
 @settings(deadline=None)
-@given(text=texts(), scale=st.sampled_from([None, (0.5, 5.0, 0.5), (0.0, 5.0, 0.01)]), block=BLOCKS)
-def test_a_file_of_the_users_is_read_alike_by_both(scratch, text, scale, block):
+@given(data=st.data(), scale=st.sampled_from([None, (0.5, 5.0, 0.5), (0.0, 5.0, 0.01)]), block=BLOCKS)
+def test_a_file_of_the_users_is_read_alike_by_both(scratch, data, scale, block):
+    text = data.draw(texts(data.draw(st.sampled_from([",", ",", "\t", ";", "::", " "])), data.draw(st.booleans())))
     (scratch / "my.csv").write_bytes(text)
     same_both_ways(loading, lambda: load_ratings(scratch / "my.csv", scale=scale), block)
 
@@ -97,6 +99,7 @@ def test_the_formats_of_grouplens_are_read_alike_by_both(scratch, name, separato
         ("my.csv", b"user,item,stars,time\n1,10,4,900\n3,a,5,901\n"),
         ("ml-100k", b"1\t10\t4\t900\n2\t10\t5\t901\n"),
         ("ml-10m", b"1::2::4::900\n3::2::5::901\n"),
+        ("my.dat", b"1::a::4::900\n3::2::5::901\n"),
     ],
 )
 def test_odd_bytes_at_any_place_are_read_alike_by_both(scratch, name, text, odd):
@@ -115,7 +118,7 @@ def no_careful_reader(monkeypatch):
     def read(*args, **kwargs):
         raise AssertionError("left to the careful reader")
 
-    monkeypatch.setattr(loading, "read_own_file", read)
+    monkeypatch.setattr(loading, "read_own_text", read)
     monkeypatch.setattr(grouplens, "read_text", read)
 
 
@@ -126,6 +129,16 @@ PLAIN = {
     "blank lines": USUAL.replace("\n", "\n\n"),
     "quoted names": USUAL.replace("userId,movieId,rating,timestamp", '"userId","movieId","rating","timestamp"'),
     "further columns": USUAL.replace("\n", ",Zoë\n").replace("Zoë", "note", 1),
+    "tabs": USUAL.replace(",", "\t"),
+    "semicolons": USUAL.replace(",", ";"),
+    "spaces": USUAL.replace(",", " "),
+    "double colons": USUAL.replace(",", "::"),
+    "no names": USUAL.partition("\n")[2],
+    "no names, and tabs": USUAL.partition("\n")[2].replace(",", "\t"),
+    "no names, and double colons": USUAL.partition("\n")[2].replace(",", "::"),
+    "RecBole's names": USUAL.replace(
+        "userId,movieId,rating,timestamp", "user_id:token,item_id:token,rating:float,timestamp:float"
+    ).replace(",", "\t"),
     "another order": "rating,movieId,timestamp,userId\n4,10,900,1\n3.5,20,901,1\n0.5,10,902,3\n5,30,903,3\n",
 }
 

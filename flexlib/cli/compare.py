@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.cli.options import AT_LEAST_ONE, DATA_SETS, POSITIVE, dataset_option, engine_options
+from flexlib.cli.options import COUNT, DATA_SETS, POSITIVE, dataset_option, engine_options, layout_options
 from flexlib.config import FlexConfig, FlexError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="may be repeated",
 )
-@click.option("--tries", type=AT_LEAST_ONE, default=10, show_default=True, metavar="N", help="of each method")
-@click.option("--splits", type=AT_LEAST_ONE, default=3, show_default=True, metavar="N", help="random ones")
+@click.option("--tries", type=COUNT, default=10, show_default=True, metavar="N", help="of each method")
+@click.option("--splits", type=COUNT, default=3, show_default=True, metavar="N", help="random ones")
 @click.option(
     "--test-split-rate",
     type=POSITIVE,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("-k", type=int, default=10, show_default=True, help="length of the lists")
 @click.option("--no-lists", is_flag=True, help="RMSE and MAE alone, which is faster")
 @engine_options
+@layout_options
 def compare(
     dataset: str,
     methods: tuple[str, ...],
@@ -51,6 +52,8 @@ def compare(
     workers: int,
     scheduler: str | None,
     out: Path,
+    columns: dict[str, str],
+    scale: Any,
 ) -> None:
     """Tune methods, and score each by all measures of evaluate.
 
@@ -70,8 +73,9 @@ def compare(
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[methods,runs]'") from None
     if k < 1:
         raise FlexError(f"-k {k}: at least 1 is needed")
-    ratings = load_ratings(dataset)
-    tuning = Tuning(dataset, tuple(dict.fromkeys(methods)), test_split_rate, splits, tries)
+    ratings, layout = load_ratings(dataset, columns, scale), tuple(sorted(columns.items()))
+    keys = tuple(dict.fromkeys(methods))
+    tuning = Tuning(dataset, keys, test_split_rate, splits, tries, columns=layout, scale=scale)
     made = tuning.load_splits(ratings)
     records, _ = run_tuning(tuning, out, workers, scheduler)
     seeds, parts = zip(*made.values(), strict=True)

@@ -6,9 +6,10 @@ import click
 
 from flexlib.cli.options import DATA_SETS, layout_options
 from flexlib.cli.tables import print_facts
+from flexlib.datasets.layouts import RULES
 
 
-@click.command(epilog=DATA_SETS)
+@click.command(epilog=f"{DATA_SETS}\n\n{RULES}")
 @click.argument("dataset")
 @layout_options
 def data(dataset: str, columns: dict[str, str], scale: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flexlib.cli.options import (
-    AT_LEAST_ONE,
+    COUNT,
     DATA_SETS,
     POSITIVE,
     config_options,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--method", metavar="NAME", help="another method of flexlib tune, with its defaults, in place of --config"
 )
 @click.option("--folds", type=click.IntRange(min=2), metavar="N", help="each rating is tested once  [default: 5]")
-@click.option("--splits", type=AT_LEAST_ONE, metavar="N", help="random splits instead, with seeds from --seed on")
+@click.option("--splits", type=COUNT, metavar="N", help="random splits instead, with seeds from --seed on")
 @click.option("--test-split-rate", type=POSITIVE, metavar="SHARE", help="of --splits (default: the configuration's)")
 @split_option
 @click.option("-k", type=int, default=10, show_default=True, help="length of the lists")

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,8 @@ COUNT = click.IntRange(1, 1_000)
 
 DATA_SETS = (
     "Data sets: synthetic (embedded; synthetic:users=N,items=N,ratings=N,seed=N for another size), "
-    f"{', '.join(DATASETS)}, or a path to a .csv or .parquet file. They are looked for in $FLEXLIB_DATA, then in "
-    f"{data_folders()[-1]}, then fetched from GroupLens."
+    f"{', '.join(DATASETS)}, or a path to a .csv or .parquet file (flexlib data --help says which are read, and how). "
+    f"They are looked for in $FLEXLIB_DATA, then in {data_folders()[-1]}, then fetched from GroupLens."
 )
 
 
@@ -63,12 +63,38 @@ def layout_options(command: Command) -> Command:
     @click.option("--scale", nargs=3, type=float, default=None, metavar="LOW HIGH STEP", help="a file's rating scale")
     @functools.wraps(command)
     def with_layout(columns: tuple[str, ...], scale: tuple[float, float, float] | None, **rest: Any) -> None:
-        for text in columns:
-            if not all(text.partition("=")):
-                raise FlexError(f"--columns: '{text}' is not of the form WHAT=NAME")
-        command(columns=dict(text.split("=", 1) for text in columns), scale=scale, **rest)
+        command(columns=read_columns(columns), scale=scale, **rest)
 
     return with_layout
+
+
+def read_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Read which column of a file holds what.
+
+    Parameters
+    ----------
+    texts
+        Of the form WHAT=NAME.
+
+    Returns
+    -------
+    dict
+        What a column holds to its name.
+
+    Raises
+    ------
+    FlexError
+        For another form, and where one thing is told twice.
+    """
+    columns: dict[str, str] = {}
+    for text in texts:
+        what, equals, name = text.partition("=")
+        if not (what and equals and name):
+            raise FlexError(f"--columns: '{text}' is not of the form WHAT=NAME")
+        if what in columns:
+            raise FlexError(f"--columns: {what} is told twice")
+        columns[what] = name
+    return columns
 
 
 def engine_options(command: Command) -> Command:

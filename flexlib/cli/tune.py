@@ -2,11 +2,11 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.cli.options import COUNT, DATA_SETS, POSITIVE, dataset_option, engine_options
+from flexlib.cli.options import COUNT, DATA_SETS, POSITIVE, dataset_option, engine_options, layout_options
 from flexlib.config import FlexConfig, FlexError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     help="train the winner on all ratings and write it, for predict and recommend: .safetensors or .parquet is added",
 )
 @engine_options
+@layout_options
 def tune(
     dataset: str,
     methods: tuple[str, ...],
@@ -68,6 +69,8 @@ def tune(
     workers: int,
     scheduler: str | None,
     out: Path,
+    columns: dict[str, str],
+    scale: Any,
 ) -> None:
     """Tune methods on validation ratings, and read the test ratings once.
 
@@ -83,7 +86,7 @@ def tune(
         raise FlexError(f"tuning needs {error.name}: pip install 'flexlib[methods,runs]'") from None
     if save and not save.absolute().parent.is_dir():
         raise FlexError(f"{save}: cannot be written; is its folder there?")
-    if test_split_rate is None and not load_ratings(dataset).folds:
+    if test_split_rate is None and not load_ratings(dataset, columns, scale).folds:
         test_split_rate = FlexConfig().test_split_rate
     start: tuple[str, ...] = ()
     methods = methods or tuple(search.ALL)
@@ -92,13 +95,23 @@ def tune(
             raise FlexError("--start-from: needs exactly one --method, whose settings it takes over")
         start = search.best_suggestions(search.load_tuned(start_from, search.TRY_COLUMNS), methods[0])
     tuning = search.Tuning(
-        dataset, methods, test_split_rate, splits, tries, one_search, max_seconds_per_try, average, start
+        dataset,
+        methods,
+        test_split_rate,
+        splits,
+        tries,
+        one_search,
+        max_seconds_per_try,
+        average,
+        start,
+        tuple(sorted(columns.items())),
+        scale,
     )
     table, _ = search.run_tuning(tuning, out, workers, scheduler)
     print(table.groupby(["method", "networks"])[["validation_rmse", "rmse", "rmse_known"]].mean().sort_values("rmse"))
     print(f"wrote {out / tuning.name}.parquet")
     if save:
-        _save_winner(table[table["method"].isin(methods)], load_ratings(dataset), save)
+        _save_winner(table[table["method"].isin(methods)], load_ratings(dataset, columns, scale), save)
 
 
 def _save_winner(table: "pd.DataFrame", ratings: "Ratings", name: Path) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from flexlib.data import Ratings
 from flexlib.datasets.sources import data_folders
 
-FORMAT = 1  # to be raised whenever the readers read a text in another way, or these files change
+FORMAT = 2  # to be raised whenever the readers read a text in another way, or these files change
 LARGE = 2_000_000  # ratings; fewer are read about as fast as they are opened
 
 

@@ -20,15 +20,8 @@ from numpy.typing import NDArray
 
 from flexlib.config import FlexError
 from flexlib.data import Ids, Index, Ratings
-from flexlib.datasets.tables import (
-    WHOLE_BELOW,
-    Scale,
-    check_column,
-    choose_columns,
-    infer_scale,
-    is_off_scale,
-    number_ids,
-)
+from flexlib.datasets.layouts import LONGEST_LINE, choose_columns
+from flexlib.datasets.tables import WHOLE_BELOW, Scale, check_column, infer_scale, is_off_scale, number_ids
 
 BLOCK = 8 << 20  # bytes that are read at once: many lines, and yet few beside the arrays that are kept
 CODED = pa.dictionary(pa.int32(), pa.string())
@@ -44,6 +37,7 @@ def read_fast(
     scale: Scale | None,
     separator: str = ",",
     names: Sequence[str] | None = None,
+    has_head: bool = True,
 ) -> Ratings | None:
     """Read and check a text of ratings as the careful reader does, several times as fast and in little memory.
 
@@ -56,9 +50,11 @@ def read_fast(
     scale
         That the ratings must lie on; by default the one that `infer_scale` finds.
     separator
-        A character that stands between fields.
+        A character that stands between fields. Of double colons it is the half, with a column "" between.
     names
-        Of the columns; by default they are on the first line.
+        Of the columns; by default those on the first line.
+    has_head
+        Whether the first line names the columns.
 
     Returns
     -------
@@ -68,7 +64,7 @@ def read_fast(
     """
     try:
         with opened() as stream:
-            return _read(stream, columns, scale, separator, names)
+            return _read(stream, columns, scale, separator, names, has_head)
     # Arrow's errors among them; ValueError is also what is no UTF-8.
     except (_SuspectError, FlexError, pa.ArrowException, ValueError, OSError, EOFError, zlib.error):
         return None
@@ -82,10 +78,11 @@ def _read(
     scale: Scale | None,
     separator: str,
     names: Sequence[str] | None,
+    has_head: bool,
 ) -> Ratings:
     coded: dict[str, list[pa.DictionaryArray]] = {"user": [], "item": [], "rating": []}
     times: list[Index] = []
-    for table in _tables(stream, columns, separator, names):
+    for table in _tables(stream, columns, separator, names, has_head):
         for what, parts in coded.items():
             parts += table[what].chunks
         if "timestamp" in table.column_names:
@@ -112,7 +109,7 @@ def _read(
 
 
 def _tables(
-    stream: BufferedIOBase, columns: Mapping[str, str], separator: str, names: Sequence[str] | None
+    stream: BufferedIOBase, columns: Mapping[str, str], separator: str, names: Sequence[str] | None, has_head: bool
 ) -> Iterator[pa.Table]:
     """Yield the columns user, item, rating and perhaps timestamp, block by block."""
     chosen: dict[str, str] = {}
@@ -123,11 +120,11 @@ def _tables(
                 raise _SuspectError  # the careful readers take the number of columns from this line
             head, _, rest = block.partition(b"\n")
             if names is None:
-                names, block = _names(head), rest
+                names = _names(head)
+            if has_head:
+                block = rest
             chosen = choose_columns(names, columns, "")
-            if len({*chosen.values()}) < len(chosen):
-                raise _SuspectError
-        if b'"' in block:
+        if b'"' in block or (separator == ":" and block.count(b":") != 2 * block.count(b"::")):
             raise _SuspectError
         if not block.strip(b"\r\n"):
             continue  # Arrow refuses a text without a row
@@ -148,6 +145,9 @@ def _blocks(stream: BufferedIOBase) -> Iterator[bytes]:
     """Yield whole lines, many at a time."""
     begun = b""
     while data := stream.read(BLOCK):
+        for at in range(0, len(data) - LONGEST_LINE + 1, LONGEST_LINE):
+            if data.find(b"\n", at, at + LONGEST_LINE) < 0:
+                raise _SuspectError
         end = data.rfind(b"\n") + 1
         if end:
             yield begun + data[:end]

@@ -15,8 +15,9 @@ import pandas as pd
 from flexlib.config import FlexError
 from flexlib.data import Index, Ratings
 from flexlib.datasets.fast_csv import read_fast
+from flexlib.datasets.layouts import choose_columns
 from flexlib.datasets.sources import DatasetSpec, Source
-from flexlib.datasets.tables import Texts, check_table, first_true, read_csv, read_numbered, to_ratings
+from flexlib.datasets.tables import Texts, check_table, first_true, is_item_id, read_csv, read_numbered, to_ratings
 
 COLUMNS = ["user", "item", "rating", "timestamp"]
 CSV_COLUMNS = ["userId", "movieId", "rating", "timestamp"]
@@ -32,8 +33,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 # The arguments of `read_fast` for the same.
 FAST_LAYOUTS: dict[str, dict[str, Any]] = {
     "csv": dict(columns=dict(zip(COLUMNS, CSV_COLUMNS, strict=True))),
-    "tab": dict(separator="\t", names=COLUMNS, columns={}),
-    "double-colon": dict(separator=":", names=["user", "", "item", "", "rating", "", "timestamp"], columns={}),
+    "tab": dict(separator="\t", names=COLUMNS, has_head=False, columns={}),
+    "double-colon": dict(
+        separator=":", names=["user", "", "item", "", "rating", "", "timestamp"], has_head=False, columns={}
+    ),
 }
 
 
@@ -86,13 +89,9 @@ def read_text(source: Source, name: str, spec: DatasetSpec) -> pd.DataFrame:
         Where the file is not there or not of the set's format.
     """
     where = source.describe(name)
-    with source.open(name) as stream:
-        table = read_csv(stream, where, **LAYOUTS[spec.style])
+    table = read_csv(lambda: source.open(name), where, **LAYOUTS[spec.style])
     if spec.style == "csv":
-        for column in CSV_COLUMNS:
-            if column not in table.columns:
-                raise FlexError(f"{where}: no column '{column}'; it has {', '.join(map(str, table.columns))}")
-        table = table[CSV_COLUMNS]
+        table = table[[*choose_columns(table.columns, FAST_LAYOUTS["csv"]["columns"], where).values()]]
     return table.set_axis(COLUMNS, axis=1)
 
 
@@ -135,13 +134,13 @@ def read_titles(source: Source, spec: DatasetSpec) -> tuple[Texts, Texts]:
 
 def _read_csv_titles(source: Source, name: str) -> tuple[dict[int, str], dict[int, str]]:
     where = source.describe(name)
-    with source.open(name) as stream:
-        table = read_csv(stream, where, header=0, na_filter=False)
+    table = read_csv(lambda: source.open(name), where, header=0, dtype=str, na_filter=False)
     if not {"movieId", "title", "genres"} <= set(table.columns):
         raise FlexError(f"{where}: its columns are not movieId, title and genres")
-    if (at := first_true(pd.to_numeric(table["movieId"], errors="coerce").isna())) is not None:
-        raise FlexError(f"{where}, line {table.index[at]}: '{table['movieId'].iloc[at]}' is not a movie id")
-    items = table["movieId"].tolist()
+    table = table.fillna("")  # of a line with fewer fields
+    if (at := first_true(~table["movieId"].map(is_item_id))) is not None:
+        raise FlexError(f"{where}, line {table.index[at]}: '{table['movieId'].iloc[at]:.40}' is not a movie id")
+    items = table["movieId"].astype(np.int64).tolist()
     return dict(zip(items, table["title"], strict=True)), dict(zip(items, table["genres"], strict=True))
 
 

@@ -5,7 +5,10 @@ What is read is checked line by line and against the published counts; nothing i
 
 import dataclasses
 import gzip
-import re
+import hashlib
+import json
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from io import BufferedIOBase
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pandas as pd
 import pooch
 from numpy.typing import NDArray
 
@@ -21,26 +25,40 @@ from flexlib.data import Index, Ratings
 from flexlib.datasets.columnar import through_cache
 from flexlib.datasets.fast_csv import read_fast
 from flexlib.datasets.grouplens import read_fold, read_ratings, read_titles
+from flexlib.datasets.layouts import ENDINGS, KNOWN_COLUMNS, choose_columns, find_layout
 from flexlib.datasets.netflix import read_netflix, read_netflix_titles
 from flexlib.datasets.sources import DATASETS, DatasetSpec, Source, open_source
 from flexlib.datasets.synthetic import named_synthetic
-from flexlib.datasets.tables import KNOWN_COLUMNS, Scale, Texts, check_table, checked_scale, read_own_file, to_ratings
+from flexlib.datasets.tables import (
+    Scale,
+    Texts,
+    check_table,
+    checked_scale,
+    read_own_text,
+    read_parquet,
+    to_ratings,
+)
 
 
 def load_ratings(
-    name: str | Path, columns: Mapping[str, str] | None = None, scale: Sequence[float] | None = None
+    name: str | Path | pd.DataFrame,
+    columns: Mapping[str, str] | None = None,
+    scale: Sequence[float] | None = None,
 ) -> Ratings:
-    """Load a data set by name, or a CSV or Parquet file by its path.
+    """Load a data set by name, a file by its path, or the ratings of a pandas DataFrame.
 
     Parameters
     ----------
     name
         A key of `flexlib.datasets.sources.DATASETS`; "synthetic", also with sizes as in
-        "synthetic:users=100,items=500,ratings=5000,seed=1"; or a path ending in .csv, .csv.gz or .parquet.
+        "synthetic:users=100,items=500,ratings=5000,seed=1"; the path of a text or Parquet file, as
+        `flexlib.datasets.layouts.RULES` has it; or a DataFrame, whose columns are found by the same names.
     columns
-        For a file, which column holds what, such as {"user": "uid", "rating": "stars"}. Common names need none.
+        For a file or DataFrame, which column holds what, such as {"user": "uid", "rating": "stars"}. Common names need
+        none.
     scale
-        For a file, its lowest rating, highest rating and step in stars; by default read off all its ratings.
+        For a file or DataFrame, its lowest rating, highest rating and step in stars; by default read off all its
+        ratings.
 
     Returns
     -------
@@ -53,9 +71,20 @@ def load_ratings(
     FlexError
         With file, line and value where something cannot be right; for an unknown name; where a named set is
         neither on this machine nor to be fetched.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from flexlib import load_ratings
+    >>> table = pd.DataFrame({"user": ["ann", "bob", "ann"], "film": [7, 7, 8], "rating": [4.5, 2, 5]})
+    >>> ratings = load_ratings(table, columns={"item": "film"}, scale=(0.5, 5, 0.5))
+    >>> ratings.n_users, ratings.n_items, ratings.user_ids.tolist(), ratings.items.tolist()
+    (2, 2, ['ann', 'bob'], [0, 0, 1])
     """
+    if isinstance(name, pd.DataFrame):
+        return _load_frame(name, _checked_columns(columns), checked_scale(scale))
     name = str(name)
-    is_file = re.search(r"\.(csv|csv\.gz|parquet)$", name)
+    is_file = name.removesuffix(".gz").endswith(ENDINGS) or name.endswith(".parquet")
     if (columns or scale) and not is_file:
         raise FlexError(f"{name}: columns and scale are for a file; this set has its own")
     if name == "synthetic" or name.startswith("synthetic:"):
@@ -63,9 +92,17 @@ def load_ratings(
     if name in DATASETS:
         return _load_known(name, DATASETS[name])
     if is_file:
-        return _load_file(Path(name), columns or {}, checked_scale(scale))
-    known = ", ".join(DATASETS)
-    raise FlexError(f"unknown data set '{name}': known are synthetic, {known}, or a path to a .csv or .parquet file")
+        return _load_file(Path(name), _checked_columns(columns), checked_scale(scale))
+    known = ", ".join(["synthetic", *DATASETS])
+    endings = ", ".join(ENDINGS)
+    raise FlexError(f"unknown data set '{name:.100}': known are {known}, or the path of a file ({endings} or .parquet)")
+
+
+def _checked_columns(columns: Mapping[str, str] | None) -> Mapping[str, str]:
+    for what in columns or {}:
+        if what not in KNOWN_COLUMNS:
+            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
+    return columns or {}
 
 
 @lru_cache(maxsize=2)
@@ -125,10 +162,7 @@ def _read_folds(source: Source, spec: DatasetSpec, ratings: Ratings) -> dict[str
 
 
 def _load_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> Ratings:
-    for what in columns:
-        if what not in KNOWN_COLUMNS:
-            raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, without an error for a name that is too long or holds a NUL
         raise FlexError(f"{path}: no such file")
     try:
         checksum = pooch.file_hash(path)
@@ -136,16 +170,50 @@ def _load_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> R
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
     settings = [checksum, path.suffix, sorted(columns.items()), scale]
     ratings = through_cache(path, settings, lambda: _read_file(path, columns, scale))
-    return _complete(ratings, str(path), {"file": path.name, "sha256": checksum})
+    return _complete(ratings, str(path), {"file": path.name, "sha256": checksum} | _told(checksum, columns, scale))
+
+
+def _told(checksum: str, columns: Mapping[str, str], scale: Scale | None) -> dict[str, str]:
+    """Give the facts of a layout that was told: records of one file that was read in two ways are not alike."""
+    words = [word for what, name in sorted(columns.items()) for word in ("--columns", f"{what}={name}")]
+    words += ["--scale", *(f"{value:.12g}" for value in scale)] if scale else []
+    if not words:
+        return {}
+    told = shlex.join(words)
+    return {"read with": told, "checksum": hashlib.sha256(f"{checksum} {told}".encode()).hexdigest()}
 
 
 def _read_file(path: Path, columns: Mapping[str, str], scale: Scale | None) -> Ratings:
     def opened() -> BufferedIOBase:
         return cast(BufferedIOBase, gzip.open(path) if path.suffix == ".gz" else path.open("rb"))
 
-    if path.suffix != ".parquet" and (ratings := read_fast(opened, columns, scale)) is not None:
+    if path.suffix == ".parquet":
+        return to_ratings(check_table(read_parquet(path, columns), str(path), scale), scale)
+    with opened() as stream:
+        layout = find_layout(stream, columns, str(path))
+    ratings = read_fast(opened, columns, scale, *layout)
+    if ratings is not None:
         return ratings
-    return to_ratings(check_table(read_own_file(path, columns), str(path), scale), scale)
+    return to_ratings(check_table(read_own_text(opened, layout, columns, str(path)), str(path), scale), scale)
+
+
+def _load_frame(frame: pd.DataFrame, columns: Mapping[str, str], scale: Scale | None) -> Ratings:
+    where = "the DataFrame"
+    chosen = choose_columns(frame.columns, columns, where)
+    table = pd.DataFrame({what: frame[column] for what, column in chosen.items()})
+    table.index = pd.RangeIndex(len(table), name="row")  # of messages, as in frame.iloc
+    ratings = to_ratings(check_table(table, where, scale), scale)
+    return _complete(ratings, "DataFrame", {"sha256": _sha256(ratings)})
+
+
+def _sha256(ratings: Ratings) -> str:
+    """Compute a checksum of the ratings themselves, for those that no file holds."""
+    digest = hashlib.sha256()
+    ids = [[str(kind) for kind in each.tolist()] for each in (ratings.user_ids, ratings.item_ids)]
+    digest.update(json.dumps([*ids, ratings.scale]).encode())
+    for values in (ratings.users, ratings.items, ratings.values, ratings.timestamps):
+        digest.update(b"" if values is None else values.tobytes())
+    return digest.hexdigest()
 
 
 def _complete(

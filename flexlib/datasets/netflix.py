@@ -3,9 +3,13 @@
 Both layouts are read: a file a movie (training_set/mv_*.txt), and Kaggle's four files (combined_data_*.txt).
 """
 
+import warnings
+from typing import Any
+
 import pandas as pd
 
 from flexlib.config import FlexError, first_line
+from flexlib.datasets.layouts import check_text
 from flexlib.datasets.sources import DatasetSpec, Source
 from flexlib.datasets.tables import first_true, read_numbered
 
@@ -38,15 +42,20 @@ def read_netflix(source: Source) -> pd.DataFrame:
     for member in source.glob("training_set/mv_*.txt", "combined_data_*.txt"):
         where, movie = source.describe(member), None
         names = ["user", "rating", "timestamp"]
+        with source.open(member) as stream:
+            check_text(stream, where)
+        options: dict[str, Any] = dict(header=None, names=names, index_col=False, dtype=str)
         try:
             with (
+                warnings.catch_warnings(),
                 source.open(member) as stream,
-                pd.read_csv(stream, header=None, names=names, dtype=str, chunksize=LINES_PER_CHUNK) as chunks,
+                pd.read_csv(stream, chunksize=LINES_PER_CHUNK, **options) as chunks,
             ):
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # of fields beyond the third
                 for lines in filter(len, chunks):
                     part, movie = _read_chunk(lines, where, movie)
                     parts.append(part)
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise FlexError(f"{where}: not in the expected format ({first_line(error)})") from None
     if not parts:
         raise FlexError(f"{source.describe('')}: neither training_set/mv_*.txt nor combined_data_*.txt is there")

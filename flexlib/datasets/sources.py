@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from flexlib.config import FlexError, first_line
 
+LARGEST_TITLES = 100_000_000  # bytes
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
 
 
@@ -128,13 +129,16 @@ class Source:
         Raises
         ------
         FlexError
-            Where it is missing, damaged, or of another encoding.
+            Where it is missing, damaged, too large for what is read as a whole, or of another encoding.
         """
         with self.open(name) as stream:
-            try:
-                return stream.read().decode(encoding)
-            except UnicodeDecodeError as error:
-                raise FlexError(f"{self.describe(name)}: not {encoding} text ({error})") from None
+            data = stream.read(LARGEST_TITLES + 1)
+        if len(data) > LARGEST_TITLES:
+            raise FlexError(f"{self.describe(name)}: larger than {LARGEST_TITLES:,} bytes, too much for titles")
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise FlexError(f"{self.describe(name)}: not {encoding} text ({error})") from None
 
     def glob(self, *patterns: str) -> list[str]:
         """List the files that match the first pattern with any match, sorted by name."""

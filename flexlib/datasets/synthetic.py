@@ -9,6 +9,8 @@ noise floor: the square root of the mean of Var[rating | score] over the set's o
 ratings cannot be skill.
 """
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -24,6 +26,8 @@ SIGMA = 0.85  # sd of the noise in stars; leaves a floor near the best RMSE repo
 FACTORS = 8
 CELLS_PER_CHUNK = 20_000_000  # user-item keys drawn at once: 160 MB
 RATINGS_PER_CHUNK = 1_000_000
+MOST_RATINGS = 10**9  # about 20 GB
+MOST_PAIRS = 10**11  # whose keys take about an hour to draw
 
 GENRES = ("Action", "Comedy", "Crime", "Drama", "Fantasy", "Musical", "Mystery", "Romance", "Thriller", "War")
 ADJECTIVES = (
@@ -45,11 +49,13 @@ def named_synthetic(name: str) -> Ratings:
     FlexError
         For another argument, or sizes that cannot be.
     """
-    sizes = {}
+    sizes: dict[str, int] = {}
     for part in filter(None, name.partition(":")[2].split(",")):
         key, _, value = part.partition("=")
-        if key not in ("users", "items", "ratings", "seed") or not (value.isascii() and value.isdecimal()):
-            raise FlexError(f"{name}: '{part}' is not one of users=N, items=N, ratings=N, seed=N")
+        if key not in ("users", "items", "ratings", "seed") or not re.fullmatch("[0-9]{1,18}", value):
+            raise FlexError(f"{name:.100}: '{part:.40}' is not one of users=N, items=N, ratings=N, seed=N")
+        if key in sizes:
+            raise FlexError(f"{name:.100}: {key} is given twice")
         sizes[key] = int(value)
     return make_synthetic(**sizes, name=name)
 
@@ -84,6 +90,9 @@ def make_synthetic(
     if min(users, items) < 2 or ratings < max(users, items) or ratings > users * items // 2:
         what = f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items cannot be drawn"
         raise FlexError(f"{what}: it takes 2 of each, as many ratings as users and as items, at most half of all pairs")
+    if ratings > MOST_RATINGS or users * items > MOST_PAIRS:
+        size = f"synthetic: {ratings:,} ratings by {users:,} users of {items:,} items"
+        raise FlexError(f"{size}: at most {MOST_RATINGS:,} ratings and {MOST_PAIRS:,} pairs are drawn")
     rng = numpy_generator(seed, Purpose.SYNTHETIC)
     activity = _activity(rng, users, items, ratings)
     popularity = rng.permutation(1.0 / (np.arange(items) + 0.02 * items) ** 2.0)

@@ -109,6 +109,8 @@ class Tuning:
         settings take turns.
     start
         Settings as suggested (a JSON text each), such as those of a search on other data, that each search begins with.
+    columns, scale
+        Of a file, as in `flexlib.load_ratings`; columns as pairs.
     """
 
     dataset: str
@@ -120,6 +122,8 @@ class Tuning:
     max_seconds: float = math.inf
     average: int = 1
     start: tuple[str, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    scale: tuple[float, float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -378,7 +382,7 @@ def _hundredths(ratings: Ratings, split: Split, predicted: Predictions) -> list[
 @functools.lru_cache(maxsize=8)
 def load_split(tuning: Tuning, checksum: str, name: str) -> tuple[Ratings, Split]:
     """Load what a job works on: the ratings, and a split by its name, or by `SHARED` what no test set has."""
-    ratings = load_cached(tuning.dataset, checksum)
+    ratings = load_cached(tuning.dataset, checksum, tuning.columns, tuning.scale)
     if name != SHARED:
         return ratings, tuning.make_split(ratings, name)
     first = tuning.make_split(ratings, next(iter(tuning.seeds(ratings))))
@@ -425,7 +429,7 @@ def run_tuning(
             raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
         for suggested in tuning.start:
             check_start(key, suggested)
-    ratings = load_ratings(tuning.dataset)
+    ratings = load_ratings(tuning.dataset, dict(tuning.columns), tuning.scale)
     seeds = tuning.seeds(ratings)
     tuning.make_split(ratings, next(iter(seeds)))  # each is as large: all can be made, or none
     if tuning.shared and not len(_in_no_test_set(ratings, tuning)):

@@ -3,6 +3,7 @@
 It trains, which needs Jupyter or Voila.
 """
 
+import shlex
 import threading
 import time
 from html import escape
@@ -27,6 +28,7 @@ from flexexplorer.trained import (
     scores_and_place,
     shell_command,
 )
+from flexlib.cli.options import read_columns
 from flexlib.config import PRESETS, FlexConfig, FlexError, Parameter, first_line
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_ratings
@@ -101,8 +103,10 @@ class Explorer:
     def _make_controls(self) -> None:
         self.controls = {name: _make_control(known) for name, known in FlexConfig.parameters().items()}
         self.dataset = widgets.Combobox(
-            options=["synthetic", *DATASETS], ensure_option=False, description="data set or CSV file", **wide()
+            options=["synthetic", *DATASETS], ensure_option=False, description="data set or file", **wide()
         )
+        self.columns = widgets.Text("", description="columns of a file", placeholder="user=uid rating=stars", **wide())
+        self.scale = widgets.Text("", description="scale of a file", placeholder="0.5 5 0.5", **wide())
         self.preset = widgets.Dropdown(options=list(PRESETS), description="preset", **wide())
         self.seed = widgets.BoundedIntText(0, min=0, max=2**31 - 1, description="seed", **wide())
         self.user = widgets.Text("", description="user", continuous_update=False, **wide())
@@ -135,6 +139,7 @@ class Explorer:
         }
         settings = [
             _row(self.dataset, buttons["Load"]),
+            _row(self.columns, self.scale),
             _row(self.preset, buttons["Reset"]),
             *(row for name, row in rows.items() if name in IN_TABLE_1),
             widgets.HTML("<b>Not in the paper's Table 1</b>"),
@@ -193,12 +198,19 @@ class Explorer:
         self.background.start(lambda _: self._take(dataset))
 
     def _take(self, dataset: str) -> None:
-        self.ratings = load_ratings(dataset)
+        self.ratings = load_ratings(dataset, *self._layout())
         self._forget()
         self.user.value = str(self.ratings.user_ids[0])
         counts = f"{len(self.ratings):,} ratings of {self.ratings.n_items:,} items by {self.ratings.n_users:,} users"
         self.tell(f"{self.ratings.name}: {counts}. Train to begin.")
         self._follow_change()
+
+    def _layout(self) -> tuple[dict[str, str], list[float] | None]:
+        """Read which columns a file has, and its scale, as `flexlib train` does."""
+        try:
+            return read_columns(shlex.split(self.columns.value)), [*map(float, self.scale.value.split())] or None
+        except ValueError as error:  # FlexError among them
+            raise FlexError(f"columns and scale of a file: {error}") from None
 
     def _forget(self) -> None:
         """Leave nothing of an earlier run beside the settings of the next."""

@@ -226,4 +226,5 @@ def shell_command(model: FittedModel) -> str:
     for name, value in model.config.to_dict().items():
         if value != default[name]:
             words += ["--set", f"{name}={value}".replace(" ", "")]
-    return f"<p>The leak-free run from a shell:</p><pre>{escape(shlex.join(words))}</pre>"
+    command = f"{shlex.join(words)} {model.ratings.facts.get('read with', '')}".strip()
+    return f"<p>The leak-free run from a shell:</p><pre>{escape(command)}</pre>"

@@ -16,6 +16,7 @@ from flexlib.cli.options import (
     dataset_option,
     device_option,
     engine_options,
+    layout_options,
     protocols_option,
     run_options,
     seed_option,
@@ -89,7 +90,7 @@ def experiment(name: str, dataset: str, splits: int | None, **options: Any) -> N
 @commands.command(epilog=DATA_SETS)
 @dataset_option(PAPERS_DATASET)
 @click.option("--setting", default=BEST_SET, show_default=True, metavar="PRESET", help="what to train")
-@click.option("--splits", type=AT_LEAST_ONE, default=5, show_default=True, metavar="N", help="seeds, from 0")
+@click.option("--splits", type=COUNT, default=5, show_default=True, metavar="N", help="seeds, from 0")
 @device_option
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="folder")
 def headline(dataset: str, setting: str, splits: int, device: str | None, out: Path) -> None:
@@ -117,6 +118,7 @@ def headline(dataset: str, setting: str, splits: int, device: str | None, out: P
 )
 @click.option("--replace", is_flag=True, help="make records anew that have other settings than the tuned ones")
 @engine_options
+@layout_options
 def served(
     dataset: str,
     tuned: str,
@@ -126,13 +128,16 @@ def served(
     workers: int,
     scheduler: str | None,
     out: Path,
+    columns: dict[str, str],
+    scale: Any,
 ) -> None:
     """Score tuned methods where users, films or all of them have few ratings.
 
     Settings are those that `flexlib tune` chose on the random split of the same seed; each method is trained anew for
     every case. Records of other methods and splits stay where they are, so that costly methods may have fewer splits.
     """
-    table = run_served(dataset, tuned, splits, out, workers, scheduler, methods, replace)
+    layout = tuple(sorted(columns.items())), scale
+    table = run_served(dataset, tuned, splits, out, workers, scheduler, methods, replace, *layout)
     print(table.pivot_table(index=["task", "shown"], columns="method", values="rmse").round(4).to_string())
     print(f"wrote {out / served_name(dataset)}.parquet")
 

@@ -11,6 +11,7 @@ import pandas as pd
 from flexlib.config import FlexError
 from flexlib.data import Ratings
 from flexlib.datasets.loading import load_cached, load_ratings
+from flexlib.datasets.tables import Scale
 from flexlib.methods.tuning import load_tuned
 from flexlib.runs.engine import Died, Job, Journal, work
 from flexlib.runs.provenance import device_name, software
@@ -22,7 +23,12 @@ PLACE = ["group", "method", "seed"]  # the columns that tell jobs apart
 
 
 def served_jobs(
-    ratings: Ratings, tuned: Path | str, splits: int, methods: Iterable[str] = ()
+    ratings: Ratings,
+    tuned: Path | str,
+    splits: int,
+    methods: Iterable[str] = (),
+    columns: tuple[tuple[str, str], ...] = (),
+    scale: Scale | None = None,
 ) -> dict[tuple[Any, ...], Job]:
     """Make the jobs: each method in each group of cases and on each split.
 
@@ -36,6 +42,8 @@ def served_jobs(
         How many: those with seeds from 0.
     methods
         Keys of `METHOD_NAMES`; none stands for all that were tuned.
+    columns, scale
+        With which a file was read, as in `load_cached`.
 
     Returns
     -------
@@ -69,11 +77,19 @@ def served_jobs(
         for row in own.itertuples():
             place = (group, row.method, seed)
             facts = origin | {"settings": row.settings, "tuned": Path(tuned).stem}
-            jobs[place] = Job(place, served_job, (*place, row.n_test, facts))
+            jobs[place] = Job(place, served_job, (*place, row.n_test, columns, scale, facts))
     return jobs
 
 
-def served_job(group: str, method: str, seed: int, n_test: int, facts: dict[str, Any]) -> list[dict[str, Any]]:
+def served_job(
+    group: str,
+    method: str,
+    seed: int,
+    n_test: int,
+    columns: tuple[tuple[str, str], ...],
+    scale: Scale | None,
+    facts: dict[str, Any],
+) -> list[dict[str, Any]]:
     """Score a method in one group of cases; a job of the engine.
 
     Parameters
@@ -82,6 +98,8 @@ def served_job(group: str, method: str, seed: int, n_test: int, facts: dict[str,
         As in `score_group`.
     n_test
         How many ratings the tuned split holds out.
+    columns, scale
+        As in `load_cached`.
     facts
         What the records hold beside what is measured.
 
@@ -90,7 +108,7 @@ def served_job(group: str, method: str, seed: int, n_test: int, facts: dict[str,
     list
         Records by `SERVED_COLUMNS`.
     """
-    ratings = load_cached(facts["dataset"], facts["checksum"])
+    ratings = load_cached(facts["dataset"], facts["checksum"], columns, scale)
     facts = facts | {"device": device_name(choose_device())} | software()
     rows = score_group(ratings, group, method, seed, json.loads(facts["settings"]), n_test / len(ratings))
     return [row | facts for row in rows]
@@ -105,6 +123,8 @@ def run_served(
     scheduler: str | None = None,
     methods: Iterable[str] = (),
     replace: bool = False,
+    columns: tuple[tuple[str, str], ...] = (),
+    scale: Scale | None = None,
 ) -> pd.DataFrame:
     """Make the records of all jobs that `out` does not hold yet.
 
@@ -120,6 +140,8 @@ def run_served(
         As in `flexlib.runs.run.run_plan`.
     replace
         Whether records with other settings are made anew; an old one stays until its job has ended.
+    columns, scale
+        Of a file, as in `load_cached`.
 
     Returns
     -------
@@ -132,8 +154,8 @@ def run_served(
         Where `out` has records of other data or, without `replace`, of other settings; or where a job killed its
         workers, when all other records are kept.
     """
-    ratings = load_ratings(dataset)
-    jobs = served_jobs(ratings, tuned, splits, methods)
+    ratings = load_ratings(dataset, dict(columns), scale)
+    jobs = served_jobs(ratings, tuned, splits, methods, columns, scale)
     path = Path(out) / f"{served_name(dataset)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     with Journal(path.with_suffix(".journal")) as journal:
