@@ -22,12 +22,14 @@ import nbformat
 import papermill
 import psutil
 import yaml
+from flexstudy.chapter import RERUNS, adapt, glued_in
 from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
 from flexlib.config import FlexError
+from flexlib.runs.journal import replaced
 from flexlib.runs.provenance import software
 
 NOTEBOOKS = Path(__file__).parent
@@ -39,6 +41,7 @@ def run_study(
     dataset: str | None = None,
     chapters: Sequence[str] | None = None,
     at_once: int = 1,
+    record: bool = False,
 ) -> list[Path]:
     """Run every chapter with a profile's parameters.
 
@@ -54,6 +57,8 @@ def run_study(
         Names of those to run; by default all, those last that read what the others found.
     at_once
         How many chapters to run at the same time. Those that read what the others found wait for them.
+    record
+        Whether to keep how many runs each chapter made, and in what time, for the boxes of the chapters.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def run_study(
     for name in [*(chapters or []), *profiles[profile]]:
         if name not in known:
             raise FlexError(f"there is no chapter '{name}': there are {', '.join(known)}")
-    names = list(chapters or known)
+    names = list(chapters or (profiles[profile] if record else known))
     done: dict[str, Path] = {}
 
     def run(name: str) -> str:
@@ -89,7 +94,10 @@ def run_study(
         begun, path = time.monotonic(), Path(out) / "executed" / f"{name}.ipynb"
         with contextlib.closing(ensure_event_loop()):  # which papermill leaves open in a thread
             done[name] = run_chapter(NOTEBOOKS / f"{name}.ipynb", path, parameters, bar=at_once == 1)
-        return f"{place}: done in {time.monotonic() - begun:.0f} s"
+        seconds = round(time.monotonic() - begun)
+        if record:
+            record_rerun(name, done[name], seconds)
+        return f"{place}: done in {seconds} s"
 
     for _, together in itertools.groupby(names, key=lambda name: "executed" in known[name]):
         # Threads suffice, as each chapter is computed by a kernel, which is a process of its own.
@@ -104,6 +112,16 @@ def run_study(
                 _kill_kernels()  # which a terminal's Ctrl-C does not reach
                 raise
     return [done[name] for name in names]
+
+
+def record_rerun(chapter: str, executed: Path, seconds: int) -> None:
+    """Keep how many runs an executed chapter made, and in how many seconds, beside those of the others."""
+    recorded = yaml.safe_load(RERUNS.read_text(encoding="utf-8"))
+    runs = int(glued_in(nbformat.read(executed, as_version=4)).get("runs_made", 0))
+    recorded[chapter] = {"runs": runs, "seconds": seconds}
+    head = "# Written by `run_study.py --profile rerun --record`: what the command of each chapter's box takes.\n"
+    with replaced(RERUNS) as partial:
+        partial.write_text(head + yaml.safe_dump(recorded), encoding="utf-8")
 
 
 def _kill_kernels() -> None:
@@ -170,7 +188,7 @@ def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, 
             f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
         ) from None
     executed = nbformat.read(failed, as_version=4)
-    executed = _normalise(executed, parameters)
+    executed = _normalise(adapt(executed, notebook.stem), parameters)
     partial = out.with_suffix(".partial")
     nbformat.write(executed, partial)
     partial.replace(out)
@@ -242,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", help="instead of the profile's")
     parser.add_argument("--chapter", action="append", help="only this one (may be repeated)")
     parser.add_argument("--at-once", type=int, default=1, help="chapters run at the same time (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="keep runs and seconds for the chapters' boxes")
     parser.add_argument("--out", default="build/quick/results", help="folder of the results (default: %(default)s)")
     args = parser.parse_args(arguments)
     if args.at_once < 1:
@@ -249,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.at_once > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the kernels, which would compete for the same cores
     try:
-        for path in run_study(args.profile, args.out, args.dataset, args.chapter, args.at_once):
+        for path in run_study(args.profile, args.out, args.dataset, args.chapter, args.at_once, args.record):
             print(f"wrote {path}")
     except FlexError as error:
         print(f"run_study: {error}", file=sys.stderr)

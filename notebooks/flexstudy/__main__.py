@@ -1,4 +1,4 @@
-"""The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served` and `convert`."""
+"""The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served`, `convert` and `fill`."""
 
 import json
 import sys
@@ -23,6 +23,7 @@ from flexlib.cli.sweep import plan_options, work_off
 from flexlib.config import PAPERS_DATASET
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
+from flexstudy.chapter import fill_file
 from flexstudy.convert import convert_folder
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
 from flexstudy.plans import experiment as plan_experiment
@@ -122,6 +123,18 @@ def convert(folder: Path) -> None:
     """Bring records of an earlier version up to date: add the columns setting and role."""
     for path in convert_folder(folder):
         print(f"wrote {path}")
+
+
+@commands.command()
+@click.argument("notebooks", metavar="CHAPTER.ipynb", nargs=-1, required=True)
+def fill(notebooks: tuple[str, ...]) -> None:
+    """Put the numbers into the text of executed chapters, so that they read in JupyterLab or on GitHub.
+
+    CHAPTER.ipynb is what papermill wrote; it is replaced. Captions of figures, references and boxes become plain
+    Markdown, and sentences that too few runs leave without a number say so.
+    """
+    for path in notebooks:
+        print(f"wrote {path}: {fill_file(path)} numbers filled in")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -300,7 +300,8 @@ def lowest_user_based(records: pd.DataFrame, limit: float = LOW_USER_BASED) -> d
         By protocol:
 
         - low_best_PROTOCOL: stars; NaN where there is none
-        - low_n_PROTOCOL, low_men_PROTOCOL: low runs, and those of them with mean normalization
+        - low_n_PROTOCOL, low_men_PROTOCOL: low runs, and those of them with mean normalization; the latter NaN
+          where there is none
     """
     own = records[records["pivot_indexes"] == PIVOT_TEXTS["user-based"]]
     numbers: dict[str, float] = {}
@@ -310,7 +311,7 @@ def lowest_user_based(records: pd.DataFrame, limit: float = LOW_USER_BASED) -> d
         numbers |= {
             f"low_best_{protocol}": float(runs["rmse"].min()),
             f"low_n_{protocol}": len(low),
-            f"low_men_{protocol}": int(low["mean_normalization"].sum()),
+            f"low_men_{protocol}": int(low["mean_normalization"].sum()) if len(low) else math.nan,
         }
     return numbers
 
