@@ -148,7 +148,7 @@ def adapt(notebook: NotebookNode, chapter: str) -> NotebookNode:
     raised = next((name for name in TO_RAISE if name in parameters), "runs")
     absent = _absent_figures(notebook) | _without_empty_tables(notebook)
     absent |= {name for name, value in glued.items() if isinstance(value, float) and math.isnan(value)}
-    silent = {name for name, value in glued.items() if value == ""}
+    silent = {name for name, value in glued.items() if elsewhere and value == ""}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             topics = iter(cell.metadata.get("elsewhere", []) if elsewhere else [])
@@ -224,20 +224,32 @@ def _named(text: str) -> list[str]:
     return [name for name, _ in _NUMBER.findall(text)] + re.findall(r"\{numref\}`([^`]+)`", text)
 
 
-def rerun_words(chapter: str) -> str:
-    """Say what the command of a chapter's box took when it was last recorded; "" where it never was.
+def rerun_numbers(chapter: str, *made: pd.DataFrame) -> dict[str, Any]:
+    """Name what a chapter glues of its runs, and of those of the command in its box.
 
     Parameters
     ----------
     chapter
         Name of its notebook, without the ending.
+    *made
+        Tables of a row a run, such as records; runs that were skipped do not count.
+
+    Returns
+    -------
+    dict
+        - runs_made: rows
+        - rerun_words: what the command took when it was last recorded (`run_study.py --record`); "" where it never was
     """
+    counts = [int((table["status"] != "skipped").sum()) if "status" in table else len(table) for table in made]
     recorded = yaml.safe_load(RERUNS.read_text(encoding="utf-8")).get(chapter)
-    if not recorded:
-        return ""
-    minutes = round(recorded["seconds"] / 60)
+    return {"runs_made": sum(counts), "rerun_words": _rerun_words(recorded) if recorded else ""}
+
+
+def _rerun_words(recorded: Mapping[str, int]) -> str:
+    """Say how many runs there are, and roughly how long they take."""
+    minutes, runs = round(recorded["seconds"] / 60), recorded["runs"]
     time = "less than a minute" if not minutes else "about a minute" if minutes == 1 else f"about {minutes} minutes"
-    return f"It makes {recorded['runs']} runs in {time} on two cores." if recorded["runs"] else f"It takes {time}."
+    return f"The first command makes {runs} runs in {time} on two cores." if runs else f"It takes {time}."
 
 
 def fill_file(path: Path | str) -> int:

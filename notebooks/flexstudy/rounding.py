@@ -314,7 +314,7 @@ def rounding_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
     ]
     change, low, high = (numbers[f"rmse_refeeding_{part}"] for part in ("change", "low", "high"))
     n = int(numbers["rmse_refeeding_n"])
-    told = f"{n or 'No'} setting{'s' * (n > 1)} with re-feeding ended well with and without its rounding: {TOO_FEW}."
+    told = f"{n or 'No'} setting{'s' * (n > 1)} with re-feeding ended well with and without its rounding ({TOO_FEW})."
     if n >= FEWEST:
         side = "excludes" if low > 0 or high < 0 else "includes"
         told = f"Re-feeding rounding changes the RMSE by {change:+.4f} stars over {n} settings"
