@@ -91,13 +91,13 @@ def run_study(
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
         place = f"[{names.index(name) + 1}/{len(names)}] {name}"
         print(f"{place} ({settings or 'its defaults'})\n", end="", flush=True)  # one text, as threads take turns
+        used = _cpu_seconds()
         begun, path = time.monotonic(), Path(out) / "executed" / f"{name}.ipynb"
         with contextlib.closing(ensure_event_loop()):  # which papermill leaves open in a thread
             done[name] = run_chapter(NOTEBOOKS / f"{name}.ipynb", path, parameters, bar=at_once == 1)
-        seconds = round(time.monotonic() - begun)
         if record:
-            record_rerun(name, done[name], seconds)
-        return f"{place}: done in {seconds} s"
+            record_rerun(name, done[name], round(_cpu_seconds() - used))
+        return f"{place}: done in {time.monotonic() - begun:.0f} s"
 
     for _, together in itertools.groupby(names, key=lambda name: "executed" in known[name]):
         # Threads suffice, as each chapter is computed by a kernel, which is a process of its own.
@@ -115,13 +115,19 @@ def run_study(
 
 
 def record_rerun(chapter: str, executed: Path, seconds: int) -> None:
-    """Keep how many runs an executed chapter made, and in how many seconds, beside those of the others."""
+    """Keep how many runs an executed chapter made, and in how many seconds of one core, beside those of the others."""
     recorded = yaml.safe_load(RERUNS.read_text(encoding="utf-8"))
     runs = int(glued_in(nbformat.read(executed, as_version=4)).get("runs_made", 0))
     recorded[chapter] = {"runs": runs, "seconds": seconds}
     head = "# Written by `run_study.py --profile rerun --record`: what the command of each chapter's box takes.\n"
     with replaced(RERUNS) as partial:
         partial.write_text(head + yaml.safe_dump(recorded), encoding="utf-8")
+
+
+def _cpu_seconds() -> float:
+    """Give the seconds of processor time of all kernels that have ended, and of what they started."""
+    ended = os.times()
+    return ended.children_user + ended.children_system
 
 
 def _kill_kernels() -> None:

@@ -249,7 +249,7 @@ def _rerun_words(recorded: Mapping[str, int]) -> str:
     """Say how many runs there are, and roughly how long they take."""
     minutes, runs = round(recorded["seconds"] / 60), recorded["runs"]
     time = "less than a minute" if not minutes else "about a minute" if minutes == 1 else f"about {minutes} minutes"
-    return f"The first command makes {runs} runs in {time} on two cores." if runs else f"It takes {time}."
+    return f"The first command makes {runs} runs and takes {time} of one core."
 
 
 def fill_file(path: Path | str) -> int:
@@ -276,17 +276,23 @@ def fill_file(path: Path | str) -> int:
     except Exception as error:  # of JSON, of nbformat's schema, of the file system
         raise FlexError(f"{path}: cannot be read as a notebook ({type(error).__name__})") from None
     source = notebook.metadata.get("papermill", {}).get("input_path") or path
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    asked = [name for name, _ in _NUMBER.findall(text)]
+    asked = _asked(notebook)
     if not asked:
         raise FlexError(f"{path}: has no numbers to fill in; was it filled in before?")
     missing = [name for name in asked if name not in glued_in(notebook)]
     if missing:
         raise FlexError(f"{path}: has no number '{missing[0]}'; execute the whole chapter first")
-    fill_in(adapt(notebook, Path(source).stem))
+    asked = _asked(adapt(notebook, Path(source).stem))
+    fill_in(notebook)
     with replaced(path) as partial_path:
         nbformat.write(notebook, partial_path)
     return len(asked)
+
+
+def _asked(notebook: NotebookNode) -> list[str]:
+    """List the glued numbers that a notebook's text names."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [name for source in sources for name, _ in _NUMBER.findall(source)]
 
 
 def fill_in(notebook: NotebookNode) -> NotebookNode:

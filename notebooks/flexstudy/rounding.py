@@ -88,7 +88,8 @@ def list_table(records: pd.DataFrame) -> pd.DataFrame:
         known = {name: row[name] for name in ("setting", "role", "seed")}
         known["rows"] = "item-based" if config_of(row).item_based else "user-based"
         rows += [known | {"kind": kind, "measure": measure, "value": value} for kind, measure, value in values]
-    table = pd.DataFrame(rows).astype({"value": float})
+    columns = ["setting", "role", "seed", "rows", "kind", "measure", "value"]
+    table = pd.DataFrame(rows, columns=columns).astype({"value": float})
     return table.assign(setting=pd.Categorical(table["setting"], records["setting"].unique()))
 
 
