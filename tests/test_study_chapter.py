@@ -30,7 +30,7 @@ TEXT = """\
 **Question.** How low?
 
 **Answer.** On *{glue:text}`data:s`* it is {glue:text}`low:.2f` ({numref}`fig-a`). The rest is {glue:text}`lost:.3f` of
-{glue:text}`low:.1f`. As {cite:t}`koren2010factor` and {cite:t}`hutter2014fanova` say.
+{glue:text}`low:.1f`. That is little. As {cite:t}`koren2010factor` and {cite:t}`hutter2014fanova` say.
 
 - One has {glue:text}`low:+.1f`. Two have {glue:text}`lost`.
 - {glue:text}`empty:s`

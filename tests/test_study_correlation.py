@@ -237,8 +237,8 @@ def test_the_sentences_about_the_log(evidence):
     numbers = correlation_numbers(*evidence(report))
     assert (numbers["rows"], numbers["singles"]) == (150, 40)
     r = logged_matrix(report).loc["MeN", "RMSE"]
-    assert f"correlation of mean normalization with RMSE is {r:.2f}, where" in numbers["log_short"]
-    assert numbers["log_short"].endswith("where Figure 4 prints 0.01")
+    assert f"the authors' own log has a correlation of {r:.2f} with the RMSE, where" in numbers["log_short"]
+    assert numbers["log_short"].endswith("where their Figure 4 prints 0.01")
     assert f"There {numbers['outside_rmse']} cells are off by more than 0.05." in numbers["log_cells"]
     assert numbers["strongest"] == "DrP with Ep"
     assert "the strongest pair of Figure 4 is dropout with epochs (-0.38)." in numbers["log_design"]

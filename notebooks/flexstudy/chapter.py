@@ -42,6 +42,7 @@ _CAPTION = re.compile(r"^:::\{output-table\} (.*)\n:name: (\S+)\n:::", re.M)
 _BOX = re.compile(r"^```\{admonition\} (.*)\n(?::class:.*\n)?((?:.*\n)*?)```$", re.M)
 _FOR_THE_BOOK = re.compile(r"^\([\w-]+\)=\n|<p class=\"key\">(?:.|\n)*?</p>", re.M)
 _HEADING = re.compile(r"^(#+) .*$", re.M)
+_REFERS = re.compile(r"(?:(?:Of|With|Without) )?(?:it|that|these|they|this)\b", re.IGNORECASE)  # to the one before
 _BEGINS = re.compile(r"(?:[-*] |\d+\. |\*\*\w+\.\*\* )?")  # of an item, or of a paragraph with a name
 
 
@@ -204,9 +205,10 @@ def _known_alone(block: str, absent: Set[str], silent: Set[str], reason: str) ->
     """Leave out, of a paragraph or of each item of a list, the sentences of which something is absent."""
     if block.startswith((":::", "    ", "#")):
         return block
-    items = re.split(r"\n(?=[-*] |\d+\. )", block)
+    text, fence, after = block.partition("\n```")  # the end of a box
+    items = re.split(r"\n(?=[-*] |\d+\. )", text)
     told = [_sentences_known(item, absent, silent, reason) for item in items]
-    return "\n".join(item for item in told if item != "- ")
+    return "\n".join(item for item in told if item != "- ") + fence + after
 
 
 def _sentences_known(text: str, absent: Set[str], silent: Set[str], reason: str) -> str:
@@ -215,7 +217,11 @@ def _sentences_known(text: str, absent: Set[str], silent: Set[str], reason: str)
     begins = _BEGINS.match(text)[0]  # type: ignore[index]
     parts = _ENDS.split(text[len(begins) :])
     said = [part for part in parts if not (_NUMBER.fullmatch(part.strip()) and set(_named(part)) <= silent)]
-    kept = [part for part in said if not absent & set(_named(part))]
+    kept: list[str] = []
+    is_lost = False
+    for part in said:  # a sentence that refers to one that is left out goes with it
+        is_lost = bool(absent & set(_named(part)) or (is_lost and _REFERS.match(part)))
+        kept += [] if is_lost else [part]
     return begins + " ".join(kept if kept == said else [*kept, f"*{reason}*"])
 
 

@@ -271,8 +271,8 @@ def rmse_columns(
 
 # What the prose says about the authors' log, where there is one; filled in with the numbers.
 _LOG_SENTENCES = {
-    "log_short": """in the authors' own log the correlation of mean normalization with RMSE is {men_log_pearson:.2f},
-        where Figure 4 prints {men_printed:.2f}""",
+    "log_short": """the authors' own log has a correlation of {men_log_pearson:.2f} with the RMSE, where their Figure 4
+        prints {men_printed:.2f}""",
     "log_cells": """For pairs of parameters, Figure 4 follows the authors' log: over these cells the two agree at a
         correlation of {printed_like_log:.3f}. Its column of RMSE does not. There {outside_rmse} cells are off by more
         than {tolerance}.""",
@@ -340,7 +340,7 @@ def correlation_numbers(
     """
     numbers = _column_numbers(columns, cells) | importance_numbers(importances) | _figure_4_off(columns["pearson"])
     if not report:
-        short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
+        short = f"the paper's Figure 4 prints a correlation of {numbers['men_printed']:.2f} with the RMSE"
         unknown = dict.fromkeys((*_LOG_NUMBERS, "men_log_pearson"), math.nan)
         return numbers | unknown | dict.fromkeys(_LOG_SENTENCES, _NO_LOG) | {"log_short": short}
     numbers |= _log_numbers(report)

@@ -393,7 +393,7 @@ def generalization_numbers(
     """
     lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
     numbers = _printed_numbers() | {
-        "n_seeds": int(summary["n"].max()),
+        "n_seeds": int(summary["n"].max()) or math.nan,
         "item_mean_all": lines["released"],
         "item_mean_training": lines["holdout"],
         "item_mean_leak": lines["holdout"] - lines["released"],
@@ -405,7 +405,7 @@ def generalization_numbers(
             f"item_mean_large_{protocol}": float((made["mean"] - made["gap"]).mean()),
             f"worst_{protocol}": float(made["mean"].max()),
             f"compared_{protocol}": len(made),
-            f"beaten_{protocol}": int((made["gap_high"] < 0).sum()),
+            f"beaten_{protocol}": int((made["gap_high"] < 0).sum()) if len(made) else math.nan,
             f"below_{protocol}": int((made["mean"] < FIGURE_5["all_below"]).sum()),
             f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1 if first["n"] else float("nan"),
         }
