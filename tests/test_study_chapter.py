@@ -160,6 +160,21 @@ def test_a_table_without_rows_is_taken_away():
     assert made.cells[2].outputs == []
 
 
+def test_a_page_leaves_out_what_a_chapter_does_not_know(tmp_path, capsys):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "results" / "executed").mkdir(parents=True)
+    nbformat.write(chapter(), tmp_path / "results" / "executed" / "03_a.ipynb")
+    place = "{glue:text}`../results/executed/03_a.ipynb"
+    page = f"# Title\n\nKnown: {place}::low:.2f`. Lost: {place}::lost:d`. That is that.\n"
+    (tmp_path / "book" / "a.md").write_text(page)
+    (tmp_path / "index.md").write_text("# Front\n\nNothing here.\n")
+    assert main(["pages", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'book' / 'a.md'}\n"
+    kept = f"# Title\n\nKnown: {place}::low:.2f`. *This run has too few runs to say.*"
+    assert (tmp_path / "book" / "a.md").read_text() == kept
+    assert main(["pages", str(tmp_path / "none")]) == 2
+
+
 def test_a_filled_chapter_reads_without_the_book(tmp_path, capsys):
     path = tmp_path / "out.ipynb"
     nbformat.write(chapter(), path)

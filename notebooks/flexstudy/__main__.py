@@ -1,4 +1,4 @@
-"""The study's own commands, for the runs of its chapters: `replay`, `experiment`, `served`, `convert` and `fill`."""
+"""The study's own commands: for the runs of its chapters, and for chapters that were executed."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from flexlib.cli.sweep import plan_options, work_off
 from flexlib.config import PAPERS_DATASET
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
-from flexstudy.chapter import fill_file
+from flexstudy.chapter import adapt_pages, fill_file
 from flexstudy.convert import convert_folder
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
 from flexstudy.plans import experiment as plan_experiment
@@ -135,6 +135,17 @@ def fill(notebooks: tuple[str, ...]) -> None:
     """
     for path in notebooks:
         print(f"wrote {path}: {fill_file(path)} numbers filled in")
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def pages(folder: Path) -> None:
+    """Leave out of the pages of a run's book what its chapters do not know.
+
+    FOLDER holds the book's sources: index.md, book and results/executed.
+    """
+    for path in adapt_pages(folder):
+        print(f"wrote {path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,6 +37,7 @@ ELSEWHERE = (
     "published runs showed.*"
 )
 _NUMBER = re.compile(r"\{glue:text\}`(\w+)(?::([^`]*))?`")
+_OTHERS = re.compile(r"\{glue:text\}`(?:[\w.]+/)*(\w+)\.ipynb::(\w+)")
 _ENDS = re.compile(r"(?<=[.!?])\s+(?=[\"(*{\[A-Z])")  # of a sentence
 _CAPTION = re.compile(r"^:::\{output-table\} (.*)\n:name: (\S+)\n:::", re.M)
 _BOX = re.compile(r"^```\{admonition\} (.*)\n(?::class:.*\n)?((?:.*\n)*?)```$", re.M)
@@ -148,7 +149,7 @@ def adapt(notebook: NotebookNode, chapter: str) -> NotebookNode:
     elsewhere = not is_published(chapter, parameters)
     raised = next((name for name in TO_RAISE if name in parameters), "runs")
     absent = _absent_figures(notebook) | _without_empty_tables(notebook)
-    absent |= {name for name, value in glued.items() if isinstance(value, float) and math.isnan(value)}
+    absent |= {name for name, value in glued.items() if _is_unknown(value)}
     silent = {name for name, value in glued.items() if elsewhere and value == ""}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -164,6 +165,39 @@ def adapt(notebook: NotebookNode, chapter: str) -> NotebookNode:
     if elsewhere and title.cell_type == "markdown" and ELSEWHERE not in title.source:
         title.source = title.source.replace("\n\n", f"\n\n{ELSEWHERE}\n\n", 1)
     return notebook
+
+
+def adapt_pages(folder: Path | str) -> list[Path]:
+    """Leave out of the pages of a run's book what its chapters do not know.
+
+    Parameters
+    ----------
+    folder
+        The book's sources: index.md, the folder book, and the executed chapters in results/executed.
+
+    Returns
+    -------
+    list
+        Paths of the pages that have changed.
+    """
+    folder, absent = Path(folder), set()
+    for path in (folder / "results" / "executed").glob("*.ipynb"):
+        numbers = glued_in(nbformat.read(path, as_version=4))
+        absent |= {f"{path.stem}::{name}" for name, value in numbers.items() if _is_unknown(value)}
+    changed = []
+    for path in [folder / "index.md", *sorted((folder / "book").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        blocks = text.split("\n\n")
+        known = "\n\n".join(_known_alone(block, absent, set(), "This run has too few runs to say.") for block in blocks)
+        if known != text:
+            with replaced(path) as partial_path:
+                partial_path.write_text(known, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def _is_unknown(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _topic(topics: Iterator[str], heading: re.Match[str]) -> str:
@@ -226,8 +260,9 @@ def _sentences_known(text: str, absent: Set[str], silent: Set[str], reason: str)
 
 
 def _named(text: str) -> list[str]:
-    """List the numbers, figures and tables that a text names."""
-    return [name for name, _ in _NUMBER.findall(text)] + re.findall(r"\{numref\}`([^`]+)`", text)
+    """List the numbers, figures and tables that a text names; a number of another chapter as CHAPTER::NAME."""
+    others = [f"{chapter}::{name}" for chapter, name in _OTHERS.findall(text)]
+    return others + [name for name, _ in _NUMBER.findall(text)] + re.findall(r"\{numref\}`([^`]+)`", text)
 
 
 def rerun_numbers(chapter: str, *made: pd.DataFrame) -> dict[str, Any]:
