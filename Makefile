@@ -42,6 +42,7 @@ ifeq ($(PROFILE),full)
 else
 	rm -rf build/$(PROFILE)/book build/$(PROFILE)/_build
 	cp -R index.md references.bib _config.yml _toc.yml book build/$(PROFILE)/
+	$(BIN)/flexstudy pages build/$(PROFILE)
 	$(BUILD_BOOK) build/$(PROFILE)
 	@echo "The book of this run: $(CURDIR)/build/$(PROFILE)/_build/html/index.html"
 endif

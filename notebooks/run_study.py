@@ -21,6 +21,7 @@ import nbformat
 import papermill
 import psutil
 import yaml
+from flexstudy.chapter import RERUNS, adapt, glued_in
 from jupyter_core.utils import ensure_event_loop
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
@@ -29,6 +30,7 @@ from PIL import Image
 from flexlib.cli.app import run_app
 from flexlib.cli.options import COUNT
 from flexlib.config import FlexError
+from flexlib.runs.journal import replaced
 from flexlib.runs.provenance import software
 
 NOTEBOOKS = Path(__file__).parent
@@ -40,6 +42,7 @@ def run_study(
     dataset: str | None = None,
     chapters: Sequence[str] | None = None,
     at_once: int = 1,
+    record: bool = False,
 ) -> list[Path]:
     """Run every chapter with a profile's parameters.
 
@@ -55,6 +58,8 @@ def run_study(
         Names of those to run; by default all, those last that read what the others found.
     at_once
         How many chapters to run at the same time. Those that read what the others found wait for them.
+    record
+        Whether to keep how many runs each chapter made, and in what time, for the boxes of the chapters.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def run_study(
     for name in [*(chapters or []), *profiles[profile]]:
         if name not in known:
             raise FlexError(f"there is no chapter '{name}': there are {', '.join(known)}")
-    names = list(chapters or known)
+    names = list(chapters or (profiles[profile] if record else known))
     done: dict[str, Path] = {}
 
     def run(name: str) -> str:
@@ -87,9 +92,12 @@ def run_study(
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
         place = f"[{names.index(name) + 1}/{len(names)}] {name}"
         print(f"{place} ({settings or 'its defaults'})\n", end="", flush=True)  # one text, as threads take turns
+        used = _cpu_seconds()
         begun, path = time.monotonic(), Path(out) / "executed" / f"{name}.ipynb"
         with contextlib.closing(ensure_event_loop()):  # which papermill leaves open in a thread
             done[name] = run_chapter(NOTEBOOKS / f"{name}.ipynb", path, parameters, bar=at_once == 1)
+        if record:
+            record_rerun(name, done[name], round(_cpu_seconds() - used))
         return f"{place}: done in {time.monotonic() - begun:.0f} s"
 
     for _, together in itertools.groupby(names, key=lambda name: "executed" in known[name]):
@@ -105,6 +113,22 @@ def run_study(
                 _kill_kernels()  # which a terminal's Ctrl-C does not reach
                 raise
     return [done[name] for name in names]
+
+
+def record_rerun(chapter: str, executed: Path, seconds: int) -> None:
+    """Keep how many runs an executed chapter made, and in how many seconds of one core, beside those of the others."""
+    recorded = yaml.safe_load(RERUNS.read_text(encoding="utf-8"))
+    runs = int(glued_in(nbformat.read(executed, as_version=4)).get("runs_made", 0))
+    recorded[chapter] = {"runs": runs, "seconds": seconds}
+    head = "# Written by `run_study.py --profile rerun --record`: what the command of each chapter's box takes.\n"
+    with replaced(RERUNS) as partial:
+        partial.write_text(head + yaml.safe_dump(recorded), encoding="utf-8")
+
+
+def _cpu_seconds() -> float:
+    """Give the seconds of processor time of all kernels that have ended, and of what they started."""
+    ended = os.times()
+    return ended.children_user + ended.children_system
 
 
 def _kill_kernels() -> None:
@@ -171,7 +195,7 @@ def run_chapter(notebook: Path | str, out: Path | str, parameters: Mapping[str, 
             f"{notebook}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}; see {failed} ({out} is as it was)"
         ) from None
     executed = nbformat.read(failed, as_version=4)
-    executed = _normalise(executed, parameters)
+    executed = _normalise(adapt(executed, notebook.stem), parameters)
     partial = out.with_suffix(".partial")
     nbformat.write(executed, partial)
     partial.replace(out)
@@ -210,12 +234,13 @@ def _compressed(png: str) -> str:
 @click.option("--dataset", help="instead of the profile's")
 @click.option("--chapter", "chapters", multiple=True, help="only this one (may be repeated)")
 @click.option("--at-once", type=COUNT, default=1, help="chapters run at the same time")
+@click.option("--record", is_flag=True, help="keep runs and seconds for the chapters' boxes")
 @click.option("--out", default="build/quick/results", help="folder of the results")
-def command(profile: str, dataset: str | None, chapters: tuple[str, ...], at_once: int, out: str) -> None:
+def command(profile: str, dataset: str | None, chapters: tuple[str, ...], at_once: int, record: bool, out: str) -> None:
     """Run the study's notebooks; whole chapters are kept, whatever becomes of the others."""
     if at_once > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the kernels, which would compete for the same cores
-    for path in run_study(profile, out, dataset, chapters, at_once):
+    for path in run_study(profile, out, dataset, chapters, at_once, record):
         print(f"wrote {path}")
 
 

@@ -4,6 +4,7 @@ again gives the same bytes, pictures included."""
 import base64
 import io
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import psutil
 import pytest
 import run_study as runner
 import yaml
+from flexstudy.chapter import ELSEWHERE, fill_file
 from nbformat import v4
 from PIL import Image
 from run_study import main, run_chapter, run_study
@@ -188,6 +190,36 @@ def test_an_interruption_ends_all_kernels_and_keeps_whole_chapters(tmp_path, mon
     assert len(pids) == 2
     assert not any(psutil.pid_exists(pid) for pid in pids)
     assert [path.name for path in (tmp_path / "out" / "executed").glob("*") if "failed" not in path.name] == ["a.ipynb"]
+
+
+NO_RUNS = {
+    "04_accuracy": {"seen_presets": "table2:1", "thin_users": 60, "thin_items": 300, "thin_ratings": "2000 600"},
+    "06_rounding": {"runs": 4},
+}
+
+
+@pytest.mark.parametrize("name", NO_RUNS)
+def test_on_other_data_and_without_a_run_a_chapter_says_so(name, real_data, tmp_path):
+    """Every run is above the limit, so that what they would tell is not known."""
+    real_data("ml-100k")
+    given = NO_RUNS[name] | {"dataset": "ml-100k", "n_seeds": 1, "max_seconds": 0.0}
+    path = run_chapter(runner.NOTEBOOKS / f"{name}.ipynb", tmp_path / f"{name}.ipynb", given, bar=False)
+    fill_file(path)
+    text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    assert "ml-100k" in text
+    assert ELSEWHERE in text
+    assert len(re.findall(r"Too few runs: raise `max_seconds`", text)) > 3
+    assert not re.search(r"\bnan\b|\{glue|\{numref", text)
+
+
+def test_what_a_rerun_takes_is_kept_beside_that_of_others(tmp_path, monkeypatch):
+    kept = tmp_path / "reruns.yaml"
+    kept.write_text("b: {runs: 1, seconds: 2}\n")
+    monkeypatch.setattr(runner, "RERUNS", kept)
+    output = v4.new_output("display_data", {"text/plain": "12"}, metadata={"scrapbook": {"name": "runs_made"}})
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("x", outputs=[output])]), tmp_path / "a.ipynb")
+    runner.record_rerun("a", tmp_path / "a.ipynb", 34)
+    assert yaml.safe_load(kept.read_text()) == {"a": {"runs": 12, "seconds": 34}, "b": {"runs": 1, "seconds": 2}}
 
 
 def test_no_chapter_at_once_is_refused(capsys):

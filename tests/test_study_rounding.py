@@ -295,7 +295,9 @@ def test_without_re_fed_settings_the_numbers_are_unknown_and_no_sentence_has_one
     assert (numbers["rmse_refeeding_n"], numbers["settings_item"]) == (0, 0)
     assert math.isnan(numbers["rmse_refeeding_high"])
     said = rounding_sentences(numbers)
-    assert said["refeeding_found"] == "No setting with re-feeding ended well with and without its rounding."
+    assert said["refeeding_found"] == (
+        "No setting with re-feeding ended well with and without its rounding (too few runs: raise max_seconds)."
+    )
     assert "item-based" not in said["ties_found"]
     lost = measured(lambda place, _: "diverged" if SETTINGS[place].role == ROUNDED else "ok")
     assert rounding_sentences(numbers_of(lost)[0])["refeeding_found"] == said["refeeding_found"]

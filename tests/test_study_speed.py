@@ -97,7 +97,7 @@ def test_shares_of_a_step():
 
 def test_bars_add_up_to_the_step_and_say_what_is_left(drawn):
     shares = speed.training_shares(trained())
-    ax = speed.plot_floors(shares, "Title").axes[0]
+    ax = speed.plot_floors(shares).axes[0]
     widths = [[bar.get_width() for bar in bars] for bars in ax.containers]
     assert [sum(column) for column in zip(*widths, strict=True)] == pytest.approx([1, 1.101])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [*speed.FLOORS.values(), speed.LEFT]

@@ -109,7 +109,7 @@ def test_the_numbers_by_hand(fresh):
     table = gap_table(fresh.assign(prediction_rounding=fresh["run"].isin([1, 2])))
     np.testing.assert_allclose(table["median without PrR"], [np.nan, -0.1, -0.04])
     assert numbers["replay_lost"] == numbers["replay_published"] == ""
-    assert "no replay" in numbers["replay_answer"]
+    assert "without the authors' log" in numbers["replay_answer"]
 
 
 def report_of():

@@ -16,6 +16,10 @@ from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import MOST_RUNS, SPACES, run_seed, sample_config
 
 
+class NothingToRunError(FlexError):
+    """A plan without a setting, as the runs that it chooses from have none that would do."""
+
+
 class Measure(Interface):
     """What a plan measures of each run beside its errors."""
 
@@ -158,7 +162,7 @@ class Plan:
         """
         settings = tuple(settings)
         if not settings:
-            raise FlexError(f"{name}: there is no setting to run; a sweep it chooses from has none that would do")
+            raise NothingToRunError(f"{name}: no setting to run; a sweep it chooses from has none that would do")
         if len({(setting.name, setting.role) for setting in settings}) < len(settings):
             raise FlexError(f"{name}: two settings share their name and role")
         _check_size(len(settings) * n_seeds)

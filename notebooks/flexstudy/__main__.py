@@ -1,4 +1,4 @@
-"""The study's own commands: `replay`, `experiment`, `headline` and `served` make its runs, `convert` old records."""
+"""The study's own commands: for the runs of its chapters, and for chapters that were executed."""
 
 import json
 import sys
@@ -27,6 +27,7 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.runs.journal import replaced
 from flexlib.runs.plan import Plan
 from flexstudy.accuracy import BEST_SET
+from flexstudy.chapter import adapt_pages, fill_file
 from flexstudy.convert import convert_folder
 from flexstudy.headline import headline_predictions
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
@@ -147,6 +148,29 @@ def served(
 def convert(folder: Path) -> None:
     """Bring records of an earlier version up to date: add the columns setting and role."""
     for path in convert_folder(folder):
+        print(f"wrote {path}")
+
+
+@commands.command()
+@click.argument("notebooks", metavar="CHAPTER.ipynb", nargs=-1, required=True)
+def fill(notebooks: tuple[str, ...]) -> None:
+    """Put the numbers into the text of executed chapters, so that they read in JupyterLab or on GitHub.
+
+    CHAPTER.ipynb is what papermill wrote; it is replaced. Captions of figures, references and boxes become plain
+    Markdown, and sentences that too few runs leave without a number say so.
+    """
+    for path in notebooks:
+        print(f"wrote {path}: {fill_file(path)} numbers filled in")
+
+
+@commands.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def pages(folder: Path) -> None:
+    """Leave out of the pages of a run's book what its chapters do not know.
+
+    FOLDER holds the book's sources: index.md, book and results/executed.
+    """
+    for path in adapt_pages(folder):
         print(f"wrote {path}")
 
 

@@ -38,10 +38,7 @@ BEST_SET = "table2:1"  # the paper's best setting, which the chapter's prose is 
 CLOSED = ALONE["neither leak"]
 BIASES = "user and item biases"  # the predictor that others are compared with
 LEAK_SPLITS = 10  # of the predictors of the first section, which take no time
-NO_STEPS = (
-    "Here no set of Table 2 ended well on every step, so this section has nothing to show; each run that is estimated "
-    "above the limit is skipped."
-)
+NO_STEPS = "Here no set of Table 2 ended well on every step. Each run that is estimated above max_seconds is skipped."
 ONCE, OFTEN = "1", "51 or more"
 COUNTS = {ONCE: 1, "2": 2, "3 to 5": 3, "6 to 10": 6, "11 to 20": 11, "21 to 50": 21, OFTEN: 51}  # ratings, from
 

@@ -445,6 +445,7 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
 
         - CASE_WHAT (_low, _high): RMSE in stars
         - targets, targets_met: RMSE that were aimed at, and how many of them one network reached
+        - targets_words: a sentence on these; "" where there was no target
     """
     found: dict[str, float | str] = {}
     for row in table.to_dict("records"):
@@ -453,7 +454,9 @@ def best_numbers(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, flo
         key = f"{names[row['case']]}_{what}"
         found |= labelled(key, (row["mean"], row["low"], row["high"]), f"{key}_")
     aimed = table.loc[(table["what"] == ONE_NETWORK) & table["target"].notna(), "met"]
-    return found | {"targets": len(aimed), "targets_met": int((aimed == "yes").sum())}
+    met = int((aimed == "yes").sum())
+    words = f"Of {len(aimed)} targets written down before the search, one network met {met}." if len(aimed) else ""
+    return found | {"targets": len(aimed), "targets_met": met, "targets_words": words}
 
 
 def already_so(records: pd.DataFrame) -> list[str]:

@@ -8,7 +8,6 @@ References
 Tran et al. (2018).
 """
 
-import ast
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from flexlib.config import PAPERS_DATASET, FlexError
 from flexlib.datasets.sources import DATASETS
 from flexlib.methods.tuning import ALL
 from flexstudy import rules
+from flexstudy.chapter import glued_in
 from flexstudy.paper import PRINTED_TOLERANCE, TABLE_3_IMPROVEMENT, TABLE_3_RMSE
 from flexstudy.rules import LEAK, MIXED, OPEN, REFUTED, REPRODUCED, UNSUPPORTED, VERDICTS
 from flexstudy.style import COLOURS
@@ -210,10 +210,7 @@ def glued_numbers(path: str | Path) -> dict[str, Any]:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:  # of JSON, of nbformat's schema, of the file system
         raise FlexError(f"{path}: cannot be read as an executed notebook ({type(error).__name__})") from None
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-    glued = (output for output in outputs if "scrapbook" in output.get("metadata", {}))
-    texts = {output.metadata["scrapbook"]["name"]: next(iter(output.data.values())) for output in glued}
-    return {name: math.nan if text == "nan" else ast.literal_eval(text) for name, text in texts.items()}
+    return glued_in(notebook)
 
 
 def read_chapters(folder: str | Path, statements: Iterable[Statement] = STATEMENTS) -> dict[str, dict[str, Any]]:

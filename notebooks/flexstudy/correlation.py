@@ -271,8 +271,8 @@ def rmse_columns(
 
 # What the prose says about the authors' log, where there is one; filled in with the numbers.
 _LOG_SENTENCES = {
-    "log_short": """in the authors' own log the correlation of mean normalization with RMSE is {men_log_pearson:.2f},
-        where Figure 4 prints {men_printed:.2f}""",
+    "log_short": """the authors' own log has a correlation of {men_log_pearson:.2f} with the RMSE, where their Figure 4
+        prints {men_printed:.2f}""",
     "log_cells": """For pairs of parameters, Figure 4 follows the authors' log: over these cells the two agree at a
         correlation of {printed_like_log:.3f}. Its column of RMSE does not. There {outside_rmse} cells are off by more
         than {tolerance}.""",
@@ -300,7 +300,8 @@ def lowest_user_based(records: pd.DataFrame, limit: float = LOW_USER_BASED) -> d
         By protocol:
 
         - low_best_PROTOCOL: stars; NaN where there is none
-        - low_n_PROTOCOL, low_men_PROTOCOL: low runs, and those of them with mean normalization
+        - low_n_PROTOCOL, low_men_PROTOCOL: low runs, and those of them with mean normalization; the latter NaN
+          where there is none
     """
     own = records[records["pivot_indexes"] == PIVOT_TEXTS["user-based"]]
     numbers: dict[str, float] = {}
@@ -310,7 +311,7 @@ def lowest_user_based(records: pd.DataFrame, limit: float = LOW_USER_BASED) -> d
         numbers |= {
             f"low_best_{protocol}": float(runs["rmse"].min()),
             f"low_n_{protocol}": len(low),
-            f"low_men_{protocol}": int(low["mean_normalization"].sum()),
+            f"low_men_{protocol}": int(low["mean_normalization"].sum()) if len(low) else math.nan,
         }
     return numbers
 
@@ -339,7 +340,7 @@ def correlation_numbers(
     """
     numbers = _column_numbers(columns, cells) | importance_numbers(importances) | _figure_4_off(columns["pearson"])
     if not report:
-        short = f"Figure 4 prints {numbers['men_printed']:.2f} for its correlation with RMSE"
+        short = f"the paper's Figure 4 prints a correlation of {numbers['men_printed']:.2f} with the RMSE"
         unknown = dict.fromkeys((*_LOG_NUMBERS, "men_log_pearson"), math.nan)
         return numbers | unknown | dict.fromkeys(_LOG_SENTENCES, _NO_LOG) | {"log_short": short}
     numbers |= _log_numbers(report)

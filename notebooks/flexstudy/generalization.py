@@ -7,6 +7,7 @@ References
 Tran et al. (2018), Section 4.5 and Figure 5.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from flexstudy.references import score_baselines
 from flexstudy.repetitions import PIVOT_TEXTS
 from flexstudy.statistics import (
     SIGNIFICANT,
+    TOO_FEW,
     bootstrap,
     correlation_interval,
     labelled,
@@ -157,7 +159,8 @@ def best_carried_over(matched: pd.DataFrame, lows: pd.DataFrame, n: int = 10) ->
         - rmse_first, rank_first: of the very best on the smaller set
         - mean_n: mean of the chosen ones
         - best_big, median_big: lowest and median of all
-        - below_NAME: how many of the chosen ones are below each column of `lows` at their own test split rate
+        - below_NAME: how many of the chosen ones are below each column of `lows` at their own test split rate; NaN
+          where there are not n
     """
     chosen = matched.nsmallest(n, "small_first_half")
     first = float(chosen["big"].iloc[0]) if len(chosen) else float("nan")
@@ -171,7 +174,8 @@ def best_carried_over(matched: pd.DataFrame, lows: pd.DataFrame, n: int = 10) ->
         "median_big": float(matched["big"].median()),
     }
     known = {name: chosen["test_split_rate"].map(lows[name]) for name in lows}
-    return found | {f"below_{name}": int((chosen["big"] < rmse).sum()) for name, rmse in known.items()}
+    below = {f"below_{name}": int((chosen["big"] < rmse).sum()) for name, rmse in known.items()}
+    return found | (below if len(chosen) == n else dict.fromkeys(below, math.nan))
 
 
 def pivots_carried_over(matched: pd.DataFrame) -> pd.DataFrame:
@@ -308,18 +312,21 @@ def size_numbers(table: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         - higher_on_large_PROTOCOL, with _n and _p before the protocol: the columns higher, n and p, for `released`
-          and `holdout`
-        - sizes_words: a sentence on the two
+          and `holdout`; NaN where n is 0
+        - sizes_words: a sentence on the two; "" where there is nothing to compare
     """
     numbers: dict[str, Any] = {}
     worse = {}
     for protocol in LEAKY_AND_LEAK_FREE:
         own = table[table["protocol"] == protocol]  # one row or none
-        higher, n, p = int(own["higher"].sum()), int(own["n"].sum()), float(own["p"].mean())
+        p = float(own["p"].mean())
+        higher, n = (int(own[name].sum()) if len(own) and own["n"].any() else math.nan for name in ("higher", "n"))
         numbers |= {f"higher_on_large_{protocol}": higher, f"higher_on_large_n_{protocol}": n}
         numbers[f"higher_on_large_p_{protocol}"] = p
         worse[protocol] = p < SIGNIFICANT and 2 * higher > n
-    if not worse["released"]:
+    if math.isnan(numbers["higher_on_large_n_released"]):
+        words = ""
+    elif not worse["released"]:
         words = "So there is no evidence that the larger set looks worse with the leak."
     elif worse["holdout"]:
         words = "So the larger set looks worse under both protocols."
@@ -386,7 +393,7 @@ def generalization_numbers(
     """
     lines = {protocol: rmse for rmse, protocol in mean_lines(summary).values()}
     numbers = _printed_numbers() | {
-        "n_seeds": int(summary["n"].max()),
+        "n_seeds": int(summary["n"].max()) or math.nan,
         "item_mean_all": lines["released"],
         "item_mean_training": lines["holdout"],
         "item_mean_leak": lines["holdout"] - lines["released"],
@@ -398,7 +405,7 @@ def generalization_numbers(
             f"item_mean_large_{protocol}": float((made["mean"] - made["gap"]).mean()),
             f"worst_{protocol}": float(made["mean"].max()),
             f"compared_{protocol}": len(made),
-            f"beaten_{protocol}": int((made["gap_high"] < 0).sum()),
+            f"beaten_{protocol}": int((made["gap_high"] < 0).sum()) if len(made) else math.nan,
             f"below_{protocol}": int((made["mean"] < FIGURE_5["all_below"]).sum()),
             f"set_1_place_{protocol}": int((made["mean"] < first["mean"]).sum()) + 1 if first["n"] else float("nan"),
         }
@@ -465,7 +472,8 @@ def plot_sets_on_both(summary: pd.DataFrame, small: pd.DataFrame, names: tuple[s
             ax.annotate("diverges" if lost else "skipped", (0.02, places[setting]), **at)
         higher = (own["mean"] > before).sum()
         known = (own["mean"].notna() & before.notna()).sum()
-        ax.set_title(f"{words_of(protocol)}\n{higher} of {known} score higher on the larger", fontsize="small")
+        compared = f"{higher} of {known} score higher on the larger" if known else TOO_FEW
+        ax.set_title(f"{words_of(protocol)}\n{compared}", fontsize="small")
         ax.set_xlabel("RMSE (stars)")
         ax.grid(axis="y", visible=False)
     axes[0].set(ylabel="parameter set", yticks=list(places.values()), ylim=(len(settings) + 0.6, 0.4))
@@ -495,6 +503,7 @@ def plot_agreement(agreement: Mapping[str, pd.DataFrame]) -> Figure:
     item, user, both = (known[keys[key]] for key in ("item", "user", "centred"))
     ax.axvline(0, color="black", linewidth=1)
     found = f"{item:.2f} item-based, {user:.2f} user-based, {both:.2f} both"
+    found = TOO_FEW if np.isnan([item, user, both]).any() else found
     ax.set(
         title=f"Leak-free, with mean normalization, ranks agree at\n{found}",
         xlabel="rank correlation of the RMSE on the two data sets",

@@ -23,8 +23,10 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 from tqdm import tqdm
 
+from flexlib.config import FlexError
 from flexstudy.anova import TREES, ForestAnova
 from flexstudy.effects import epsilon_squared, rank_runs
+from flexstudy.statistics import TOO_FEW
 from flexstudy.style import COLOURS, legend_below, words_of
 
 # By Table 1's abbreviation. The order decides how the forests come out, and must not change.
@@ -167,8 +169,15 @@ def measure_importance(
     -------
     Importance
         Main effects, pairs and dependence.
+
+    Raises
+    ------
+    FlexError
+        For fewer than two runs.
     """
     made, rank = rank_runs(records, protocol)
+    if len(made) < 2:
+        raise FlexError(f"{protocol}: {len(made)} runs rank nothing; {TOO_FEW}")
     codes, levels = factor_levels(made)
     ranks, everyone = rank.to_numpy(), np.arange(len(made))
 

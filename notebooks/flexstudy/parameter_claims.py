@@ -8,6 +8,7 @@ References
 Tran et al. (2018), Section 4.4. Holm (1979) for the correction of p-values.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ from flexstudy.plans import BY_ROWS, BY_THREE, LEARNED, choose_learned, experime
 from flexstudy.references import row_mean_rmse
 from flexstudy.repetitions import PIVOT_TEXTS, find_records
 from flexstudy.statistics import (
+    FEWEST,
     SIGNIFICANT,
     UNKNOWN,
     Interval,
@@ -44,7 +46,6 @@ from flexstudy.statistics import (
 from flexstudy.style import COLOURS, bar_lengths, legend_below, title_left, words_of
 
 THRESHOLDS = (0.0, 0.005, LEARNED, 0.02, 0.03)  # stars below the row means, from which a setting counts as learned
-FEWEST = 6  # settings below which their median has no interval
 CHOICES = ("activation", "optimizer")
 
 
@@ -536,12 +537,17 @@ def parameter_claim_numbers(
     Returns
     -------
     dict
-        Name to number; shares in per cent.
+        Name to number; shares in per cent, NaN where they are of nothing, or of fewer than `FEWEST` best runs.
     """
     numbers: dict[str, Any] = {}
     for protocol, table in claims.items():
         numbers |= {f"{name}_{protocol}": count for name, count in count_far_off(fresh, protocol).items()}
+        off, above, between = (numbers[f"{name}_{protocol}"] for name in ("off", "off_above_3", "off_between"))
+        numbers[f"off_above_3_share_{protocol}"] = 100 * above / off if off else math.nan
+        numbers[f"off_between_share_{protocol}"] = 100 * between / above if above else math.nan
         neither = compare_without_both(fresh, protocol)
+        if neither["n_best"] < FEWEST:
+            neither |= {"share": math.nan, "other": math.nan}
         numbers |= {f"neither_{protocol}_{name}": value for name, value in neither.items()}
         for row in table.to_dict("records"):
             # The name men_PROTOCOL is taken by the correlation.

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from flexlib.config import FlexError
-from flexlib.runs.plan import Plan, repetition_name, replay_name, sweep_name
+from flexlib.runs.plan import NothingToRunError, Plan, repetition_name, replay_name, sweep_name
 from flexlib.runs.records import load_records
 from flexlib.runs.run import run_plan
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS, LEAKY_AND_LEAK_FREE, experiment
@@ -44,7 +44,8 @@ def find_records(
     Returns
     -------
     pd.DataFrame
-        One row a run and protocol, by `flexlib.runs.records.COLUMNS`.
+        One row a run and protocol, by `flexlib.runs.records.COLUMNS`. None where the runs that settings are chosen
+        from have none that would do.
 
     Raises
     ------
@@ -56,7 +57,10 @@ def find_records(
     source = CHOSEN_FROM.get(name)
     if source in EXPERIMENTS:  # whose own records come first; it chooses from the sweep
         options["records"] = find_records(source, dataset, device=device, **options)
-    return run_plan(experiment(name, dataset, n_seeds=n_seeds, **options), device=device)
+    try:
+        return run_plan(experiment(name, dataset, n_seeds=n_seeds, **options), device=device)
+    except NothingToRunError:
+        return options["records"].iloc[:0]
 
 
 def find_sweep(

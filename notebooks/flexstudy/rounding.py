@@ -29,7 +29,7 @@ from flexstudy.lists import (
     UNROUNDED_TO_THE_MORE_RATED,
 )
 from flexstudy.plans import NO_REFEEDING, NOT_ROUNDED, ROUNDED
-from flexstudy.statistics import holm, mean_interval, signed_rank_p, spelled
+from flexstudy.statistics import FEWEST, TOO_FEW, holm, mean_interval, signed_rank_p, spelled
 from flexstudy.style import COLOURS, FILLS, MARKERS, legend_below
 
 HALF_STAR = 0.5
@@ -88,7 +88,8 @@ def list_table(records: pd.DataFrame) -> pd.DataFrame:
         known = {name: row[name] for name in ("setting", "role", "seed")}
         known["rows"] = "item-based" if config_of(row).item_based else "user-based"
         rows += [known | {"kind": kind, "measure": measure, "value": value} for kind, measure, value in values]
-    table = pd.DataFrame(rows).astype({"value": float})
+    columns = ["setting", "role", "seed", "rows", "kind", "measure", "value"]
+    table = pd.DataFrame(rows, columns=columns).astype({"value": float})
     return table.assign(setting=pd.Categorical(table["setting"], records["setting"].unique()))
 
 
@@ -163,6 +164,11 @@ def more_diverse(effects: pd.DataFrame) -> int:
     """
     sides = effects[["low", "high"]].reindex(list(DIVERSE)).mul(pd.Series(DIVERSE), axis=0)
     return int((sides > 0).all(axis=1).sum())
+
+
+def _are_enough(effects: pd.DataFrame) -> bool:
+    """Say whether there are so many settings that an effect can be clear."""
+    return bool(effects["n"].max() >= FEWEST)
 
 
 def effects_table(random: pd.DataFrame, popular: pd.DataFrame) -> pd.DataFrame:
@@ -265,8 +271,8 @@ def rounding_numbers(
         "settings": table["setting"].nunique(),
         "n_seeds": table["seed"].nunique(),
         "diverse_measures": len(DIVERSE),
-        "more_diverse_random": more_diverse(random),
-        "more_diverse_popular": more_diverse(popular),
+        "more_diverse_random": more_diverse(random) if _are_enough(random) else float("nan"),
+        "more_diverse_popular": more_diverse(popular) if _are_enough(popular) else float("nan"),
     }
     kinds = {
         "random": random,
@@ -308,12 +314,11 @@ def rounding_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
         if numbers[f"settings_{side}"]
     ]
     change, low, high = (numbers[f"rmse_refeeding_{part}"] for part in ("change", "low", "high"))
-    told = "No setting with re-feeding ended well with and without its rounding."
-    if numbers["rmse_refeeding_n"]:
+    n = int(numbers["rmse_refeeding_n"])
+    told = f"{n or 'No'} setting{'s' * (n > 1)} with re-feeding ended well with and without its rounding ({TOO_FEW})."
+    if n >= FEWEST:
         side = "excludes" if low > 0 or high < 0 else "includes"
-        told = (
-            f"Re-feeding rounding changes the RMSE by {change:+.4f} stars over {numbers['rmse_refeeding_n']} settings"
-        )
+        told = f"Re-feeding rounding changes the RMSE by {change:+.4f} stars over {n} settings"
         told += f", with an interval that {side} 0." if np.isfinite(low) else "."
     return {"ties_found": " ".join(shares), "refeeding_found": told}
 
@@ -344,8 +349,9 @@ def plot_rmse_changes(numbers: Mapping[str, float], dataset: str) -> Figure:
     ax.axvline(0, color="black", linewidth=1)
     change = numbers["rmse_random_change"]
     moved = "raises" if change > 0 else "lowers"
+    found = f"{moved} the RMSE by {abs(change):.3f} stars" if np.isfinite(change) else f"and the RMSE: {TOO_FEW}"
     ax.set(
-        title=f"Prediction rounding {moved} the RMSE by {abs(change):.3f} stars\n{dataset}",
+        title=f"Prediction rounding {found}\n{dataset}",
         xlabel="change of the leak-free RMSE (stars)",
         yticks=range(len(RMSE_STEPS)),
         yticklabels=RMSE_STEPS.values(),

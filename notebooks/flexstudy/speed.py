@@ -5,6 +5,7 @@ Nothing is timed here: the numbers are those of the records, which name their ma
 
 import json
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -22,6 +23,7 @@ FLOORS = {
     "calls_floor": "calls of PyTorch",
 }
 FLOOR_COLOURS = ["#0072B2", "#56B4E9", "#009E73", "#E69F00"]
+OURS_COLOUR, PEERS_COLOUR = "#D55E00", "#555555"  # of the race: FlexEncoder, and the others
 LEFT = "not accounted for"
 OURS = "FlexEncoder"
 PUBLISHED = Path(__file__).parents[2] / "results" / "records"
@@ -91,15 +93,13 @@ def training_shares(records: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def plot_floors(shares: pd.DataFrame, title: str) -> Figure:
+def plot_floors(shares: pd.DataFrame) -> Figure:
     """Draw what each setting's step is made of.
 
     Parameters
     ----------
     shares
         Of `training_shares`, from bottom to top.
-    title
-        Of the figure.
 
     Returns
     -------
@@ -118,7 +118,8 @@ def plot_floors(shares: pd.DataFrame, title: str) -> Figure:
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_yticks(places, names, fontsize="x-small")
     ax.set_xlabel("share of a step's time")
-    ax.set_title(title)
+    large = shares.loc[shares["ms"] >= 1, "floor"]
+    ax.set_title(f"At least half is unavoidable in {(large >= 0.5).sum()} of {len(large)} large networks")
     ax.grid(axis="y", visible=False)
     legend_below(ax, columns=1, down=0.9 / (1.6 + 0.42 * len(shares)))
     return figure
@@ -344,22 +345,26 @@ def plot_peers(records: pd.DataFrame, title: str) -> Figure:
         Of the figure.
     """
     curves = name_curves(records)
-    figure, ax = plt.subplots(figsize=(6.5, 5.4))
-    ends = curves.sort_values("seconds").groupby("curve").tail(1).sort_values("rmse")
-    colours = plt.get_cmap("cividis")(np.linspace(0, 0.95, max(1, len(ends))))
-    for number, (name, colour) in enumerate(zip(ends["curve"], colours, strict=True)):
-        curve = curves[curves["curve"] == name].sort_values("seconds")
-        ours = name.startswith(OURS)
-        style = dict(color="#D55E00", linewidth=2.5, zorder=3) if ours else dict(color=colour, linewidth=1.2)
-        marker = "o" if ours else "sDv^<>PX*hpd8"[number % 13]
-        ax.plot(curve["seconds"], curve["rmse"], marker=marker, markersize=4, label=name, **style)
-    ax.set_xscale("log")
-    ax.set_xlabel("seconds of training, scoring not counted")
-    ax.set_ylabel("test RMSE (stars)")
+    figure, ax = plt.subplots(figsize=(4.6, 5.8))
     lowest = curves["rmse"].min()
-    ax.set_ylim(lowest - 0.005, min(curves["rmse"].max(), lowest + 0.15))
-    ax.set_title(title)
-    legend_below(ax, columns=2, down=0.16)
+    highest = min(curves["rmse"].max(), lowest + 0.15)
+    ends, right = [], 1.5 * curves["seconds"].max()
+    for name, curve in curves.sort_values("seconds").groupby("curve"):
+        ours = str(name).startswith(OURS)
+        colour = OURS_COLOUR if ours else PEERS_COLOUR
+        width = 2.5 if ours else 1.2
+        ax.plot(curve["seconds"], curve["rmse"], "o-", color=colour, markersize=4, linewidth=width, label=name)
+        last = curve.iloc[-1]
+        if last["rmse"] <= highest:
+            ends.append((last["rmse"], f"{last['rmse']:.3f} {fill(str(name), 24)}", colour))
+            ax.hlines(last["rmse"], last["seconds"], right, color=colour, linestyle=":", linewidth=0.8)
+    ax.set(xscale="log", xlabel="seconds of training, scoring not counted", ylabel="test RMSE (stars)", title=title)
+    ax.set(xlim=(None, right), ylim=(lowest - 0.005, highest))
+    # Beside the frame in the order of the ends, each name at a line to its own.
+    for place, (rmse, words, colour) in zip(np.linspace(0, 0.95, len(ends)), sorted(ends), strict=True):
+        line: dict[str, Any] = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "relpos": (0, 0.5)}
+        at: dict[str, Any] = {"xy": (right, rmse), "xytext": (1.08, place), "textcoords": "axes fraction"}
+        ax.annotate(words, color=colour, fontsize="x-small", va="center", arrowprops=line, **at)
     return figure
 
 
@@ -436,6 +441,7 @@ def speed_numbers(
         "n_peers": len(ended) - 1,
         "ours_rmse": float(ours["rmse"]),
         "ours_seconds": float(ours["seconds"]),
+        "race_minutes": float(ended["seconds"].sum() / 60),
         "spread": float(alike.max() / alike.min()),
         "most_ratings": int(largest["ratings"]),
         "most_gigabytes": float(largest["peak_gigabytes"]),

@@ -20,6 +20,8 @@ Interval = tuple[float, float, float]
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05  # corrected p, below which the study calls a difference clear
 UNKNOWN: Interval = (float("nan"), float("nan"), float("nan"))
+TOO_FEW = "too few runs: raise max_seconds"  # in place of what a few runs cannot tell
+FEWEST = 6  # values, below which no effect is clear: signed ranks have no p
 SMALLEST_P = 0.001  # below it a p-value is not spelled out
 
 
@@ -245,7 +247,7 @@ def signed_rank_p(values: ArrayLike) -> float:
     """
     given = np.asarray(values, float)
     used = given[np.isfinite(given) & (given != 0)]
-    return float(stats.wilcoxon(used).pvalue) if len(used) >= 6 else float("nan")
+    return float(stats.wilcoxon(used).pvalue) if len(used) >= FEWEST else float("nan")
 
 
 def labelled(name: str, interval: Sequence[float], prefix: str = "") -> dict[str, float]:

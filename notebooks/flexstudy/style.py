@@ -170,6 +170,7 @@ def bar_lengths(table: pd.DataFrame, value: str = "mean") -> NDArray[np.float64]
     Returns
     -------
     NDArray
-        (2, n): down to `low` and up to `high`; 0 where there is no interval.
+        (2, n): down to `low` and up to `high`; 0 where there is no interval, and on a side on which it does not reach
+        the value, as a bootstrap's of a few runs may not.
     """
-    return np.nan_to_num([table[value] - table["low"], table["high"] - table[value]])
+    return np.maximum(np.nan_to_num([table[value] - table["low"], table["high"] - table[value]]), 0)

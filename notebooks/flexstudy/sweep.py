@@ -401,7 +401,7 @@ _SENTENCES = {
         code does. For the others that was too costly.""",
 }
 _UNSAID = ("replay_published", "replay_close", "replay_lost", "replay_padded")  # left out without a replay
-_NO_REPLAY = "This page was made without the authors' log, so there is no replay of it to tell of."
+_NO_REPLAY = "This page was made without the authors' log."
 
 
 def _replay_sentences(evidence: Evidence) -> dict[str, str]:

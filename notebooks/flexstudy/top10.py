@@ -5,6 +5,7 @@ from, and where there is one the report of the replay of the authors' log.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from flexlib.config import PAPERS_DATASET, TABLE2_RMSE, FlexConfig
 from flexstudy.paper import PRINTED_TOLERANCE
 from flexstudy.plans import BEST, LEAKY_AND_LEAK_FREE, RATE, TABLE_2, THREE_PROTOCOLS, choose_best
 from flexstudy.repetitions import PIVOT_TEXTS
-from flexstudy.statistics import bootstrap, holm, labelled, mean_interval, spearman, split_interval
+from flexstudy.statistics import TOO_FEW, bootstrap, holm, labelled, mean_interval, spearman, split_interval
 from flexstudy.style import COLOURS, SHORT_NAMES, bar_lengths, legend_below, words_of
 
 SHOWN = (
@@ -341,9 +342,12 @@ def item_contrast(traits: pd.DataFrame) -> float:
     Returns
     -------
     float
-        p of so large a difference, or a larger one, if the protocols chose alike (Fisher's exact test).
+        p of so large a difference, or a larger one, if the protocols chose alike (Fisher's exact test); NaN where a
+        group has fewer than ten.
     """
     own = traits[(traits["trait"] == ITEM_TRAIT) & traits["group"].isin(OUR_TENS.values())]
+    if (own["n"] < len(TABLE_2)).any():
+        return math.nan
     return float(stats.fisher_exact(np.column_stack([own["count"], own["n"] - own["count"]])).pvalue)
 
 
@@ -359,17 +363,20 @@ def sample_numbers(fresh: pd.DataFrame, rerun: pd.DataFrame | None = None) -> di
     -------
     dict
         - item_based_least_PROTOCOL, item_based_most_PROTOCOL: over the rates of `item_based_by_rate`
+          that have ten runs; NaN where there is none
         - flattered: in how many of the four rows of `chosen_both_ways` the interval lies above 0
         - one_rate, rerun: the rate of `at_one_rate`, and settings that were run again with it
     """
     numbers: dict[str, float] = {}
     by_rate = item_based_by_rate(fresh)
     for protocol in LEAKY_AND_LEAK_FREE:
-        own = by_rate.loc[by_rate["protocol"] == protocol, "item_based"]
+        is_ten = (by_rate["protocol"] == protocol) & (by_rate["n"] == len(TABLE_2))
+        own = by_rate.loc[is_ten, "item_based"]
         ends = (int(own.min()), int(own.max())) if len(own) else (float("nan"), float("nan"))
         numbers |= dict(zip((f"item_based_least_{protocol}", f"item_based_most_{protocol}"), ends, strict=True))
     numbers |= {"one_rate": RATE, "rerun": 0 if rerun is None else rerun["setting"].nunique()}
-    return numbers | {"flattered": int((chosen_both_ways(fresh)["low"] > 0).sum())}
+    halves = chosen_both_ways(fresh)
+    return numbers | {"flattered": int((halves["low"] > 0).sum()) if halves["low"].notna().any() else math.nan}
 
 
 def top10_numbers(summary: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> dict[str, Any]:
@@ -395,10 +402,12 @@ def top10_numbers(summary: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> 
         - worth_least, worth_most: by how much the leak lowers a set's RMSE, on the same splits, in stars
         - lowest_holdout, highest_holdout: of the sets' means, in stars
         - same_order, with _low and _high: rank correlation of the sets' means under both protocols
-        - TRAIT_GROUP, with _base (in per cent) and _p: of `compare_traits`
+        - TRAIT_GROUP, with _base (in per cent) and _p: of `compare_traits`; NaN where a group has fewer than ten
+        - printed_words, off_words: sentences on the printed scores
         - item_contrast_p: of `item_contrast`
     """
-    summary = summary.assign(published=summary["setting"].map(published_values(dataset)))
+    published = published_values(dataset)
+    summary = summary.assign(published=summary["setting"].map(published))
     released, holdout = (summary[summary["protocol"] == name].set_index("setting") for name in LEAKY_AND_LEAK_FREE)
     whole = released[(released["n"] == summary["n"].max()) & released["published"].notna()]
     off = whole["mean"] - whole["published"]
@@ -407,7 +416,7 @@ def top10_numbers(summary: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> 
     numbers: dict[str, Any] = {
         "dataset": dataset,
         "sets": len(released),
-        "n_seeds": int(summary["n"].max()),
+        "n_seeds": int(summary["n"].max()) or math.nan,
         "near_limit": PRINTED_TOLERANCE,
         "near": int((off.abs() <= PRINTED_TOLERANCE).sum()),
         "compared": len(whole),
@@ -423,8 +432,22 @@ def top10_numbers(summary: pd.DataFrame, traits: pd.DataFrame, dataset: str) -> 
     numbers |= labelled("same_order", bootstrap(spearman, both["released"], both["holdout"]), "same_order_")
     for row in traits.to_dict("records"):
         key = "_".join(re.findall(r"[a-z]+", f"{row['trait'].partition(' (')[0]} {row['group']}"))
-        numbers |= {key: row["count"], f"{key}_base": 100 * row["base"], f"{key}_p": row["p"]}
-    return numbers
+        is_whole = row["n"] == len(TABLE_2)  # ten, like the paper's
+        numbers |= {key: row["count"] if is_whole else math.nan}
+        numbers |= {f"{key}_base": 100 * row["base"], f"{key}_p": row["p"]}
+    return numbers | _printed_words(numbers, bool(published.notna().any()))
+
+
+def _printed_words(numbers: Mapping[str, Any], is_printed: bool) -> dict[str, str]:
+    """Say how far the sets come out as printed, where the paper prints something for these data."""
+    if not is_printed:
+        return {"printed_words": "The paper prints nothing for these data.", "off_words": ""}
+    if not numbers["compared"]:
+        return {"printed_words": f"No set ended well on every split ({TOO_FEW}).", "off_words": ""}
+    return {
+        "printed_words": f"Leaky, {numbers['near']} of {numbers['compared']} sets come out as printed.",
+        "off_words": f"On average, the leaky means differ from the printed ones by {numbers['off_mean']:+.3f} stars.",
+    }
 
 
 def plot_sets(
