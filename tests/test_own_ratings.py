@@ -13,11 +13,11 @@ from conftest import SMALL
 from flexstudy.__main__ import main as study
 from surprise import Dataset, Reader
 
+from flexlib import recommend
 from flexlib.cli import main
 from flexlib.config import FlexConfig
 from flexlib.datasets import layouts, loading
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import recommend
 from flexlib.storage.models import load_model, save_model
 from flexlib.train import fit
 

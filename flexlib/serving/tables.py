@@ -15,7 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from flexlib.config import FlexError, first_line
-from flexlib.datasets.tables import KNOWN_COLUMNS, read_csv
+from flexlib.datasets.layouts import KNOWN_COLUMNS
+from flexlib.datasets.tables import read_csv
 from flexlib.runs.journal import replaced
 
 ENDINGS = (".csv", ".parquet")
@@ -101,7 +102,7 @@ def read_pairs(path: Path, more: Sequence[str] = ()) -> pd.DataFrame:
             raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
         table.index += 1
     else:
-        table = read_csv(path, str(path), header=0, dtype=str, na_filter=False)
+        table = read_csv(lambda: path.open("rb"), str(path), header=0, dtype=str, na_filter=False)
     found = {}
     for what in ("user", "item", *more):
         known = KNOWN_COLUMNS.get(what, (what,))
