@@ -131,6 +131,8 @@ def test_netflix_files(folder, small_sets, refused, monkeypatch, layout, chunk):
     path = next(root.rglob("mv_0000001.txt" if layout == "mv" else "combined_data_1.txt"))
     path.write_text("10:\n1,4,2005-09-06\n3,x,2005-05-13\n")
     refused(lambda: load_ratings("netflix"), path.name, "line 3", "rating")
+    path.write_text("10:\n1,4,9999-12-31\n3,1,0001-01-01\n" + texts[1] * (layout == "combined"))
+    assert load_ratings("netflix").timestamps[:2].tolist() == [253_402_214_400, -62_135_596_800]
     path.write_text("1,4,2005-09-06\n")
     refused(lambda: load_ratings("netflix"), path.name, "line 1", "no movie id")
     path.write_text(texts[0] if layout == "mv" else "".join(texts[:2]))

@@ -469,8 +469,8 @@ def tuned(out, plan, ratings=RATINGS):
         return score(data, split, predicted)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "load_ratings", lambda name: ratings)
-        patch.setattr(search, "load_cached", lambda name, checksum: ratings)
+        patch.setattr(search, "load_ratings", lambda name, *layout: ratings)
+        patch.setattr(search, "load_cached", lambda name, checksum, *layout: ratings)
         patch.setattr(search, "score", watched)
         search.load_split.cache_clear()
         records, tries = run_tuning(plan, out)
@@ -553,7 +553,7 @@ def test_one_search_is_refused_where_every_rating_is_in_a_test_set(tmp_path, ref
     ratings = random_ratings(0, 20, 20)
     halves = np.arange(len(ratings)) % 2 == 0
     whole = dataclasses.replace(ratings, folds={"u1": np.flatnonzero(halves), "u2": np.flatnonzero(~halves)})
-    monkeypatch.setattr(search, "load_ratings", lambda name: whole)
+    monkeypatch.setattr(search, "load_ratings", lambda name, *layout: whole)
     plan = Tuning("hand-made", ("biases",), None, 2, 2, shared=True)
     refused(lambda: run_tuning(plan, tmp_path), "hand-made")
 

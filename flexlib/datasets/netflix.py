@@ -69,7 +69,7 @@ def _read_chunk(lines: pd.DataFrame, where: str, movie: str | None) -> tuple[pd.
     days = pd.to_datetime(lines["timestamp"], errors="coerce", format="%Y-%m-%d")
     columns = {"item": movies, "user": lines["user"], "rating": lines["rating"]}
     part = pd.DataFrame({key: pd.to_numeric(text, errors="coerce") for key, text in columns.items()})
-    part["timestamp"] = (days - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
+    part["timestamp"] = (days - pd.Timestamp(0, unit="s")) // pd.Timedelta(seconds=1)
     part = part[~heads]
     if (at := first_true(part.isna().any(axis=1))) is not None:
         what = part.columns[part.iloc[at].isna()][0]
