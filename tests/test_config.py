@@ -384,4 +384,4 @@ def test_errors_are_one_line_whatever_they_quote(odd):
 
 
 def test_errors_keep_what_prints():
-    assert str(FlexError("‘Amélie’ 天 \\n 😀: no such file")) == "‘Amélie’ 天 \\n 😀: no such file"
+    assert str(FlexError("“Amélie” 天 \\n 😀: no such file")) == "“Amélie” 天 \\n 😀: no such file"

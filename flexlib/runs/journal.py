@@ -91,7 +91,13 @@ class Journal:
             raise FlexError(f"{self.path}: cannot be written ({first_line(error)})") from None
 
     def clear(self) -> None:
-        """Empty the journal, once a table holds its records."""
+        """Empty the journal, once a table holds its records.
+
+        Raises
+        ------
+        FlexError
+            Where the file cannot be written.
+        """
         try:
             self._file.truncate(0)
             os.fsync(self._file.fileno())
