@@ -253,8 +253,8 @@ def _check_ratings(ratings: Ratings) -> None:
 
 def _check_split(split: Split, n: int, config: FlexConfig) -> None:
     """Raise `ValueError` for a split that is none of n ratings."""
-    if any((np.diff(part) <= 0).any() for part in (split.train, split.test)):
-        raise ValueError("the split is not sorted")
+    if not len(split.train) or any((np.diff(part) <= 0).any() for part in (split.train, split.test)):
+        raise ValueError("the split has no training ratings, or is not sorted")
     both = np.sort(np.concatenate([split.train, split.test]))
     _check_index(both, n)
     # Early stopping leaves its validation ratings out of the split.
