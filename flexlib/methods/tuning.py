@@ -130,6 +130,10 @@ class Tuning:
         """The name of its records, without the ending."""
         return tuned_name(self.dataset, self.test_split_rate, self.tries)
 
+    def load(self) -> Ratings:
+        """Load the ratings, with the columns and the scale that were told."""
+        return load_ratings(self.dataset, dict(self.columns), self.scale)
+
     def seeds(self, ratings: Ratings) -> dict[str, int]:
         """Name the splits, and give the seed of each.
 
@@ -429,7 +433,7 @@ def run_tuning(
             raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
         for suggested in tuning.start:
             check_start(key, suggested)
-    ratings = load_ratings(tuning.dataset, dict(tuning.columns), tuning.scale)
+    ratings = tuning.load()
     seeds = tuning.seeds(ratings)
     tuning.make_split(ratings, next(iter(seeds)))  # each is as large: all can be made, or none
     if tuning.shared and not len(_in_no_test_set(ratings, tuning)):

@@ -120,7 +120,7 @@ def over_users(tuning: Tuning, predictions: pd.DataFrame, of_references: pd.Data
     dict
         What `summarise_best` calls a predictor, to its `flexstudy.methods.users_bootstrap`.
     """
-    ratings = load_ratings(tuning.dataset)
+    ratings = tuning.load()
     splits = {name: split for name, (_, split) in tuning.load_splits(ratings).items()}
     kept: dict[str, dict[str, ArrayLike]] = {}
     for table, is_search in ((predictions, True), (of_references, False)):
@@ -400,7 +400,7 @@ def ablate(tuning: Tuning, records: pd.DataFrame, n_weights: int = 3) -> pd.Data
         - changed_by, low, high: change of the validation RMSE in stars, paired by seed, with its 95 % interval over
           splits
     """
-    ratings, rows = load_ratings(tuning.dataset), []
+    ratings, rows = tuning.load(), []
     own = records[(records["method"] == REFERENCE) & (records["networks"] == 1)]
     best = dict(zip(own["split"], own["settings"], strict=True))
     for name, (seed, split) in tuning.load_splits(ratings).items():

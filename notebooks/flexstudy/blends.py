@@ -19,7 +19,6 @@ from scipy.optimize import nnls
 
 from flexlib.config import FlexError
 from flexlib.data import hold_back
-from flexlib.datasets.loading import load_ratings
 from flexlib.evaluation import errors
 from flexlib.methods.tuning import ALL, Tuning
 from flexstudy.best import MACHINES
@@ -112,7 +111,7 @@ def compare_blends(
     FlexError
         Where predictions are not as many as ratings.
     """
-    ratings = load_ratings(tuning.dataset)
+    ratings = tuning.load()
     splits = tuning.load_splits(ratings)
     share = float(np.mean([len(split.test) / len(ratings) for _, split in splits.values()]))
     low, high = ratings.scale[:2]

@@ -25,7 +25,6 @@ from scipy import stats
 
 from flexlib.config import FlexError
 from flexlib.data import Ratings, Split
-from flexlib.datasets.loading import load_ratings
 from flexlib.methods.networks import NETWORKS
 from flexlib.methods.tuning import (
     ALL,
@@ -119,7 +118,7 @@ def _read_tuned(tuning: Tuning, folder: Path) -> tuple[pd.DataFrame, pd.DataFram
     if kept.exists():
         predictions = load_predictions(kept)
     if tuning.test_split_rate is None:
-        splits = list(load_ratings(tuning.dataset).folds)[: tuning.splits]
+        splits = list(tuning.load().folds)[: tuning.splits]
     else:
         splits = [f"seed {seed}" for seed in range(tuning.splits)]
     records, tries, predictions = (
@@ -260,7 +259,7 @@ def compare_methods(
     own = records[records["networks"] == 1]
     if not own.loc[own["method"] == reference, "rmse"].notna().any():
         raise FlexError(f"{tuning.name}: {reference} has no RMSE on any split: the chapter compares others with it")
-    ratings = load_ratings(tuning.dataset)
+    ratings = tuning.load()
     splits = {name: split for name, (_, split) in tuning.load_splits(ratings).items()}
     kept: dict[str, dict[str, ArrayLike]] = {key: {} for key in own["method"]}
     alone = predictions[predictions["networks"] == 1]
