@@ -339,6 +339,9 @@ def correlation_numbers(
         Name to number or text.
     """
     numbers = _column_numbers(columns, cells) | importance_numbers(importances) | _figure_4_off(columns["pearson"])
+    for protocol in importances:
+        if not numbers[f"above_{protocol}"]:  # no factor explains more than chance would, so none is told of
+            numbers |= {f"main{place}_{protocol}_direct": math.nan for place in (1, 2)}
     if not report:
         short = f"the paper's Figure 4 prints a correlation of {numbers['men_printed']:.2f} with the RMSE"
         unknown = dict.fromkeys((*_LOG_NUMBERS, "men_log_pearson"), math.nan)
