@@ -22,8 +22,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from test_checkpoints import CONFIG, assert_same
 
+from flexlib import recommend
 from flexlib.config import FlexConfig, FlexError, Protocol
-from flexlib.evaluation import evaluate, recommend
+from flexlib.evaluation import evaluate
 from flexlib.methods.tuning import COLUMNS, TRY_COLUMNS, best_suggestions, load_predictions, load_tuned
 from flexlib.runs.plan import Plan
 from flexlib.runs.provenance import software

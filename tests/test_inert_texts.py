@@ -13,8 +13,8 @@ from flexexplorer.live import _alert  # noqa: E402
 from flexexplorer.trained import lists_of, shell_command  # noqa: E402
 from make_pdf import MISSING, find_chromium, launch  # noqa: E402 (needs playwright)
 
+from flexlib import recommend  # noqa: E402
 from flexlib.config import FlexConfig, FlexError  # noqa: E402
-from flexlib.evaluation import recommend  # noqa: E402
 from flexlib.train import fit  # noqa: E402
 
 HOSTILE = [

@@ -30,7 +30,7 @@ import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
 from flexbook import api, drawings, evidence, figures, front, glossary, metadata, records, tables
-from flexstudy import served_cases
+from flexstudy import headline, served_cases
 from flexstudy.claims import MEASURED, Statement, glued_numbers
 from flexstudy.paper import PRINTED_TOLERANCE
 from flexstudy.plans import LEARNED
@@ -819,6 +819,7 @@ def test_the_commands_of_the_records_are_those_that_make_them():
                 "experiment": lambda o: plan.repetition_name(o["name"], o["dataset"]),
                 "tune": lambda o: tuning.tuned_name(o["dataset"], o["test_split_rate"], o["tries"]),
                 "served": lambda o: served_cases.served_name(o["dataset"]),
+                "headline": lambda o: headline.headline_name(o["dataset"]),
             }[name](options)
             assert re.fullmatch(rf"{stem}(-tries|-predictions)?\.(parquet|json)", path.name), path
             if path.suffix != ".parquet":
@@ -850,7 +851,7 @@ def test_the_records_that_a_chapter_reads_are_those_that_its_foot_names(path):
     code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
     code = re.sub(r"^.* if not records else .*$", "", code, flags=re.M)
     read = set(re.findall(r'find_records\(\s*"([\w-]+)"', code))
-    read |= {stem for finder, stem in FINDERS.items() if re.search(rf"\b{finder}\(", code)}
+    read |= {stem for finder, stem in FINDERS.items() if re.search(rf"\b{finder}\((?!plan\))", code)}
     read |= {"sweep", "replay"} if "find_evidence(" in code else set()
     kinds = yaml.safe_load((ROOT / "book" / "records.yml").read_text(encoding="utf-8"))["kinds"]
     read |= {f"speed-{name}" for name in re.findall(r'read_measurements\(records, "(\w+)"', code)}

@@ -21,7 +21,7 @@ from flexlib.centring import fit_biases
 from flexlib.config import PIVOTS, PRESETS, FlexConfig, FlexError, Protocol
 from flexlib.data import Split, hold_back, split_ratings
 from flexlib.datasets.loading import load_ratings
-from flexlib.evaluation import evaluate, fallback
+from flexlib.evaluation import evaluate
 from flexlib.methods import networks
 from flexlib.methods import tuning as search
 from flexlib.methods.interface import Rehearsal
@@ -42,7 +42,7 @@ from flexlib.methods.tuning import (
     score,
     tuned_name,
 )
-from flexlib.predict import predict_ratings
+from flexlib.predict import fallback, predict_ratings
 from flexlib.runs.cost import estimate_cost
 from flexlib.runs.sampling import SPACES, suggest_extended, suggest_paper
 from flexlib.train import fit

@@ -29,7 +29,7 @@ from flexlib.runs.plan import Plan
 from flexstudy.accuracy import BEST_SET
 from flexstudy.chapter import adapt_pages, fill_file
 from flexstudy.convert import convert_folder
-from flexstudy.headline import headline_predictions
+from flexstudy.headline import headline_name, headline_predictions
 from flexstudy.plans import CHOSEN_FROM, EXPERIMENTS
 from flexstudy.plans import experiment as plan_experiment
 from flexstudy.replay import read_authors_records, replay_report
@@ -99,7 +99,7 @@ def headline(dataset: str, setting: str, splits: int, device: str | None, out: P
     ratings = load_ratings(dataset)
     table = headline_predictions(ratings, setting, range(splits), device=device)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"headline-{Path(dataset).stem}.parquet"
+    path = out / f"{headline_name(dataset)}.parquet"
     with replaced(path) as partial:
         table.to_parquet(partial, index=False)
     print(f"wrote {path}")

@@ -13,10 +13,16 @@ from tqdm import tqdm
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
 from flexlib.evaluation import evaluate
+from flexlib.runs.plan import slug
 from flexlib.runs.provenance import device_name, software
 from flexlib.train import fit
 
 PROTOCOLS = ("released", "holdout")  # those that score every held-out rating
+
+
+def headline_name(dataset: str) -> str:
+    """Name the record of a data set, without the ending."""
+    return f"headline-{slug(dataset)}"
 
 
 def headline_predictions(
