@@ -232,8 +232,11 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
     for name, other in zip(RATES, reversed(RATES), strict=True):
         leaky, free = (numbers[f"high_{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
         if not np.isnan(leaky + free):
-            words = f"From a rate of {LOW_RATE} to {HIGH_RATE}, {name} changes the RMSE by {leaky:+.3f} stars leaky and"
-            rates.append(f"{words} by {free:+.3f} leak-free, averaged over all rates of {other}.")
+            rates.append(
+                f"Averaged over all rates of {other}, much {name} in place of little changes the RMSE by {leaky:+.3f} stars "
+                f"leaky and by {free:+.3f} leak-free."
+            )
+    rates += [f"Little is a rate of {LOW_RATE}, much of {HIGH_RATE}."] if rates else []
     for grid, words in SPANS.items():
         leaky, free = (numbers[f"span_{grid}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
         if not np.isnan(leaky + free):
