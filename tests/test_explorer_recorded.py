@@ -249,9 +249,9 @@ def test_sentences_say_what_is_known_and_no_more():
     told = recorded.explorer_numbers(records_of(plan, lambda k, protocol: rated(k, protocol, plan)))
     said = recorded.explorer_sentences(told)
     assert said["rates_found"] == (
-        "Averaged over all rates of noise, much dropout in place of little changes the RMSE by -0.072 stars leaky and by"
-        " -0.036 leak-free. Averaged over all rates of dropout, much noise in place of little changes the RMSE by +0.000"
-        " stars leaky and by -0.030 leak-free. Little is a rate of 0.2, much of 0.8."
+        "Averaged over all rates of noise, much dropout in place of little changes the RMSE by -0.072 stars leaky and"
+        " by -0.036 leak-free. Averaged over all rates of dropout, much noise in place of little changes the RMSE by"
+        " +0.000 stars leaky and by -0.030 leak-free. Little is a rate of 0.2, much of 0.8."
     )
     # Of 0.6 and 0.8: with dropout 0.6 and noise 0.8 as set 1 has them
     assert said["taken_found"] == (

@@ -94,10 +94,10 @@ def test_pictures_and_errors_of_the_explorer(page, models, words):
     with pytest.raises(FlexError) as caught:
         lists_of(models, f"{words} of nobody")
     html = _alert(str(caught.value)) + pictures.table([words], [[words]], words) + pictures.paragraph(words)
-    html += pictures.colour_key([("red", words)]) + pictures.strips([], (0.5, 1.0), words)
+    html += pictures.colour_key([("red", words)]) + pictures.curves([], words)
     text, done = shown(page, html)
     assert done == (False, 0, [])
-    assert squeezed(text).count(squeezed(words)) >= 6  # the one of the strips is for screen readers alone
+    assert squeezed(text).count(squeezed(words)) >= 6  # the one of the curves is for screen readers alone
 
 
 def test_tables_of_the_chapters(page, models):

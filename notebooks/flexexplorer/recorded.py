@@ -233,8 +233,8 @@ def explorer_sentences(numbers: Mapping[str, float]) -> dict[str, str]:
         leaky, free = (numbers[f"high_{name}_{protocol}"] for protocol in LEAKY_AND_LEAK_FREE)
         if not np.isnan(leaky + free):
             rates.append(
-                f"Averaged over all rates of {other}, much {name} in place of little changes the RMSE by {leaky:+.3f} stars "
-                f"leaky and by {free:+.3f} leak-free."
+                f"Averaged over all rates of {other}, much {name} in place of little changes the RMSE by {leaky:+.3f} "
+                f"stars leaky and by {free:+.3f} leak-free."
             )
     rates += [f"Little is a rate of {LOW_RATE}, much of {HIGH_RATE}."] if rates else []
     for grid, words in SPANS.items():
