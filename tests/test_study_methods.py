@@ -12,6 +12,7 @@ import pytest
 from conftest import SMALL, make_ratings, not_told
 from flexstudy import methods as chapter
 from flexstudy.methods import (
+    beaten_words,
     compare_methods,
     comparison_numbers,
     count_clearly_lower,
@@ -548,3 +549,12 @@ def tries_made_by_two():
     """The tries of two methods on three splits."""
     one = tries_made_here().query("split == 'seed 0'")
     return pd.concat([one.assign(method=key, split=f"seed {k}") for key in ("biases", "als") for k in range(3)])
+
+
+def test_words_count_the_methods_that_are_not_flexencoder():
+    """Two of three gaps are below 0, one of them by both rules; another FlexEncoder is lower still."""
+    rows = [("biases", -0.02, 0.001, -0.01), ("als", -0.01, 0.4, 0.01), ("item_knn", 0.03, 0.001, 0.04)]
+    rows += [("flexencoder", -0.05, 0.001, -0.04), ("flexencoder_set1", 0.0, 1.0, 0.0)]
+    table = pd.DataFrame(rows, columns=["method", "gap", "p", "users_high"])
+    against = table.assign(users_low=table["users_high"] - 0.01)
+    assert beaten_words(against) == "Tuned alike, 2 of 3 other methods score lower leak-free. The gap is clear for 1."

@@ -181,7 +181,7 @@ def test_a_gpu_is_compared_on_what_both_devices_ran(tmp_path):
     assert table.loc["small\ntoy", "plain_times"] == pytest.approx(0.008 / 0.002)
     words = speed.gpu_numbers(tmp_path, table.reset_index())
     assert "up to 50 times" in words["gpu_words"]
-    assert "in 2 of 3 cases" in words["gpu_words"]
+    assert "In 2 of 3 cases" in words["gpu_words"]
     assert "500,000" in words["gpu_end_words"]
     assert "12 seconds" in words["gpu_end_words"]
     speed.plot_gpu(table.reset_index(), "title")

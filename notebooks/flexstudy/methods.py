@@ -518,7 +518,7 @@ def comparison_numbers(
 
 
 def beaten_words(against: pd.DataFrame) -> str:
-    """Say how many methods score lower than the paper's best setting, one sentence.
+    """Say how many methods score lower than the paper's best setting.
 
     Parameters
     ----------
@@ -526,8 +526,8 @@ def beaten_words(against: pd.DataFrame) -> str:
         Of `compare_methods`, with `SET_1` as reference.
     """
     others = against[~against["method"].str.startswith(REFERENCE)]
-    lower = f"{(others['gap'] < 0).sum()} of {len(others)} methods beside FlexEncoder score lower than it leak-free"
-    return f"Tuned alike, {lower}, {count_clearly_lower(against)} of them clearly."
+    lower, clearly = (others["gap"] < 0).sum(), count_clearly_lower(against)
+    return f"Tuned alike, {lower} of {len(others)} other methods score lower leak-free. The gap is clear for {clearly}."
 
 
 def lowest_words(first: str, second: str) -> str:

@@ -265,16 +265,14 @@ def gpu_numbers(folder: str | Path, table: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         - gpu: its name.
-        - gpu_words: where it is slower or faster, one sentence.
+        - gpu_words: where it is slower or faster.
         - gpu_end_words: the largest training that was run to its end there.
     """
     if not len(table):
         return {"gpu": "none", "gpu_words": "Nothing was measured on a GPU.", "gpu_end_words": ""}
     measured = read_measurements(folder, "scale", "cuda")
     slower, most = int((table["times"] < 1).sum()), table["times"].max()
-    words = (
-        f"The GPU is up to {most:.0f} times as fast, and slower than a CPU thread in {slower} of {len(table)} cases."
-    )
+    words = f"The GPU is up to {most:.0f} times as fast as the CPU. In {slower} of {len(table)} cases it is slower."
     ended = measured[measured["case"].str.endswith("to the end")].sort_values("ratings").tail(1)
     sentences = [
         f"On {row.ratings:,} synthetic ratings, training until the validation RMSE no longer fell took "
