@@ -263,8 +263,9 @@ def _read_predictions(path: Path | str) -> pd.DataFrame:
         kind = table.schema.field(name).type
         if not (pa.types.is_list(kind) and pa.types.is_integer(kind.value_type)):
             raise FlexError(f"{path}: column '{name}' holds {kind} where it should hold lists of whole numbers")
-        if table.column(name).combine_chunks().flatten().null_count:
-            raise FlexError(f"{path}: column '{name}' holds a list with nothing in a place")
+        lists = table.column(name).combine_chunks()
+        if lists.flatten().null_count or (name == "hundredths" and lists.null_count):
+            raise FlexError(f"{path}: column '{name}' holds nothing in a place")
         found[name] = table.column(name).to_pandas()
     return found[_PREDICTIONS.names]
 
