@@ -42,7 +42,7 @@
 
     // The controls.
     var start = make("select", { "aria-label": "Start from" }, [
-      make("option", { value: data.start }, [data.start + ", changed below"]),
+      make("option", { value: data.start }, [data.start + ", or as chosen below"]),
     ].concat(presets.map(function (name) { return make("option", { value: name }, [name]); })));
     var selects = data.labels.map(function (label, k) {
       // Named by itself, as a label around it would have its value in the name.
