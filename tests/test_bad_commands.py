@@ -12,11 +12,13 @@ from flexstudy.replay import LOG_COLUMNS
 from run_study import main as run_study
 from safetensors.torch import save_file
 
+from flexlib import fit, load_ratings, save_model
 from flexlib.cli import main as flexlib
 from flexlib.config import FlexConfig
 
 COMMANDS = {"flexlib": flexlib, "flexstudy": study, "run_study": run_study}
 NINES = "9" * 5000
+MODEL = "flexlib {} --model {{files}}/good.safetensors "
 
 # Files that the command lines name
 FILES = {
@@ -53,6 +55,7 @@ def files(tmp_path_factory):
     for name, text in FILES.items():
         (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     save_file({"a": torch.zeros(2)}, folder / "other.safetensors")
+    save_model(fit(load_ratings(folder / "good.csv"), FlexConfig(epochs=1)), folder / "good.safetensors")
     save_file({"a": torch.zeros(2)}, folder / "old.safetensors", {"flexlib": '{"format": "flexlib model 1"}'})
     save_file({"a": torch.zeros(2)}, folder / "bare.safetensors", {"flexlib": '{"format": "flexlib model 2"}'})
     pd.DataFrame({"a": np.arange(3)}).to_parquet(folder / "other.parquet")
@@ -173,7 +176,44 @@ BAD = [
     (f"{TUNE} --method biases --start-from {{files}}/none-tries.parquet", "'settings'"),
     (f"{TUNE} --method biases --start-from {{files}}/json-tries.parquet", "suggested: '{'"),
     (f"{TUNE} --method biases --start-from {{files}}/list-tries.parquet", "suggested: '[1]'"),
+    # using a model
+    ("flexlib predict --user 1 --item 1", "'--model'"),
+    ("flexlib predict --model nowhere.safetensors --user 1 --item 1", "nowhere.safetensors"),
+    ("flexlib predict --model {files}/text.parquet --user 1 --item 1", "text.parquet"),
+    ("flexlib predict --model {files}/good.csv --user 1 --item 1", "good.csv"),
+    (MODEL.format("predict") + "--user 1", "--item"),
+    (MODEL.format("predict") + "--pairs nowhere.csv", "nowhere.csv"),
+    (MODEL.format("predict") + "--pairs {files}/empty.csv", "empty.csv"),
+    (MODEL.format("predict") + "--pairs {files}/log.csv", "no column of users"),
+    (MODEL.format("predict") + "--pairs {files}/good.csv --user 1", "--pairs"),
+    (MODEL.format("predict") + "--user 1 --item 1 --new-ratings {files}/words.csv", "'good'"),
+    (MODEL.format("predict") + "--user 1 --item 1 --out nowhere/a.csv", "nowhere/a.csv"),
+    (MODEL.format("predict") + "--user 1 --item 1 --out a.txt", "a.txt"),
+    (MODEL.format("recommend") + "--all", "--out"),
+    (MODEL.format("recommend") + "--user 1 -k 0", "-k"),
+    (MODEL.format("recommend") + "--user nobody", "'nobody'"),
+    (MODEL.format("recommend") + "--all --user 1 --out a.csv", "--all"),
+    (f"flexlib evaluate --dataset {SMALL} --folds 1", "'--folds'"),
+    (f"flexlib evaluate --dataset {SMALL} --folds 1000000000", "1000000000 folds"),
+    (f"flexlib evaluate --dataset {SMALL} --splits 1000000000", "'--splits'"),
+    (f"flexlib evaluate --dataset {SMALL} --method magic", "'magic'"),
+    (f"flexlib evaluate --dataset {SMALL} --split {{files}}/good.csv", "part"),
+    (f"flexlib evaluate --dataset {SMALL} -k 0", "-k"),
+    (f"flexlib evaluate --dataset {SMALL} --relevant nan", "--relevant"),
+    (f"flexlib evaluate --dataset {SMALL} --test-split-rate 2 --splits 2", "2"),
+    ("flexlib split --dataset synthetic", "'--out'"),
+    (f"flexlib split --dataset {SMALL} --test-split-rate 1 --out a.csv", "'--test-split-rate'"),
+    (f"flexlib split --dataset {SMALL} --fold u9 --out a.csv", "'u9'"),
+    (f"flexlib compare --dataset {SMALL} --out out --method magic", "'magic'"),
+    (f"flexlib compare --dataset {SMALL} --out out --tries 1000000000", "'--tries'"),
+    (f"flexlib compare --dataset {SMALL} --out out --test-split-rate 1.5", "1.5"),
+    (f"flexlib compare --dataset {SMALL} --out out -k -1", "-k"),
+    (f"flexlib train --dataset {SMALL} --all", "--save"),
+    (f"flexlib train --dataset {SMALL} --split nowhere.csv", "nowhere.csv"),
     # the study's own
+    ("flexstudy headline --splits 0 --out out", "'--splits'"),
+    (f"flexstudy headline --dataset {SMALL} --setting table2:11 --out out", "table2:11"),
+    ("flexstudy fill nowhere.ipynb", "nowhere.ipynb"),
     ("flexstudy", "COMMAND"),
     ("flexstudy experiment", "Missing argument"),
     (f"{EXPERIMENT} table3", "'table3'"),

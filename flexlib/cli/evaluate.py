@@ -1,5 +1,6 @@
 """`flexlib evaluate`: cross-validation, with an interval for each measure."""
 
+import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,7 +70,7 @@ def evaluate(
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
     from flexlib.serving.crossvalidation import cross_validate, fold_ratings
-    from flexlib.serving.methods import fit_method
+    from flexlib.serving.methods import check_method, fit_method
     from flexlib.serving.splits import read_split
     from flexlib.serving.tables import check_ending, write_table
     from flexlib.train import fit
@@ -78,6 +79,10 @@ def evaluate(
         raise FlexError("evaluate: give one of --folds, --splits and --split")
     if k < 1:
         raise FlexError(f"-k {k}: at least 1 is needed")
+    if relevant is not None and not math.isfinite(relevant):
+        raise FlexError(f"--relevant {relevant}: a number of stars is needed")
+    if method:
+        check_method(method)
     if out:
         check_ending(out)
     ratings = load_ratings(dataset, columns, scale)

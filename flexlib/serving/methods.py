@@ -64,6 +64,18 @@ class FittedMethod(Fitted):
         return predicted
 
 
+def check_method(method: str) -> None:
+    """Check that there is a method of this name.
+
+    Raises
+    ------
+    FlexError
+        Naming those that there are.
+    """
+    if method not in NETWORKS and method not in METHODS:
+        raise FlexError(f"unknown method '{method}': known are {', '.join([*METHODS, *NETWORKS])}")
+
+
 def fit_method(
     ratings: Ratings, method: str, settings: MethodSettings | None = None, seed: int = 0, split: Split | None = None
 ) -> Fitted:
@@ -100,11 +112,10 @@ def fit_method(
     >>> len(recommend(model, [42, 7], k=5))
     10
     """
+    check_method(method)
     settings, split = settings or {}, split or split_ratings(ratings, 0)
     if method in NETWORKS:
         return fit(ratings, FlexConfig.from_dict(settings), "holdout", seed, split)
-    if method not in METHODS:
-        raise FlexError(f"unknown method '{method}': known are {', '.join([*METHODS, *NETWORKS])}")
     return FittedMethod(method, settings, ratings, split, seed)
 
 
