@@ -173,10 +173,54 @@ class FittedModel(Fitted):
         return predicted
 
 
-def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: AnyIds, columns: AnyIds) -> Stars:
-    """Run the network on each row's shown ratings and read its outputs.
+class OutputReader:
+    """Reads a network's outputs at chosen cells, as often as it is asked while the network trains.
 
-    Time and memory grow with the ratings shown and the cells read, not with the size of the rating matrix.
+    What depends on the cells alone is made once. Time and memory grow with the ratings shown and the cells read, not
+    with the size of the rating matrix.
+
+    Parameters
+    ----------
+    model
+        A network, fitted or in training.
+    inputs
+        What the network sees, by row.
+    rows, columns
+        (k,) cells of the rating matrix to be read.
+    """
+
+    def __init__(self, model: FittedModel, inputs: RowTable, rows: AnyIds, columns: AnyIds) -> None:
+        self.model, self.inputs = model, inputs
+        self.distinct, place = np.unique(rows, return_inverse=True)
+        self.by_row = np.argsort(place, kind="stable")
+        places, nothing = place[self.by_row], np.zeros(len(rows), np.float32)
+        self.wanted = RowTable(places, columns[self.by_row], nothing, len(self.distinct), model.device)
+
+    def read(self) -> Stars:
+        """Run the network on the rows, and give the (k,) outputs, before centres are added back."""
+        network, width, n_cells = self.model.network, self.model.shape[1], len(self.by_row)
+        size, sparse = max(1, CELLS_PER_BLOCK // width), has_sparse_products(self.model.device)
+        few = sparse and n_cells * DENSE_SPEEDUP < len(self.distinct) * width
+        blocks = zip(
+            self.inputs.batches(self.distinct, size, width, sparse, transposed=False),
+            self.wanted.batches(np.arange(len(self.distinct)), size, width, few, transposed=False),
+            strict=True,
+        )
+        weight, bias = network.outward_weights()[-1], network.decoder_biases[-1]
+        outputs = torch.empty(n_cells)
+        done = 0
+        with torch.inference_mode():
+            for batch, (cells, _) in blocks:
+                hidden = network.decode_inner(encode_rows(network, *batch))
+                sums = cells.sample(hidden, weight.t()) + bias[cells.columns]
+                there = torch.from_numpy(self.by_row[done : done + len(sums)])
+                outputs[there] = network.activate_output(sums).cpu()
+                done += len(sums)
+        return np.asarray(outputs.numpy())
+
+
+def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: AnyIds, columns: AnyIds) -> Stars:
+    """Read a network's outputs once: see `OutputReader`.
 
     Parameters
     ----------
@@ -192,29 +236,8 @@ def network_outputs(model: FittedModel, shown: Index, values: Stars, rows: AnyId
     Stars
         (k,) outputs, before centres are added back.
     """
-    network, (n_rows, width) = model.network, model.shape
-    distinct, place = np.unique(rows, return_inverse=True)
-    by_row = np.argsort(place, kind="stable")
-    inputs = RowTable(model.rows[shown], model.columns[shown], values, n_rows, model.device)
-    wanted = RowTable(place[by_row], columns[by_row], np.zeros(len(rows), np.float32), len(distinct), model.device)
-    size, sparse = max(1, CELLS_PER_BLOCK // width), has_sparse_products(model.device)
-    few = sparse and len(rows) * DENSE_SPEEDUP < len(distinct) * width
-    blocks = zip(
-        inputs.batches(distinct, size, width, sparse, transposed=False),
-        wanted.batches(np.arange(len(distinct)), size, width, few, transposed=False),
-        strict=True,
-    )
-    weight, bias = network.outward_weights()[-1], network.decoder_biases[-1]
-    outputs = torch.empty(len(rows))
-    done = 0
-    with torch.inference_mode():
-        for batch, (cells, _) in blocks:
-            hidden = network.decode_inner(encode_rows(network, *batch))
-            sums = cells.sample(hidden, weight.t()) + bias[cells.columns]
-            there = torch.from_numpy(by_row[done : done + len(sums)])
-            outputs[there] = network.activate_output(sums).cpu()
-            done += len(sums)
-    return np.asarray(outputs.numpy())
+    inputs = RowTable(model.rows[shown], model.columns[shown], values, model.shape[0], model.device)
+    return OutputReader(model, inputs, rows, columns).read()
 
 
 def encode_rows(network: Autoencoder, entries: Entries, values: Tensor) -> Tensor:

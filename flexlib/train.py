@@ -33,12 +33,12 @@ from torch import Tensor
 
 from flexlib.centring import fit_centring
 from flexlib.config import FlexConfig, FlexError, Protocol, first_line
-from flexlib.data import Index, Ratings, Split, hold_back, split_ratings
+from flexlib.data import Index, Ratings, Split, Stars, hold_back, split_ratings
 from flexlib.fast.backprop import Backprop, dropout, dropout_factors
 from flexlib.fast.entries import Entries, RowTable, has_sparse_products
 from flexlib.fast.rmsprop import ChunkedRMSprop
 from flexlib.model import Autoencoder, matrix_shape
-from flexlib.predict import FittedModel, predict_ratings
+from flexlib.predict import FittedModel, OutputReader, predict_ratings
 from flexlib.seeds import TorchStream, torch_generator
 
 MOMENTUM = 0.9  # of SGD and RMSprop, as in the released code
@@ -185,7 +185,10 @@ def choose_device(device: str | None = None) -> str:
 
 def rmse_of(model: FittedModel, index: Index) -> float:
     """Compute the RMSE, in stars, of `predict_ratings` over the ratings at `index`."""
-    gap = predict_ratings(model, index) - model.ratings.values[index]
+    return _root_mean_square(predict_ratings(model, index) - model.ratings.values[index])
+
+
+def _root_mean_square(gap: Stars) -> float:
     return float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))
 
 
@@ -305,6 +308,9 @@ class _Trainer:
         values = model.centred(train)
         self.table = RowTable(model.rows[train], model.columns[train], values, model.shape[0], model.device)
         self.rows = np.flatnonzero(self.table.counts)
+        if held_back is not None:
+            cells = model.rows[held_back], model.columns[held_back]
+            self.reader, self.held_back_centres = OutputReader(model, self.table, *cells), model.centres(*cells)
         covered = values != 0 if self.protocol.loss_entries == "nonzero" else np.ones(len(values), bool)
         self.covered = np.bincount(model.rows[train], weights=covered, minlength=model.shape[0])
         self.whole_matrix = self.protocol.loss_entries == "all" and self.config.mean_normalization
@@ -324,7 +330,8 @@ class _Trainer:
         if rmse is not None:
             model.history.append(rmse)
             if self.held_back is not None:
-                model.validation_history.append(rmse_of(model, self.held_back))
+                predicted = self.reader.read() + self.held_back_centres
+                model.validation_history.append(_root_mean_square(predicted - model.ratings.values[self.held_back]))
                 found = model.validation_history[-1], len(model.history), self.passes.parameters
                 self.best = self.best.or_better(*found)
         model.seconds += time.perf_counter() - begun
