@@ -15,6 +15,7 @@ import psutil
 import pytest
 import run_study as runner
 import yaml
+from conftest import SMALL
 from flexstudy.chapter import ELSEWHERE, fill_file
 from nbformat import v4
 from PIL import Image
@@ -209,6 +210,17 @@ def test_on_other_data_and_without_a_run_a_chapter_says_so(name, real_data, tmp_
     assert "ml-100k" in text
     assert ELSEWHERE in text
     assert len(re.findall(r"Too few runs: raise `max_seconds`", text)) > 3
+    assert not re.search(r"\bnan\b|\{glue|\{numref", text)
+
+
+def test_ratings_on_which_the_papers_setting_is_too_costly_are_studied_without_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("FLEXLIB_SCHEDULER")  # which is of this process alone
+    given = {"dataset": SMALL, "n_seeds": 2, "tries": 1, "max_seconds": 0.0}
+    given |= {"methods": "biases flexencoder_set1 flexencoder"}
+    path = run_chapter(runner.NOTEBOOKS / "13_your_data.ipynb", tmp_path / "13_your_data.ipynb", given, bar=False)
+    fill_file(path)
+    text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    assert text.count("Too few runs: raise `max_seconds`") == 2  # of the answer, and of the figure
     assert not re.search(r"\bnan\b|\{glue|\{numref", text)
 
 

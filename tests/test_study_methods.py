@@ -557,4 +557,5 @@ def test_words_count_the_methods_that_are_not_flexencoder():
     rows += [("flexencoder", -0.05, 0.001, -0.04), ("flexencoder_set1", 0.0, 1.0, 0.0)]
     table = pd.DataFrame(rows, columns=["method", "gap", "p", "users_high"])
     against = table.assign(users_low=table["users_high"] - 0.01)
+    assert math.isnan(beaten_words(against.head(0)))
     assert beaten_words(against) == "Tuned alike, 2 of 3 other methods score lower leak-free. The gap is clear for 1."
