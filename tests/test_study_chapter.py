@@ -13,6 +13,7 @@ from flexstudy.chapter import (
     ELSEWHERE,
     ParameterError,
     adapt,
+    adapt_pages,
     check_parameters,
     fill_file,
     glued_in,
@@ -243,3 +244,24 @@ def test_what_a_rerun_takes_is_said_as_it_was_recorded(tmp_path, monkeypatch):
         "The first command makes 5 runs and takes about 3 minutes of one core.",
         "",
     ]
+
+
+def test_pages_of_a_run_leave_out_the_rows_and_sentences_that_it_does_not_know(tmp_path):
+    for folder in ("results/executed", "book"):
+        (tmp_path / folder).mkdir(parents=True)
+    metadata = [{"scrapbook": {"name": name}} for name in ("known", "lost")]
+    outputs = [
+        v4.new_output("display_data", {"text/plain": text}, metadata=told)
+        for text, told in zip(("1.5", "nan"), metadata, strict=True)
+    ]
+    made = v4.new_notebook(cells=[v4.new_code_cell("x", outputs=outputs)])
+    nbformat.write(made, tmp_path / "results" / "executed" / "a.ipynb")
+    known, lost = ("{glue:text}`../results/executed/a.ipynb::%s:.1f`" % name for name in ("known", "lost"))
+    (tmp_path / "index.md").write_text(f"# A\n\nIt is {known}. It was {lost}.\n")
+    table = ["| | of it |", "|---|---|", f"| one | {known} |", f"| other | {lost} |", ":::"]
+    (tmp_path / "book" / "b.md").write_text(":::{table} C\n:name: tab-c\n\n" + "\n".join(table) + "\n")
+    assert adapt_pages(tmp_path) == [tmp_path / "index.md", tmp_path / "book" / "b.md"]
+    assert (tmp_path / "index.md").read_text() == f"# A\n\nIt is {known}. *This run has too few runs to say.*\n"
+    kept = "\n".join([*table[:3], table[4]])
+    assert (tmp_path / "book" / "b.md").read_text() == f":::{{table}} C\n:name: tab-c\n\n{kept}\n"
+    assert adapt_pages(tmp_path) == []

@@ -236,10 +236,12 @@ def _without_empty_tables(notebook: NotebookNode) -> set[str]:
 
 
 def _known_alone(block: str, absent: Set[str], silent: Set[str], reason: str) -> str:
-    """Leave out, of a paragraph or of each item of a list, the sentences of which something is absent."""
+    """Leave out, of a paragraph or of each item of a list, the sentences of which something is absent; rows of a table."""
     if block.startswith((":::", "    ", "#")):
         return block
     text, fence, after = block.partition("\n```")  # the end of a box
+    if block.startswith("|"):
+        return "\n".join(row for row in text.split("\n") if not absent & set(_named(row))) + fence + after
     items = re.split(r"\n(?=[-*] |\d+\. )", text)
     told = [_sentences_known(item, absent, silent, reason) for item in items]
     return "\n".join(item for item in told if item != "- ") + fence + after
