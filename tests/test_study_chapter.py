@@ -256,12 +256,12 @@ def test_pages_of_a_run_leave_out_the_rows_and_sentences_that_it_does_not_know(t
     ]
     made = v4.new_notebook(cells=[v4.new_code_cell("x", outputs=outputs)])
     nbformat.write(made, tmp_path / "results" / "executed" / "a.ipynb")
-    known, lost = ("{glue:text}`../results/executed/a.ipynb::%s:.1f`" % name for name in ("known", "lost"))
-    (tmp_path / "index.md").write_text(f"# A\n\nIt is {known}. It was {lost}.\n")
+    known, lost = (f"{{glue:text}}`../results/executed/a.ipynb::{name}:.1f`" for name in ("known", "lost"))
+    (tmp_path / "index.md").write_text(f"# A\n\nIt is {known}. It was {lost}.\n\nEnd.\n")
     table = ["| | of it |", "|---|---|", f"| one | {known} |", f"| other | {lost} |", ":::"]
     (tmp_path / "book" / "b.md").write_text(":::{table} C\n:name: tab-c\n\n" + "\n".join(table) + "\n")
     assert adapt_pages(tmp_path) == [tmp_path / "index.md", tmp_path / "book" / "b.md"]
-    assert (tmp_path / "index.md").read_text() == f"# A\n\nIt is {known}. *This run has too few runs to say.*\n"
+    assert (tmp_path / "index.md").read_text() == f"# A\n\nIt is {known}. *This run has too few runs to say.*\n\nEnd.\n"
     kept = "\n".join([*table[:3], table[4]])
     assert (tmp_path / "book" / "b.md").read_text() == f":::{{table}} C\n:name: tab-c\n\n{kept}\n"
     assert adapt_pages(tmp_path) == []

@@ -236,7 +236,7 @@ def _without_empty_tables(notebook: NotebookNode) -> set[str]:
 
 
 def _known_alone(block: str, absent: Set[str], silent: Set[str], reason: str) -> str:
-    """Leave out, of a paragraph or of each item of a list, the sentences of which something is absent; rows of a table."""
+    """Leave out the rows of a table, and the sentences of a paragraph or an item, of which something is absent."""
     if block.startswith((":::", "    ", "#")):
         return block
     text, fence, after = block.partition("\n```")  # the end of a box
