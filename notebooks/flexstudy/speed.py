@@ -272,7 +272,8 @@ def gpu_numbers(folder: str | Path, table: pd.DataFrame) -> dict[str, Any]:
         return {"gpu": "none", "gpu_words": "Nothing was measured on a GPU.", "gpu_end_words": ""}
     measured = read_measurements(folder, "scale", "cuda")
     slower, most = int((table["times"] < 1).sum()), table["times"].max()
-    words = f"It is up to {most:.0f} times as fast as one or two CPU threads. In {slower} of {len(table)} cases it is slower."
+    words = f"The GPU is up to {most:.0f} times as fast as one or two threads of the CPU. "
+    words += f"In {slower} of {len(table)} cases it is slower."
     ended = measured[measured["case"].str.endswith("to the end")].sort_values("ratings").tail(1)
     sentences = [
         f"On {row.ratings:,} synthetic ratings, training until the validation RMSE no longer fell took "
