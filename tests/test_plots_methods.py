@@ -52,6 +52,20 @@ def test_methods_are_drawn_by_their_distance_on_common_rows():
         assert inside(left, x, y)
 
 
+@pytest.mark.parametrize("n_methods", [1, 2, 3])
+def test_a_long_name_leaves_its_rows_their_height(n_methods):
+    # With two methods and a synthetic data set's name, nothing of the panel was left, and the layout said so.
+    rows = AGAINST[AGAINST["method"] != "nmf"][:n_methods]
+    heights = []
+    for name in ("here", "synthetic:users=60,items=90,ratings=1500,seed=1", "x" * 120):
+        figure = plot_gaps([(name, rows)])
+        figure.canvas.draw()
+        heights.append(figure.axes[0].get_window_extent().height)
+        title = figure.axes[0].get_title(loc="left")
+        assert title.replace("\n", "").startswith(name)
+    assert heights == pytest.approx([heights[0]] * 3, rel=0.25)
+
+
 PRINTED = pd.DataFrame(
     [
         ("flexencoder_set1", "FlexEncoder, set 1", 0.913, 0.833),

@@ -614,10 +614,19 @@ def plot_gaps(against: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     first = against[0][1]
     order = [key for key in first["method"] if key != SET_1]
     names = first.set_index("method")["name"]
+    titles = [f"{fill(name, 22)}\nn = {table['n'].max()} splits" for name, table in against]
+    title = f"Left of the line: lower error than the paper's best setting,\n{fill(below_words(against), 62)}"
+    # Names of synthetic data and of one's own files are long; the panels keep their height beside few methods.
+    more_lines = max(text.count("\n") for text in titles) + title.count("\n") - 2
     figure, axes = plt.subplots(
-        1, len(against), figsize=(6.5, 1.7 + 0.3 * len(order)), sharex=True, sharey=True, squeeze=False
+        1,
+        len(against),
+        figsize=(6.5, 1.7 + 0.3 * max(len(order), 2) + 0.2 * more_lines),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
     )
-    for ax, (name, table) in zip(axes[0], against, strict=True):
+    for ax, panel, (_, table) in zip(axes[0], titles, against, strict=True):
         own = table.set_index("method").reindex(order)
         bars = bar_lengths(own[["gap", "gap_low", "gap_high"]].set_axis(["gap", "low", "high"], axis=1), "gap")
         ax.axvline(0, color=COLOURS["holdout"], linewidth=1.5)
@@ -634,16 +643,14 @@ def plot_gaps(against: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
                 capsize=2,
                 label=names[key],
             )
-        ax.set_title(f"{fill(name, 22)}\nn = {table['n'].max()} splits", fontsize="small")
+        ax.set_title(panel, fontsize="small")
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.tick_params(axis="x", labelsize="x-small")
         ax.tick_params(axis="y", labelsize="small")
         ax.grid(axis="y", linewidth=0.5)
     axes[0, 0].set(yticks=range(len(order)), yticklabels=[names[key] for key in order])
     axes[0, 0].invert_yaxis()
-    title_left(
-        figure, f"Left of the line: lower error than the paper's best setting,\n{fill(below_words(against), 62)}"
-    )
+    title_left(figure, title)
     figure.supxlabel("RMSE above that of the paper's best setting (stars)", fontsize="small")
     figure.tight_layout()
     return figure
