@@ -614,7 +614,7 @@ def plot_gaps(against: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
     first = against[0][1]
     order = [key for key in first["method"] if key != SET_1]
     names = first.set_index("method")["name"]
-    titles = [f"{fill(name, 22)}\nn = {table['n'].max()} splits" for name, table in against]
+    titles = [f"{fill(name, 44 // len(against))}\nn = {table['n'].max()} splits" for name, table in against]
     title = f"Left of the line: lower error than the paper's best setting,\n{fill(below_words(against), 62)}"
     # Names of synthetic data and of one's own files are long; the panels keep their height beside few methods.
     more_lines = max(text.count("\n") for text in titles) + title.count("\n") - 2
