@@ -7,6 +7,7 @@ import contextlib
 import copy
 import json
 import math
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import SMALL, random_ratings, records_of
+from flexstudy.repetitions import find_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -26,10 +28,11 @@ from flexlib import recommend
 from flexlib.config import FlexConfig, FlexError, Protocol
 from flexlib.evaluation import evaluate
 from flexlib.methods.tuning import COLUMNS, TRY_COLUMNS, best_suggestions, load_predictions, load_tuned
-from flexlib.runs.plan import Plan
+from flexlib.runs.plan import Plan, replay_name
 from flexlib.runs.provenance import software
 from flexlib.runs.records import load_records
 from flexlib.runs.run import run_plan
+from flexlib.serving.models import load_model as load_any_model
 from flexlib.storage.checkpoints import Checkpoint
 from flexlib.storage.models import load_model, save_model
 from flexlib.train import fit
@@ -203,7 +206,8 @@ def test_a_checkpoint(saved, facts, tensors, flips):
 # ---- tables of records
 
 PLAN = Plan.sweep(SMALL, ("released", "holdout"), 3, 1)
-SWEPT = records_of(PLAN, lambda k, protocol: "skipped" if k == 2 else 0.9)
+# Without the commit, so that the same bytes are tried whichever it is.
+SWEPT = records_of(PLAN, lambda k, protocol: "skipped" if k == 2 else 0.9).assign(commit="")
 ORIGIN = dict.fromkeys(["dataset", "checksum", "device", *software()], "x")
 TUNED = pd.DataFrame(
     [
@@ -304,6 +308,19 @@ def test_bytes_of_a_table(tmp_path_factory, content, flips):
                 load(path)
 
 
+def test_a_name_of_a_column_that_is_no_text(tmp_path):
+    # Parquet names each column in its own schema, in Arrow's, and in its statistics.
+    path = tmp_path / "name.parquet"
+    SWEPT.to_parquet(path)
+    whole = path.read_bytes()
+    places = [match.start() for match in re.finditer(b"protocol", whole)]
+    assert len(places) > 2
+    for place in places:
+        path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        with taken_or_refused():
+            load_records(path)
+
+
 # ---- plans, and what a killed command left of one
 
 JOURNAL = SWEPT.astype(object).where(SWEPT.notna(), None).to_dict("records")
@@ -343,3 +360,35 @@ def test_a_journal(tmp_path_factory, number, changes, cut):
     with taken_or_refused():
         assert len(run_plan(plan, out)) == 6
         assert len(load_records(out / f"{PLAN.name}.parquet")) == 6
+
+
+# ---- JSON that is nested deeper than Python can follow
+
+NESTED = "[" * 200_000
+
+
+def a_saved_method(folder):
+    path = folder / "method.parquet"
+    pq.write_table(pa.table({"user": [1]}, metadata={"flexlib": NESTED}), path)
+    return lambda: load_any_model(path)
+
+
+def a_journal_of_runs(folder):
+    (folder / f"{PLAN.name}.journal").write_text(f"{NESTED}\n{{}}\n")
+    return lambda: run_plan(PLAN, folder)
+
+
+def a_schedulers_file(folder):
+    path = folder / "scheduler.json"
+    path.write_text(NESTED)
+    return lambda: run_plan(PLAN, folder, scheduler=str(path))
+
+
+def a_report_of_a_replay(folder):
+    (folder / f"{replay_name(SMALL, 0)}.json").write_text(NESTED)
+    return lambda: find_report(SMALL, folder)
+
+
+@pytest.mark.parametrize("made", [a_saved_method, a_journal_of_runs, a_schedulers_file, a_report_of_a_replay])
+def test_json_that_is_nested_too_deeply(tmp_path, refused, made):
+    refused(made(tmp_path), str(tmp_path))

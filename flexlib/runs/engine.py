@@ -564,7 +564,7 @@ def _address_of(scheduler: str) -> str:
             address = str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except OSError as error:
             raise FlexError(f"{path}: cannot be read ({error.strerror}): is the scheduler running?") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise FlexError(f"{path}: is not a file that a Dask scheduler wrote") from None
     answer: concurrent.futures.Future[str] = concurrent.futures.Future()
 

@@ -113,7 +113,7 @@ class Journal:
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:  # also where the bytes are no UTF-8
+            except (ValueError, RecursionError):  # also where the bytes are no UTF-8
                 record = None
             if not isinstance(record, dict):
                 if number < len(lines):

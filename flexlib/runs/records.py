@@ -140,7 +140,7 @@ def read_parquet(path: Path | str) -> pa.Table:
         table = pq.ParquetFile(path).read()
         table.validate(full=True)  # such as of texts that are no UTF-8
         return table
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # pyarrow's own errors are many
         raise FlexError(f"{path}: cannot be read ({first_line(error)})") from None
 
 

@@ -138,7 +138,7 @@ def load_model(path: str | Path, device: str | None = None) -> Fitted:
         raise FlexError(f"{path}: no such file")
     try:
         header = _Header.model_validate(json.loads((pq.read_schema(path).metadata or {})[KEY]))
-    except (KeyError, ValueError, OSError, pa.ArrowException) as error:
+    except (KeyError, ValueError, RecursionError, OSError, pa.ArrowException) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else first_line(error)
         raise FlexError(f"{path}: not a method saved by flexlib ({what})") from None
     ratings = load_ratings(path, scale=header.scale)

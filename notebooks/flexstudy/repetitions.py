@@ -124,7 +124,7 @@ def find_report(dataset: str, folder: Path | str = "", seed: int = 0) -> dict[st
         return None
     try:
         report = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FlexError(f"{path}: cannot be read ({error})") from None
     if "random_counts" not in report.get("authors", {}):
         raise FlexError(f"{path}: lacks the counts of the log's random rows; make it anew with `flexstudy replay`")
