@@ -169,6 +169,9 @@ def test_tries_are_said_as_the_records_have_them():
     assert "advantage" in more
     assert "advantage" not in words("tuned-x-5tries", "tuned-x-10tries")
     assert "do not say" in words("mine", "tuned-x-10tries")
+    for kept in (is_ours, ~is_ours):  # where every try of one was too costly, no record has it
+        found = chapter.tries_words(records[kept].assign(tuned="tuned-x-3tries"))
+        assert found == "All methods with something to tune had 3 tries a split."
 
 
 def test_what_a_difference_to_biases_says_follows_from_its_test():

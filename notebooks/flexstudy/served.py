@@ -293,8 +293,8 @@ def ends_table(gaps: pd.DataFrame) -> pd.DataFrame:
 def tries_words(records: pd.DataFrame) -> str:
     """Say how many settings the methods had been tuned over, in sentences."""
     tries = records["tuned"].str.extract(r"-(\d+)tries$")[0].astype(float)
-    ours = sorted(set(tries[records["method"] == REFERENCE]))
-    others = sorted(set(tries[records["method"] != REFERENCE])) or ours
+    is_ours = records["method"] == REFERENCE
+    ours, others = (sorted(set(tries[of])) or sorted(set(tries)) for of in (is_ours, ~is_ours))  # one may be missing
     if np.isnan([*ours, *others]).any():
         return "The records do not say over how many settings the methods had been tuned."
     of_ours, of_others = (" or ".join(f"{n:.0f}" for n in own) for own in (ours, others))
