@@ -184,7 +184,7 @@ class Settings(BaseModel):
         for key in values:
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+                hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
                 return f"unknown {cls.__name__} key {_shown(key)}: {hint}"
         wrong = known[str(error.errors()[0]["loc"][0])]
         label = f"{wrong.name} ({wrong.abbreviation})" if wrong.abbreviation else wrong.name

@@ -76,6 +76,7 @@ def files(tmp_path_factory):
 
 
 TRAIN, SWEEP, TUNE = (f"flexlib {name} --dataset {SMALL}" for name in ("train", "sweep --out out", "tune --out out"))
+METHOD = f"flexlib evaluate --dataset {SMALL} --method"
 EXPERIMENT = f"flexstudy experiment --dataset {SMALL} --out out"
 BAD = [
     # what is no command, option or data set
@@ -197,6 +198,20 @@ BAD = [
     (f"flexlib evaluate --dataset {SMALL} --folds 1000000000", "1000000000 folds"),
     (f"flexlib evaluate --dataset {SMALL} --splits 1000000000", "'--splits'"),
     (f"flexlib evaluate --dataset {SMALL} --method magic", "'magic'"),
+    (f"{METHOD} als --set factor=3", "'factor': did you mean 'factors'?"),
+    (f"{METHOD} als --set epochs=3", "known: factors, regularization, sweeps, centre"),
+    (f"{METHOD} als --set seed=3", "'seed'"),
+    (f"{METHOD} als --set factors", "key=value"),
+    (f"{METHOD} als --set factors=0", "factors: 0 is not"),
+    (f"{METHOD} als --set factors=2.5", "factors: 2.5 is not"),
+    (f"{METHOD} als --set factors=[1", "'factors'"),
+    (f"{METHOD} als --set centre=rows", "mean, biases"),
+    (f"{METHOD} rbm --set learning_rate=.nan", "learning_rate: nan is not"),
+    (f"{METHOD} item_knn --set shrinkage=true", "shrinkage: True is not"),
+    (f"{METHOD} user_mean --set shrinkage=1", "known: none"),
+    (f"{METHOD} flexencoder --set factors=3", "'factors'"),
+    (f"{METHOD} flexencoder --set epochs=-1", "epochs (Ep)"),
+    (f"{METHOD} als --config table2:1", "--config"),
     (f"flexlib evaluate --dataset {SMALL} --split {{files}}/good.csv", "part"),
     (f"flexlib evaluate --dataset {SMALL} -k 0", "-k"),
     (f"flexlib evaluate --dataset {SMALL} --relevant nan", "--relevant"),

@@ -130,7 +130,7 @@ def test_mistakes_get_one_line_and_status_2(capsys, arguments, piece):
     ],
 )
 def test_the_manual_does_not_wait_for_what_computes(code):
-    heavy = "{'torch', 'pandas', 'scipy', 'distributed', 'optuna'}"
+    heavy = "{'torch', 'pandas', 'scipy', 'distributed', 'optuna', 'matplotlib'}"
     code = f"import sys; {code}; print('imported:', *sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["imported:"]

@@ -1,6 +1,7 @@
 """The registry of methods: what each may look at and must be able to predict, and libraries by their own way in."""
 
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from flexlib.datasets.loading import load_ratings
 from flexlib.evaluation import errors
 from flexlib.methods.extras import with_version
 from flexlib.methods.registry import METHODS
+from flexlib.serving.methods import fit_method
 
 SYNTHETIC = load_ratings("synthetic:users=200,items=150,ratings=8000,seed=1")
 MACHINES = ("bpmf", "bayesian_svdpp")
@@ -234,3 +236,47 @@ def test_the_registries_import_without_the_libraries_of_an_extra():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert {"flexlib.methods.registry", "torch"} <= set(found.stdout.split())
     assert set(found.stdout.split()) & {"distributed", "myfm", "optuna", "sklearn", "surprise"} == set()
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_a_method_takes_all_settings_of_its_space_and_no_others(key, refused):
+    defaults = METHODS[key].defaults
+    for seed in range(20):
+        settings = some_settings(key, seed)
+        changed = defaults.replace(**settings).to_dict()
+        assert changed == defaults.to_dict() | settings
+    for name in ("seed", "split", "ratings", "used", "settings", "self"):
+        refused(lambda name=name: fit_method(SYNTHETIC, key, {name: 1}), f"unknown {key} key '{name}'")
+    for name, parameter in defaults.parameters().items():
+        for value in ("no", None, -1, True, [2], float("nan")):
+            refused(lambda name=name, value=value: fit_method(SYNTHETIC, key, {name: value}), name, "is not")
+        assert parameter.expected.startswith(
+            {int: "a whole number", float: "a finite number", str: "one of"}[type(parameter.default)]
+        )
+
+
+def test_defaults_are_those_with_which_a_method_predicts():
+    """Surprise's own where it makes the method."""
+    import surprise
+
+    ratings, split = split_with_unseen()
+    for key in ("als", "biases", "item_knn", "rbm"):
+        given = METHODS[key].defaults.to_dict()
+        assert (
+            METHODS[key].predict(ratings, split, 3, **given).tolist()
+            == METHODS[key].predict(ratings, split, 3).tolist()
+        )
+    for key, algorithm in (("regularized_svd", "SVD"), ("improved_svd", "SVD"), ("svdpp", "SVDpp"), ("nmf", "NMF")):
+        theirs = inspect.signature(getattr(surprise, algorithm)).parameters
+        for name, value in METHODS[key].defaults.to_dict().items():
+            assert value == theirs["reg_pu" if name == "regularization" else name].default
+
+
+def test_settings_are_a_mapping(refused):
+    refused(lambda: fit_method(SYNTHETIC, "als", [1]), "als")
+    refused(lambda: fit_method(SYNTHETIC, "als", {3: 1}), "als", "3")
+
+
+def test_draws_of_which_none_counts_are_refused(refused):
+    model = fit_method(SYNTHETIC, "bpmf", {"draws": 5, "burn_in": 5})
+    refused(lambda: model.predict_pairs(np.array([0]), np.array([0])), "burn_in: 5", "5")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from conftest import make_ratings
 
 from flexlib import evaluate, fit, fold_in, load_model, load_ratings, recommend, save_model, split_ratings
 from flexlib.cli import main
-from flexlib.config import FlexConfig
+from flexlib.config import PRESETS, FlexConfig
 from flexlib.methods.registry import METHODS
 from flexlib.methods.tuning import load_tuned, tuned_name
 from flexlib.serving.methods import choose_winner, fit_method
@@ -190,6 +191,63 @@ def test_evaluate_prints_or_writes_its_measures(capsys, tmp_path):
     assert set(by_file["measure"]) == {"RMSE", "MAE"}
 
 
+def rmse_by_hand(model, split):
+    """Of the test ratings."""
+    predicted = model.predict_pairs(RATINGS.users[split.test], RATINGS.items[split.test])
+    return np.sqrt(np.mean((np.clip(predicted, 0.5, 5) - RATINGS.values[split.test].astype(float)) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "whole"),
+    [
+        ("als", {"factors": 3, "centre": "mean", "regularization": 0.3}, {}),
+        ("biases", {"item_shrinkage": 2.5}, {}),
+        ("slope_one", {}, {}),
+        ("flexencoder", {"epochs": 2, "hidden_layers": [4]}, {}),
+        ("autorec_user", {"epochs": 2, "hidden_layers": [4]}, PRESETS["autorec-user"]),
+        ("flexencoder_set1", {"epochs": 2}, PRESETS["table2:1"]),
+    ],
+)
+def test_evaluate_takes_a_methods_settings(capsys, tmp_path, method, settings, whole):
+    out, split = tmp_path / "scores.csv", split_ratings(RATINGS, 0.3, 2)
+    given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    arguments = ["--dataset", SMALL, "--method", method, *given, "--no-lists", "--splits", "1", "--seed", "2"]
+    assert run(capsys, "evaluate", *arguments, "--test-split-rate", "0.3", "--out", str(out))[0] == 0
+    scored = pd.read_csv(out).query("users == 'all'").set_index("measure")["value"]
+    model = fit_method(RATINGS, method, whole | settings, 2, split)
+    assert scored["RMSE"] == pytest.approx(rmse_by_hand(model, split), abs=1e-6)
+    others = fit_method(RATINGS, method, None, 2, split)
+    if settings:
+        assert rmse_by_hand(others, split) != pytest.approx(scored["RMSE"], abs=1e-4)
+    if whole:
+        assert others.config == FlexConfig.from_dict(whole)
+
+
+def test_a_method_that_diverged_has_no_score(capsys):
+    arguments = ["--dataset", SMALL, "--method", "improved_svd", "--set", "lr_all=1000", "--splits", "1", "--no-lists"]
+    with np.errstate(all="ignore"):
+        status, out, err = run(capsys, "evaluate", *arguments)
+    assert (status, err) == (0, "split 1/1\n")
+    assert out.splitlines()[1].split()[2:6] == ["RMSE", "NaN", "NaN", "NaN"]
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # an import of it fails
+    monkeypatch.delitem(sys.modules, "flexlib.serving.figures", raising=False)
+
+
+COMPARE = ["compare", "--dataset", SMALL, "--splits", "1", "--tries", "1", "--method", "item_mean", "--out"]
+
+
+def test_without_matplotlib_there_is_the_table_alone(capsys, tmp_path, no_matplotlib):
+    status, out, err = run(capsys, *COMPARE, str(tmp_path))
+    assert status == 0
+    assert out.splitlines()[-1] == f"wrote {tmp_path / tuned_name(SMALL, 0.3, 1)}-compared.csv"
+    assert err.splitlines()[-1] == "no figure: it needs matplotlib: pip install 'flexlib[figures]'"
+    assert list(tmp_path.glob("*-compared.*")) == [tmp_path / f"{tuned_name(SMALL, 0.3, 1)}-compared.csv"]
+
+
 def test_compared_methods_score_what_they_were_tuned_to(capsys, tmp_path):
     """With one split, the RMSE is that of tune's own record; a call that goes on ends with the same."""
     arguments = ["compare", "--dataset", SMALL, "--splits", "1", "--tries", "2", "-k", "3", "--out", str(tmp_path)]
@@ -197,7 +255,9 @@ def test_compared_methods_score_what_they_were_tuned_to(capsys, tmp_path):
     status, out, _ = run(capsys, *arguments)
     assert status == 0
     path = tmp_path / f"{tuned_name(SMALL, 0.3, 2)}-compared.csv"
-    assert out.splitlines()[-1] == f"wrote {path}"
+    figure = path.with_suffix(".svg")
+    assert out.splitlines()[-2:] == [f"wrote {path}", f"wrote {figure}"]
+    drawn = figure.read_text()
     made = pd.read_csv(path)
     assert made["method"].unique().tolist() == ["item_mean", "biases"]
     records = load_tuned(tmp_path / f"{tuned_name(SMALL, 0.3, 2)}.parquet").set_index("method")
@@ -206,7 +266,11 @@ def test_compared_methods_score_what_they_were_tuned_to(capsys, tmp_path):
         assert rows.to_dict() == pytest.approx(records[column].to_dict())
     first = [line.split()[0] for line in out.splitlines()[2:4]]
     assert first == records.sort_values("rmse").index.tolist()
+    best = records["rmse"].idxmin()
+    assert f"{METHODS[best].name} has the lowest RMSE, {records['rmse'].min():.3f} stars, on" in drawn
+    assert "nDCG@3" in drawn
     assert run(capsys, *arguments)[1] == out
+    assert figure.read_text() == drawn
 
 
 @pytest.mark.parametrize(
@@ -234,6 +298,12 @@ def test_compared_methods_score_what_they_were_tuned_to(capsys, tmp_path):
         (["evaluate", "--dataset", SMALL, "--method", "magic"], "'magic'"),
         (["evaluate", "--dataset", SMALL, "--splits", "2", "--test-split-rate", "1.5"], "1.5"),
         (["evaluate", "--set", "epohcs=1"], "'epohcs'"),
+        (
+            ["evaluate", "--method", "als", "--set", "epochs=1"],
+            "'epochs': known: factors, regularization, sweeps, centre",
+        ),
+        (["evaluate", "--method", "slope_one", "--set", "epochs=1"], "known: none"),
+        (["evaluate", "--method", "flexencoder", "--set", "factors=1"], "'factors'"),
         (["evaluate", "--dataset", SMALL, "--folds", "1000"], "1000 folds"),
         (["train", "--dataset", SMALL, "--split", "none.parquet"], "none.parquet"),
         (["train", "--dataset", SMALL, "--all", "--split", "a.csv", "--save", "x.safetensors"], "--all"),
@@ -321,7 +391,8 @@ def test_a_saved_method_comes_back_as_it_was_and_damaged_files_are_refused(tmp_p
     for change, piece in (
         ({"format": "flexlib method 9"}, "flexlib method 1"),
         ({"seed": -1}, "greater"),
-        ({"method": "magic"}, "'magic'"),
+        ({"method": "magic"}, "als.parquet: unknown method 'magic'"),
+        ({"settings": {"factor": 3}}, "als.parquet: unknown als key 'factor'"),
         ({"more": 1}, "not permitted"),
         ({"scale": [1.0]}, "scale"),
     ):

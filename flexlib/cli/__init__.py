@@ -31,7 +31,7 @@ flexlib recommend --model my.safetensors --all --out lists.parquet
 flexlib predict --model my.safetensors --pairs pairs.csv
 flexlib evaluate --set epochs=20     five folds: RMSE, MAE, nDCG, recall and coverage, with intervals
 flexlib compare --dataset my.csv --out my-comparison
-                                     methods tuned and scored on your own ratings
+                                     methods tuned and scored on your own ratings: a table and a figure
 flexlib sweep --runs 20 --out my-sweep
                                      random settings, each scored both ways; again to go on
 

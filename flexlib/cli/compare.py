@@ -1,6 +1,7 @@
-"""`flexlib compare`: methods tuned on one's own data, and a table of what they score."""
+"""`flexlib compare`: methods tuned on one's own data, and a table and a figure of what they score."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +60,14 @@ def compare(
 
     The settings are chosen as tune does it: for each split, on validation ratings that are taken from its training
     ratings. With these a method is fitted on the split's training ratings, and scored on its test ratings.
+
+    Beside the records of tune, --out gets a table of all scores, ...-compared.csv, and a figure of RMSE and nDCG@k with
+    their 95 % intervals, ...-compared.svg. The figure needs flexlib[figures].
     """
     import pandas as pd
 
     from flexlib.datasets.loading import load_ratings
+    from flexlib.methods.registry import find_method
     from flexlib.serving.crossvalidation import cross_validate
     from flexlib.serving.methods import fit_method
     from flexlib.serving.tables import write_table
@@ -92,8 +97,17 @@ def compare(
     whole = pd.concat(tables, ignore_index=True)
     path = out / f"{tuning.name}-compared.csv"
     write_table(whole, path)
-    print(_spelled(whole[whole["users"] == "all"]))
+    of_all = whole[whole["users"] == "all"]
+    print(_spelled(of_all))
     print(f"wrote {path}")
+    try:
+        from flexlib.serving.figures import write_comparison  # matplotlib is an extra
+    except ImportError as error:
+        print(f"no figure: it needs {error.name}: pip install 'flexlib[figures]'", file=sys.stderr)
+        return
+    names = {method: find_method(method).name for method in tuning.methods}
+    write_comparison(of_all, names, ratings.name, splits, path.with_suffix(".svg"))
+    print(f"wrote {path.with_suffix('.svg')}")
 
 
 def _settings(records: "pd.DataFrame", method: str, splits: list[str]) -> list[dict[str, Any]]:

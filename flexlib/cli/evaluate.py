@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @dataset_option()
 @config_options
 @click.option(
-    "--method", metavar="NAME", help="another method of flexlib tune, with its defaults, in place of --config"
+    "--method", metavar="NAME", help="a method of flexlib tune in place of --config; --set changes its settings"
 )
 @click.option("--folds", type=click.IntRange(min=2), metavar="N", help="each rating is tested once  [default: 5]")
 @click.option("--splits", type=COUNT, metavar="N", help="random splits instead, with seeds from --seed on")
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 @layout_options
 def evaluate(
     dataset: str,
-    config: FlexConfig,
+    config: str,
+    changes: tuple[str, ...],
     method: str | None,
     folds: int | None,
     splits: int | None,
@@ -69,8 +70,9 @@ def evaluate(
     """
     from flexlib.data import split_ratings
     from flexlib.datasets.loading import load_ratings
+    from flexlib.methods.registry import find_method
     from flexlib.serving.crossvalidation import cross_validate, fold_ratings
-    from flexlib.serving.methods import check_method, fit_method
+    from flexlib.serving.methods import fit_method
     from flexlib.serving.splits import read_split
     from flexlib.serving.tables import check_ending, write_table
     from flexlib.train import fit
@@ -81,12 +83,14 @@ def evaluate(
         raise FlexError(f"-k {k}: at least 1 is needed")
     if relevant is not None and not math.isfinite(relevant):
         raise FlexError(f"--relevant {relevant}: a number of stars is needed")
-    if method:
-        check_method(method)
+    if method is not None and config != "default":
+        raise FlexError("evaluate: give one of --config and --method")
+    settings = (FlexConfig.load(config) if method is None else find_method(method).defaults).override(changes)
     if out:
         check_ending(out)
     ratings = load_ratings(dataset, columns, scale)
-    rate, count = test_split_rate or config.test_split_rate, 1 if split else splits or folds or 5
+    network = settings if isinstance(settings, FlexConfig) else FlexConfig()
+    rate, count = test_split_rate or network.test_split_rate, 1 if split else splits or folds or 5
     made: Iterable[Split]
     if split:
         made = [read_split(ratings, split)]
@@ -97,9 +101,9 @@ def evaluate(
 
     def fit_one(known: "Ratings", number: int) -> "Fitted":
         print(f"split {number + 1}/{count}", file=sys.stderr)
-        if method:
-            return fit_method(known, method, seed=seed + number)
-        return fit(known, config, "holdout", seed + number, split=split_ratings(known, 0))
+        if method is not None:
+            return fit_method(known, method, settings.to_dict(), seed + number)
+        return fit(known, network, "holdout", seed + number, split=split_ratings(known, 0))
 
     table = cross_validate(ratings, fit_one, made, k, relevant, not no_lists)
     if out:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.config import PROTOCOLS, FlexConfig, FlexError
+from flexlib.config import PROTOCOLS, FlexError
 from flexlib.datasets.sources import DATASETS, data_folders
 
 if TYPE_CHECKING:
@@ -208,12 +208,11 @@ def out_option(command: Command) -> Command:
 
 
 def config_options(command: Command) -> Command:
-    """Add `--config` and `--set`, passed on as `config` (a `FlexConfig`)."""
-
-    @click.option("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
-    @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="change a parameter; may be repeated")
-    @functools.wraps(command)
-    def with_config(config: str, changes: tuple[str, ...], **rest: Any) -> None:
-        command(config=FlexConfig.load(config).override(changes), **rest)
-
-    return with_config
+    """Add `--config` and `--set`, passed on as `config` (for `FlexConfig.load`) and `changes` (for its `override`)."""
+    config = click.option(
+        "--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset"
+    )
+    changes = click.option(
+        "--set", "changes", multiple=True, metavar="KEY=VALUE", help="change a parameter; may be repeated"
+    )
+    return config(changes(command))

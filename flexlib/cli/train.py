@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flexlib.cli.options import DATA_SETS, dataset_option, device_option, layout_options, split_option
+from flexlib.cli.options import DATA_SETS, config_options, dataset_option, device_option, layout_options, split_option
 from flexlib.cli.tables import print_facts
 from flexlib.config import PRESETS, PROTOCOLS, FlexConfig, FlexError, Protocol
 
@@ -34,8 +34,7 @@ def _listing(settings: FlexConfig | Protocol) -> str:
     f"{_listing(Protocol())}"
 )
 @dataset_option()
-@click.option("--config", default="default", metavar="FILE_OR_PRESET", help="YAML or JSON file, or a preset")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="change a parameter; may be repeated")
+@config_options
 @click.option("--protocol", default="holdout", show_default=True, help=f"one of {', '.join(PROTOCOLS)}")
 @click.option(
     "--protocol-set", multiple=True, metavar="KEY=VALUE", help="change a field of the protocol; may be repeated"

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit, softmax
 
+from flexlib.config import Size
 from flexlib.data import Ids, Ratings, Split
-from flexlib.methods.interface import Predictions
+from flexlib.methods.interface import Passes, Predictions, Rate, Weight
 from flexlib.seeds import Purpose, numpy_generator
 
 Units = NDArray[np.float32]
@@ -29,11 +30,11 @@ def rbm(
     ratings: Ratings,
     split: Split,
     seed: int = 0,
-    hidden: int = 100,
-    epochs: int = 50,
-    learning_rate: float = 0.5,
-    weight_decay: float = 0.005,
-    batch: int = 25,
+    hidden: Size = 100,
+    epochs: Passes = 50,
+    learning_rate: Rate = 0.5,
+    weight_decay: Weight = 0.005,
+    batch: Size = 25,
 ) -> Predictions:
     """Predict by a Boltzmann machine: the expected rating, given the probabilities of the user's hidden units.
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from flexlib.centring import SHRINKAGE
+from flexlib.config import Size
 from flexlib.data import Index, Ratings, Split
-from flexlib.methods.interface import Predictions
+from flexlib.methods.interface import Centre, Passes, Predictions, Rate
 from flexlib.methods.means_and_biases import biases
 from flexlib.seeds import Purpose, numpy_generator
 
@@ -64,10 +65,10 @@ def als(
     ratings: Ratings,
     split: Split,
     seed: int = 0,
-    factors: int = 10,
-    regularization: float = 0.1,
-    sweeps: int = 15,
-    centre: str = "biases",
+    factors: Size = 10,
+    regularization: Rate = 0.1,
+    sweeps: Passes = 15,
+    centre: Centre = "biases",
 ) -> Predictions:
     """Predict by alternating least squares with weighted-lambda regularization.
 
@@ -107,7 +108,7 @@ def als(
 
 
 def mean_field(
-    ratings: Ratings, split: Split, seed: int = 0, factors: int = 10, sweeps: int = 30, centre: str = "mean"
+    ratings: Ratings, split: Split, seed: int = 0, factors: Size = 10, sweeps: Passes = 30, centre: Centre = "mean"
 ) -> Predictions:
     """Predict by variational Bayesian matrix factorization.
 
@@ -153,7 +154,7 @@ def mean_field(
     return centres + _products(vectors, ratings, split.test)
 
 
-def _sides(ratings: Ratings, split: Split, centre: str) -> tuple[list[_Side], Predictions]:
+def _sides(ratings: Ratings, split: Split, centre: Centre) -> tuple[list[_Side], Predictions]:
     """Centre the training ratings, by user and by item; also give the (len(split.test),) centres of test ratings."""
     train = split.train
     if centre == "biases":

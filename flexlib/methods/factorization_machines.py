@@ -3,7 +3,7 @@
 A rating is predicted by a constant, a weight of each of its features, and the inner product of each two features'
 vectors. Features are the user and the item; for SVD++ also the items that the user has rated, and the users who have
 rated the item. Each of these kinds has priors of its own, which are drawn too. Both methods raise `FlexError` where
-myfm is missing.
+myfm is missing, and where no draw is left to count.
 
 References
 ----------
@@ -20,15 +20,16 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, eye, hstack
 
+from flexlib.config import FlexError, Size
 from flexlib.data import Ids, Index, Ratings, Split
 from flexlib.methods.extras import import_extra
-from flexlib.methods.interface import Predictions
+from flexlib.methods.interface import Passes, Predictions
 
 BURN_IN = 10  # draws left out of the mean, made while the chain leaves its random start
 
 
 def bpmf(
-    ratings: Ratings, split: Split, seed: int = 0, factors: int = 10, draws: int = 200, burn_in: int = BURN_IN
+    ratings: Ratings, split: Split, seed: int = 0, factors: Size = 10, draws: Size = 200, burn_in: Passes = BURN_IN
 ) -> Predictions:
     """Predict by Bayesian matrix factorization with biases: the only features are the user and the item.
 
@@ -56,7 +57,7 @@ def bpmf(
 
 
 def bayesian_svdpp(
-    ratings: Ratings, split: Split, seed: int = 0, factors: int = 10, draws: int = 200, burn_in: int = BURN_IN
+    ratings: Ratings, split: Split, seed: int = 0, factors: Size = 10, draws: Size = 200, burn_in: Passes = BURN_IN
 ) -> Predictions:
     """Predict by Bayesian SVD++ flipped: features are also the items that the user rated, and the users of the item.
 
@@ -83,6 +84,8 @@ def _predict(
     ratings: Ratings, split: Split, seed: int, factors: int, draws: int, burn_in: int, with_sets: bool
 ) -> Predictions:
     """Predict by a factorization machine, with or without the sets of who rated what."""
+    if burn_in >= draws:
+        raise FlexError(f"burn_in: {burn_in} is not below the number of draws, {draws}")
     myfm = _imported()
     train, test, total = split.train, split.test, np.zeros(len(split.test))
     sides = [(ratings.users, ratings.n_users), (ratings.items, ratings.n_items)]

@@ -6,18 +6,18 @@ Barbieri, Alvim, Braida and Zimbrao (2017) (a random forest on the vectors). Suz
 them). Vincent et al. (2008) (denoising autoencoders).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from flexlib.centring import SHRINKAGE
-from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig
+from flexlib.config import ITEM_BASED, USER_BASED, FlexConfig, Share, Size
 from flexlib.data import Ratings, Split
 from flexlib.fast.entries import RowTable, has_sparse_products
 from flexlib.methods.extras import import_extra
-from flexlib.methods.interface import Predictions
+from flexlib.methods.interface import Passes, Predictions, Weight
 from flexlib.methods.means_and_biases import biases
 from flexlib.predict import CELLS_PER_BLOCK, FittedModel, encode_rows
 from flexlib.train import fit
@@ -31,11 +31,11 @@ def cofils(
     ratings: Ratings,
     split: Split,
     seed: int = 0,
-    factors: int = 10,
-    epochs: int = 20,
-    noise: float = 0.1,
-    leaf: int = 10,
-    trees: int = 30,
+    factors: Size = 10,
+    epochs: Passes = 20,
+    noise: Share = 0.1,
+    leaf: Size = 10,
+    trees: Size = 30,
 ) -> Predictions:
     """Predict by autoencoder COFILS: a random forest on the user's and the item's vector.
 
@@ -85,12 +85,12 @@ def hidden_similarity(
     ratings: Ratings,
     split: Split,
     seed: int = 0,
-    factors: int = 30,
-    epochs: int = 20,
-    noise: float = 0.3,
-    neighbours: int = 40,
-    shrinkage: float = 1.0,
-    pivot: str = "items",
+    factors: Size = 30,
+    epochs: Passes = 20,
+    noise: Share = 0.3,
+    neighbours: Size = 40,
+    shrinkage: Weight = 1.0,
+    pivot: Literal["items", "users"] = "items",
 ) -> Predictions:
     """Predict by biases, and by what similar rows are rated above theirs.
 

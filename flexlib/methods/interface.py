@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from flexlib.config import Number, Settings, Whole
 from flexlib.data import Ratings, Split
 from flexlib.methods.stopping import Curve
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 Predictions = NDArray[np.float64]
 MethodSettings = dict[str, Any]
 Space = Callable[["BaseTrial"], MethodSettings]
+
+# What settings of several methods may be, as `Settings` checks it; beside `Size` and `Share` of `flexlib.config`
+Passes = Annotated[Whole, Field(ge=0)]
+Rate = Annotated[Number, Field(ge=1e-12)]
+Weight = Annotated[Number, Field(ge=0)]
+Centre = Literal["mean", "biases"]
 
 
 class Rehearsal(NamedTuple):
@@ -60,6 +68,10 @@ class Predictor(Protocol):
     @property
     def first_tries(self) -> tuple[MethodSettings, ...]:
         """What a search begins with: values of what `space` suggests, by the names that they have there."""
+
+    @property
+    def defaults(self) -> Settings:
+        """Its settings where none are told; `Settings.override` changes and checks them."""
 
     def space(self, trial: "BaseTrial") -> MethodSettings:
         """Let a trial of Optuna suggest settings.

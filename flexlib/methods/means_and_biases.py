@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from flexlib.centring import fit_biases, mean_by
 from flexlib.data import Index, Ratings, Stars
+from flexlib.methods.interface import Weight
 
 # Ratings of 0 that a bias is averaged with, as in Koren (2010).
-ITEM_SHRINKAGE = 10
-USER_SHRINKAGE = 15
+ITEM_SHRINKAGE = 10.0
+USER_SHRINKAGE = 15.0
 
 
 def item_mean(ratings: Ratings, used: Index | slice) -> Stars:
@@ -57,8 +58,8 @@ def user_mean(ratings: Ratings, used: Index | slice) -> Stars:
 def biases(
     ratings: Ratings,
     used: Index | slice,
-    item_shrinkage: float = ITEM_SHRINKAGE,
-    user_shrinkage: float = USER_SHRINKAGE,
+    item_shrinkage: Weight = ITEM_SHRINKAGE,
+    user_shrinkage: Weight = USER_SHRINKAGE,
 ) -> NDArray[np.float64]:
     """Predict each rating by the overall mean, the bias of its user and the bias of its item.
 

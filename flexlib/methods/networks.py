@@ -7,7 +7,7 @@ Tran et al. (2018). Sedhain et al. (2015) (AutoRec).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
 class Network:
     """A `Predictor` whose settings are fields of `FlexConfig`.
 
+    Settings that a search found say all in which they differ from `FlexConfig()`, which completes them; `defaults` are
+    for who tells none.
+
     Parameters
     ----------
-    name, citation, made_by, first_tries
+    name, citation, made_by, first_tries, defaults
         As in `Predictor`.
     space
         The function by which a trial suggests settings, as `Predictor.space`.
@@ -46,6 +49,7 @@ class Network:
     made_by: str = "flexlib"
     stopped: bool = True
     first_tries: tuple[MethodSettings, ...] = ()
+    defaults: FlexConfig = field(default_factory=FlexConfig)
 
     def predict(self, ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
         """Train on the training ratings and predict the test ratings: see `Predictor.predict`."""
@@ -115,15 +119,20 @@ _AUTOREC_FIRST = {"learning_rate": 1e-3, "weight_decay_loss": 100.0, "hidden_uni
 
 NETWORKS: dict[str, Predictor] = {
     "autorec_item": Network(
-        "AutoRec, item-based", _suggest_autorec_item, citation="sedhain2015autorec", first_tries=(_AUTOREC_FIRST,)
+        "AutoRec, item-based",
+        _suggest_autorec_item,
+        citation="sedhain2015autorec",
+        first_tries=(_AUTOREC_FIRST,),
+        defaults=FlexConfig.preset("autorec-item"),
     ),
     "autorec_user": Network(
         "AutoRec, user-based",
         _suggest_autorec_user,
         citation="sedhain2015autorec",
         first_tries=(_AUTOREC_FIRST | {"weight_decay_loss": 10.0},),
+        defaults=FlexConfig.preset("autorec-user"),
     ),
-    "flexencoder_set1": Network("FlexEncoder, set 1", _set_1, stopped=False),
+    "flexencoder_set1": Network("FlexEncoder, set 1", _set_1, stopped=False, defaults=FlexConfig.preset("table2:1")),
     "flexencoder_paper": Network("FlexEncoder, the paper's space", suggest_paper, stopped=False),
     "flexencoder": Network("FlexEncoder, extended space", suggest_extended, first_tries=EXTENDED_FIRST),
 }

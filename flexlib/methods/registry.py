@@ -1,4 +1,4 @@
-"""The methods that are not networks alone, by key: those of the paper's Table 3, and others beside them.
+"""All methods by key. Those that are not networks alone stand here: the paper's Table 3, and others beside them.
 
 None reads the value of a test rating. Each predicts something finite for users and items without training ratings.
 
@@ -9,22 +9,27 @@ References
 Tran et al. (2018), Table 3.
 """
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import create_model
 
+from flexlib.config import FlexError, Settings
 from flexlib.data import Ratings, Split, hold_back
 from flexlib.methods.boltzmann import rbm
 from flexlib.methods.extras import with_version
 from flexlib.methods.factorization import als, mean_field
 from flexlib.methods.factorization_machines import bayesian_svdpp, bpmf
 from flexlib.methods.hybrids import cofils, hidden_similarity
-from flexlib.methods.interface import MethodSettings, Predictions, Predictor, Rehearsal, Space
+from flexlib.methods.interface import Centre, MethodSettings, Predictions, Predictor, Rehearsal, Space
 from flexlib.methods.means_and_biases import biases, item_mean, user_mean
+from flexlib.methods.networks import NETWORKS
 from flexlib.methods.scikit_surprise import (
     improved_svd,
     item_knn,
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 
 SURPRISE = with_version("scikit-surprise")
 MYFM = with_version("myfm")
-CENTRES = ("mean", "biases")
+CENTRES = get_args(Centre)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class Method:
     name, citation, made_by, first_tries
         As in `Predictor`.
     predict
-        The function that fits and predicts, as `Predictor.predict`.
+        The function that fits and predicts, as `Predictor.predict`. Its parameters that have a default, but for the
+        seed, are the method's settings; their types say which values there are.
     space
         The function by which a trial suggests settings, as `Predictor.space`.
     """
@@ -63,6 +69,17 @@ class Method:
     citation: str | None = None
     made_by: str = "flexlib"
     first_tries: tuple[MethodSettings, ...] = ()
+
+    @functools.cached_property
+    def defaults(self) -> Settings:
+        """The settings where none are told: see `Predictor.defaults`."""
+        types = get_type_hints(self.predict, include_extras=True)
+        fields: dict[str, Any] = {
+            name: (types[name], parameter.default)
+            for name, parameter in inspect.signature(self.predict).parameters.items()
+            if parameter.default is not parameter.empty and name != "seed"
+        }
+        return create_model(self.predict.__name__, __base__=Settings, **fields)()
 
     def rehearse(
         self,
@@ -91,6 +108,7 @@ def on_training_ratings(predict_all: Callable[..., NDArray[Any]]) -> Callable[..
         Takes the ratings, a split, a seed that it does not use, and settings; predicts the test ratings.
     """
 
+    @functools.wraps(predict_all)  # its settings are those of the other
     def predict(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
         return predict_all(ratings, split.train, **settings)[split.test].astype(np.float64)
 
@@ -231,3 +249,27 @@ METHODS: dict[str, Predictor] = {
         made_by=SURPRISE,
     ),
 }
+ALL: dict[str, Predictor] = METHODS | NETWORKS
+
+
+def find_method(key: str) -> Predictor:
+    """Look up a method.
+
+    Parameters
+    ----------
+    key
+        Of `ALL`.
+
+    Returns
+    -------
+    Predictor
+        The method.
+
+    Raises
+    ------
+    FlexError
+        For an unknown method; names those that there are.
+    """
+    if key not in ALL:
+        raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
+    return ALL[key]

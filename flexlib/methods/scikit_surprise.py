@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flexlib.centring import SHRINKAGE
+from flexlib.config import Size
 from flexlib.data import Ratings, Split
 from flexlib.methods.extras import import_extra
-from flexlib.methods.interface import Predictions
+from flexlib.methods.interface import Passes, Predictions, Rate, Weight
 
 
 def slope_one(ratings: Ratings, split: Split, seed: int = 0) -> Predictions:
@@ -41,15 +42,27 @@ def slope_one(ratings: Ratings, split: Split, seed: int = 0) -> Predictions:
     return _predict(ratings, split, "SlopeOne", {}, in_steps=True)
 
 
-def regularized_svd(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+def regularized_svd(
+    ratings: Ratings,
+    split: Split,
+    seed: int = 0,
+    n_factors: Size = 100,
+    n_epochs: Passes = 20,
+    lr_all: Rate = 0.005,
+    reg_all: Weight = 0.02,
+) -> Predictions:
     """Predict by RSVD: vectors of users and items, whose product is the rating, by gradient descent.
 
     Parameters
     ----------
     ratings, split, seed
         As in `Predictor.predict`.
-    **settings
-        Those of surprise's `SVD`.
+    n_factors
+        Length of the vectors.
+    n_epochs
+        Passes over the training ratings.
+    lr_all, reg_all
+        Learning rate, and weight of the penalty, of all vectors.
 
     Returns
     -------
@@ -60,18 +73,31 @@ def regularized_svd(ratings: Ratings, split: Split, seed: int = 0, **settings: A
     ----------
     Paterek (2007).
     """
-    return _predict(ratings, split, "SVD", dict(biased=False, random_state=seed, **settings))
+    options = dict(n_factors=n_factors, n_epochs=n_epochs, lr_all=lr_all, reg_all=reg_all)
+    return _predict(ratings, split, "SVD", dict(biased=False, random_state=seed, **options))
 
 
-def improved_svd(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+def improved_svd(
+    ratings: Ratings,
+    split: Split,
+    seed: int = 0,
+    n_factors: Size = 100,
+    n_epochs: Passes = 20,
+    lr_all: Rate = 0.005,
+    reg_all: Weight = 0.02,
+) -> Predictions:
     """Predict by RSVD2: RSVD with biases of users and items.
 
     Parameters
     ----------
     ratings, split, seed
         As in `Predictor.predict`.
-    **settings
-        Those of surprise's `SVD`.
+    n_factors
+        Length of the vectors.
+    n_epochs
+        Passes over the training ratings.
+    lr_all, reg_all
+        Learning rate, and weight of the penalty, of all biases and vectors.
 
     Returns
     -------
@@ -82,18 +108,31 @@ def improved_svd(ratings: Ratings, split: Split, seed: int = 0, **settings: Any)
     ----------
     Paterek (2007).
     """
-    return _predict(ratings, split, "SVD", dict(biased=True, random_state=seed, **settings))
+    options = dict(n_factors=n_factors, n_epochs=n_epochs, lr_all=lr_all, reg_all=reg_all)
+    return _predict(ratings, split, "SVD", dict(biased=True, random_state=seed, **options))
 
 
-def svdpp(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Predictions:
+def svdpp(
+    ratings: Ratings,
+    split: Split,
+    seed: int = 0,
+    n_factors: Size = 20,
+    n_epochs: Passes = 20,
+    lr_all: Rate = 0.007,
+    reg_all: Weight = 0.02,
+) -> Predictions:
     """Predict by SVD++, where a user's vector also depends on which items the user has rated.
 
     Parameters
     ----------
     ratings, split, seed
         As in `Predictor.predict`.
-    **settings
-        Those of surprise's `SVDpp`.
+    n_factors
+        Length of the vectors.
+    n_epochs
+        Passes over the training ratings.
+    lr_all, reg_all
+        Learning rate, and weight of the penalty, of all biases and vectors.
 
     Returns
     -------
@@ -104,20 +143,30 @@ def svdpp(ratings: Ratings, split: Split, seed: int = 0, **settings: Any) -> Pre
     ----------
     Koren (2008).
     """
-    return _predict(ratings, split, "SVDpp", dict(random_state=seed, cache_ratings=True, **settings))
+    options = dict(n_factors=n_factors, n_epochs=n_epochs, lr_all=lr_all, reg_all=reg_all)
+    return _predict(ratings, split, "SVDpp", dict(random_state=seed, cache_ratings=True, **options))
 
 
-def nmf(ratings: Ratings, split: Split, seed: int = 0, regularization: float = 0.06, **settings: Any) -> Predictions:
+def nmf(
+    ratings: Ratings,
+    split: Split,
+    seed: int = 0,
+    n_factors: Size = 15,
+    n_epochs: Passes = 50,
+    regularization: Weight = 0.06,
+) -> Predictions:
     """Predict by non-negative matrix factorization.
 
     Parameters
     ----------
     ratings, split, seed
         As in `Predictor.predict`.
+    n_factors
+        Length of the vectors.
+    n_epochs
+        Passes over the training ratings.
     regularization
         Weight of the penalty, for users and for items.
-    **settings
-        Those of surprise's `NMF`.
 
     Returns
     -------
@@ -128,12 +177,12 @@ def nmf(ratings: Ratings, split: Split, seed: int = 0, regularization: float = 0
     ----------
     Luo, Zhou, Xia and Zhu (2014).
     """
-    options = dict(random_state=seed, reg_pu=regularization, reg_qi=regularization, **settings)
-    return _predict(ratings, split, "NMF", options)
+    options = dict(n_factors=n_factors, n_epochs=n_epochs, reg_pu=regularization, reg_qi=regularization)
+    return _predict(ratings, split, "NMF", dict(random_state=seed, **options))
 
 
 def item_knn(
-    ratings: Ratings, split: Split, seed: int = 0, neighbours: int = 40, shrinkage: float = 100
+    ratings: Ratings, split: Split, seed: int = 0, neighbours: Size = 40, shrinkage: Weight = 100.0
 ) -> Predictions:
     """Predict by biases, and by what the user rated similar items above theirs.
 

@@ -17,12 +17,10 @@ import optuna
 from numpy.typing import NDArray
 
 from flexlib.config import FlexError, first_line
-from flexlib.methods.interface import MethodSettings, Predictor
-from flexlib.methods.networks import NETWORKS
-from flexlib.methods.registry import METHODS
+from flexlib.methods.interface import MethodSettings
+from flexlib.methods.registry import ALL
 from flexlib.methods.stopping import Curve, quiet_study
 
-ALL: dict[str, Predictor] = METHODS | NETWORKS
 # Before the sampler learns from tries: at most so many, and at most half of all. Where a method names its first tries,
 # which are better than random ones, a quarter.
 RANDOM_TRIES = 30

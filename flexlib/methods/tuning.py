@@ -25,7 +25,8 @@ from flexlib.datasets.loading import load_cached, load_ratings
 from flexlib.evaluation import errors
 from flexlib.methods.interface import MethodSettings, Predictions
 from flexlib.methods.networks import NETWORKS
-from flexlib.methods.search import ALL, Search, check_start, check_suggested, choose_members
+from flexlib.methods.registry import ALL, find_method
+from flexlib.methods.search import Search, check_start, check_suggested, choose_members
 from flexlib.methods.stopping import Curve
 from flexlib.predict import fallback
 from flexlib.runs.engine import Died, Job, Journal, work
@@ -430,8 +431,7 @@ def run_tuning(
         When stopped; what ended by then is kept.
     """
     for key in tuning.methods:
-        if key not in ALL:
-            raise FlexError(f"unknown method '{key}': known are {', '.join(ALL)}")
+        find_method(key)
         for suggested in tuning.start:
             check_start(key, suggested)
     ratings = tuning.load()

@@ -101,7 +101,7 @@ def cross_validate(
         - measure: RMSE and MAE, pooled over all test ratings, in stars; nDCG@k and recall@k, means over users with
           relevant test ratings; coverage@k, the share of the items in training that any list holds
         - value, low, high: with an interval at 95 %. It is a bootstrap over users, for these splits and models; for
-          coverage a t-interval over splits. NaN where there are fewer than two of these
+          coverage a t-interval over splits. NaN where there are fewer than two of these, or a model diverged
         - n: how many users, or splits
 
     Raises
@@ -232,7 +232,7 @@ def _over_users(
         return np.asarray(form(total.sum(axis=axis) / weight.sum(axis=axis)))
 
     n = len(totals)
-    if n < 2:
+    if n < 2 or not np.isfinite(totals).all():  # a model that diverged predicts NaN
         return {"value": float(ratio(totals, weights)) if n else np.nan, "low": np.nan, "high": np.nan, "n": n}
     drawn = stats.bootstrap(
         (totals, weights),

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from flexlib.config import FlexConfig, FlexError
 from flexlib.data import AnyIds, Ratings, Split, split_ratings
 from flexlib.methods.interface import MethodSettings
-from flexlib.methods.networks import NETWORKS
-from flexlib.methods.registry import METHODS
+from flexlib.methods.registry import METHODS, find_method
 from flexlib.predict import Fitted, fallback
 from flexlib.train import fit
 
@@ -64,18 +63,6 @@ class FittedMethod(Fitted):
         return predicted
 
 
-def check_method(method: str) -> None:
-    """Check that there is a method of this name.
-
-    Raises
-    ------
-    FlexError
-        Naming those that there are.
-    """
-    if method not in NETWORKS and method not in METHODS:
-        raise FlexError(f"unknown method '{method}': known are {', '.join([*METHODS, *NETWORKS])}")
-
-
 def fit_method(
     ratings: Ratings, method: str, settings: MethodSettings | None = None, seed: int = 0, split: Split | None = None
 ) -> Fitted:
@@ -88,7 +75,8 @@ def fit_method(
     method
         Key of `flexlib.methods.registry.METHODS` or of `flexlib.methods.networks.NETWORKS`.
     settings
-        By name; the rest have the method's defaults, in case of a network those of `FlexConfig`.
+        By name; by default the method's own. Those that are missing have its defaults, but for a network those of
+        `FlexConfig`, as what records hold of a network is told against these.
     seed
         At least 0.
     split
@@ -102,7 +90,7 @@ def fit_method(
     Raises
     ------
     FlexError
-        For an unknown method, and for settings that a network does not have.
+        For an unknown method, and for the first setting that the method does not have or whose value cannot be.
 
     Examples
     --------
@@ -112,11 +100,11 @@ def fit_method(
     >>> len(recommend(model, [42, 7], k=5))
     10
     """
-    check_method(method)
-    settings, split = settings or {}, split or split_ratings(ratings, 0)
-    if method in NETWORKS:
-        return fit(ratings, FlexConfig.from_dict(settings), "holdout", seed, split)
-    return FittedMethod(method, settings, ratings, split, seed)
+    defaults, split = find_method(method).defaults, split or split_ratings(ratings, 0)
+    checked = defaults if settings is None else type(defaults).from_dict(settings)
+    if isinstance(checked, FlexConfig):
+        return fit(ratings, checked, "holdout", seed, split)
+    return FittedMethod(method, checked.model_dump(mode="json", exclude_unset=True), ratings, split, seed)
 
 
 def choose_winner(records: pd.DataFrame) -> tuple[str, MethodSettings]:

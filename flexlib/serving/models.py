@@ -144,7 +144,10 @@ def load_model(path: str | Path, device: str | None = None) -> Fitted:
     ratings = load_ratings(path, scale=header.scale)
     titles, genres = _read_texts(path, ratings)
     ratings = dataclasses.replace(ratings, name=header.name, titles=titles, genres=genres)
-    return fit_method(ratings, header.method, header.settings, header.seed)
+    try:
+        return fit_method(ratings, header.method, header.settings, header.seed)
+    except FlexError as error:
+        raise error.of(path) from None
 
 
 def _read_texts(path: Path, ratings: Ratings) -> Iterator[NDArray[np.object_] | None]:
