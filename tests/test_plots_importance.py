@@ -48,3 +48,9 @@ def test_importance_has_the_order_of_the_leak_free_protocol():
 
 def test_importance_shows_what_is_largest_under_any_protocol():
     assert ticks(drawn_importance(3).yaxis) == ["mean normalization", "learning rate", "optimizer"]
+
+
+def test_where_no_tree_could_split_no_parameter_is_named():
+    nothing = mains_table({"MeN": 0.0, "LR": 0.0}, 0.0)
+    (ax,) = plot_importance({"holdout": nothing}, "here", {"holdout": 3}).axes
+    assert ax.get_title(loc="left").startswith("No parameter explains anything: too few runs")

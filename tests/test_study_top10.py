@@ -359,6 +359,7 @@ def test_the_numbers_by_hand():
     # Every difference is 0.1 stars, split by split.
     assert [numbers[f"worth_{end}"] for end in ("least", "most")] == pytest.approx([0.1] * 2)
     assert sets_title(summary, "here") == "Leak-free, 8 of 8 sets score higher (worse)\nhere"
+    assert sets_title(summary.assign(gap=math.nan), "here") == "too few runs: raise max_seconds\nhere"
     assert [numbers[f"same_order{end}"] for end in ("", "_low", "_high")] == pytest.approx([1] * 3)
     assert math.isnan(numbers["item_contrast_p"])
     assert math.isnan(item_contrast(traits))  # as our tens are fewer

@@ -354,6 +354,7 @@ def plot_importance(
         ax.axvline(100 * own["noise"].iloc[0], color=colour, linestyle=":", linewidth=1.5)
     first, second = (100 * order.iloc[:2]).tolist()
     title = f"{FACTOR_WORDS[order.index[0]].capitalize()} explains {first:.0f} %, the next parameter {second:.0f} %"
+    title = title if first else f"No parameter explains anything: {TOO_FEW}"
     ax.set(
         title=f"{title}\n{dataset}, {words_of(leading)}",
         yticks=range(len(order)),

@@ -266,7 +266,8 @@ def _as_record(config: FlexConfig) -> dict[str, Any]:
 def sets_title(summary: pd.DataFrame, dataset: str) -> str:
     """Say for the title of `plot_sets` how many sets score higher leak-free, of those that have both scores."""
     gap = summary.loc[summary["protocol"] == "released", "gap"].dropna()
-    return f"Leak-free, {int((gap < 0).sum())} of {len(gap)} sets score higher (worse)\n{dataset}"
+    found = f"Leak-free, {int((gap < 0).sum())} of {len(gap)} sets score higher (worse)" if len(gap) else TOO_FEW
+    return f"{found}\n{dataset}"
 
 
 def monotone_paper_p(traits: pd.DataFrame, report: Mapping[str, Any] | None) -> float:
