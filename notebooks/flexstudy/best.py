@@ -35,6 +35,7 @@ ONE_NETWORK = "one network"
 SEVERAL = "mean of several networks"
 DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a try is drawn
 ROWS = (ONE_NETWORK, SEVERAL, *(ALL[key].name for key in (*reversed(MACHINES), "flexencoder_set1")))
+ABLATED = 5  # splits, at most, on which the chapter takes choices back
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
