@@ -57,7 +57,7 @@ def random_ratings(seed, n_users=7, n_items=9, share=0.5):
 def records_of(plan, outcome):
     """A plan's table of records without a run: `outcome(k, protocol)` is run k's RMSE, the status of a run without one,
     or the fields of its record that matter."""
-    ratings, records = load_ratings(plan.dataset), []
+    ratings, records = plan.load(), []
     for k in range(len(plan.configs)):
         for protocol in plan.protocols:
             found = outcome(k, protocol)

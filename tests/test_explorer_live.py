@@ -439,6 +439,21 @@ def test_a_file_is_loaded_with_the_columns_and_the_scale_that_are_told(make, tmp
         assert piece in refused(explorer)
 
 
+def test_it_begins_with_a_file_as_it_was_told(make, tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("my id;thing;mark\n" + "".join(f"{k % 7};{k};{k % 5 + 1}\n" for k in range(60)))
+    explorer = make(str(path), columns=(("rating", "mark"), ("user", "my id")), scale=(0, 10, 0.5))
+    assert refused(explorer) == f"{path}: no column 'movieId' for the item; it has my id, thing, mark"
+    columns = (("item", "thing"), ("rating", "mark"), ("user", "my id"))
+    explorer = make(str(path), columns=columns, scale=(0, 10, 0.5))
+    assert refused(explorer) is None
+    assert explorer.ratings.checksum == load_ratings(path, dict(columns), (0, 10, 0.5)).checksum
+    explorer.load(explorer.dataset.value)  # with what its controls now say
+    explorer.wait()
+    assert (explorer.ratings.n_users, explorer.ratings.scale) == (7, (0, 10, 0.5))
+    assert "for a file" in refused(make(columns=columns))
+
+
 def test_whatever_goes_wrong_while_loading_is_told(make, monkeypatch):
     explorer = make()
     ratings = explorer.ratings

@@ -42,7 +42,7 @@ from flexlib.datasets.tables import (
 
 def load_ratings(
     name: str | Path | pd.DataFrame,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     scale: Sequence[float] | None = None,
 ) -> Ratings:
     """Load a data set by name, a file by its path, or the ratings of a pandas DataFrame.
@@ -54,8 +54,8 @@ def load_ratings(
         "synthetic:users=100,items=500,ratings=5000,seed=1"; the path of a text or Parquet file, as
         `flexlib.datasets.layouts.RULES` has it; or a DataFrame, whose columns are found by the same names.
     columns
-        For a file or DataFrame, which column holds what, such as {"user": "uid", "rating": "stars"}. Common names need
-        none.
+        For a file or DataFrame, which column holds what, such as {"user": "uid", "rating": "stars"}, or as pairs.
+        Common names need none.
     scale
         For a file or DataFrame, its lowest rating, highest rating and step in stars; by default read off all its
         ratings.
@@ -98,11 +98,12 @@ def load_ratings(
     raise FlexError(f"unknown data set '{name:.100}': known are {known}, or the path of a file ({endings} or .parquet)")
 
 
-def _checked_columns(columns: Mapping[str, str] | None) -> Mapping[str, str]:
-    for what in columns or {}:
+def _checked_columns(columns: Mapping[str, str] | Sequence[tuple[str, str]] | None) -> Mapping[str, str]:
+    named = dict(columns or ())
+    for what in named:
         if what not in KNOWN_COLUMNS:
             raise FlexError(f"columns: '{what}' is not one of {', '.join(KNOWN_COLUMNS)}")
-    return columns or {}
+    return named
 
 
 @lru_cache(maxsize=2)
@@ -129,7 +130,7 @@ def load_cached(
     FlexError
         As `load_ratings` does, and where this machine has other data of that name.
     """
-    ratings = load_ratings(name, dict(columns), scale)
+    ratings = load_ratings(name, columns, scale)
     if ratings.checksum != checksum:
         raise FlexError(f"{name}: the file of this worker has checksum {ratings.checksum}, not {checksum}")
     return ratings

@@ -133,7 +133,7 @@ class Tuning:
 
     def load(self) -> Ratings:
         """Load the ratings, with the columns and the scale that were told."""
-        return load_ratings(self.dataset, dict(self.columns), self.scale)
+        return load_ratings(self.dataset, self.columns, self.scale)
 
     def seeds(self, ratings: Ratings) -> dict[str, int]:
         """Name the splits, and give the seed of each.

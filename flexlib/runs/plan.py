@@ -178,7 +178,7 @@ class Plan:
 
     def load(self) -> Ratings:
         """Load the data set."""
-        return load_ratings(self.dataset, dict(self.columns), self.scale)
+        return load_ratings(self.dataset, self.columns, self.scale)
 
     def run(self, number: int, protocol: str, estimate: float = 0.0) -> Run:
         """Give one run of the plan."""

@@ -6,6 +6,7 @@ It trains, which needs Jupyter or Voila.
 import shlex
 import threading
 import time
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class Explorer:
         As in `flexlib.fit`.
     preset
         What the controls stand at.
+    columns, scale
+        Of a file, as in `flexlib.load_ratings`; columns as pairs.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Explorer:
         sweep: pd.DataFrame | None = None,
         device: str | None = None,
         preset: str = EXPLORED,
+        columns: Sequence[tuple[str, str]] = (),
+        scale: Sequence[float] | None = None,
     ) -> None:
         self.sweep, self.device = sweep, device
         self.ratings: Ratings | None = None
@@ -92,6 +97,8 @@ class Explorer:
         self.view = self._arrange()
         self.preset.value = preset
         self.dataset.value = dataset
+        self.columns.value = shlex.join(f"{what}={column}" for what, column in columns)
+        self.scale.value = " ".join(f"{value:.12g}" for value in scale or ())
         is_here = dataset not in DATASETS or bool(local_path(dataset))
         try:
             self._take(dataset if is_here else STAND_IN)

@@ -35,11 +35,19 @@ ONE_NETWORK = "one network"
 SEVERAL = "mean of several networks"
 DRAWN_ABOVE = 0.075  # stars above the lowest validation RMSE, up to which a try is drawn
 ROWS = (ONE_NETWORK, SEVERAL, *(ALL[key].name for key in (*reversed(MACHINES), "flexencoder_set1")))
+ABLATED = 5  # splits, at most, on which the chapter takes choices back
 SEED_STEP = 1000  # between the seeds that an ablation gives to one split, so that no two splits share one
 
 
 def plan_searches(
-    dataset: str, large: str, folded: str, splits: Sequence[int], tries: Sequence[int], max_seconds: float, average: int
+    dataset: str,
+    large: str,
+    folded: str,
+    splits: Sequence[int],
+    tries: Sequence[int],
+    max_seconds: float,
+    average: int,
+    **layout: Any,
 ) -> dict[str, Tuning]:
     """Plan the chapter's searches.
 
@@ -55,6 +63,8 @@ def plan_searches(
         Three numbers, of the three cases in order. On folds there are as many tries as in the second case.
     max_seconds, average
         As in `Tuning`.
+    **layout
+        Of `dataset` alone, where it is a file: `columns` and `scale` as in `Tuning`.
 
     Returns
     -------
@@ -63,7 +73,8 @@ def plan_searches(
     """
 
     def search(name: str, rate: float | None, case: int, n_splits: int, shared: bool = False) -> Tuning:
-        return Tuning(name, (REFERENCE,), rate, n_splits, tries[case], shared, max_seconds, average)
+        own = layout if name == dataset else {}
+        return Tuning(name, (REFERENCE,), rate, n_splits, tries[case], shared, max_seconds, average, **own)
 
     found = {
         f"{dataset}, 70/30": search(dataset, 0.3, 0, splits[0]),
@@ -80,7 +91,16 @@ def plan_searches(
 def plan_references(search: Tuning, tries: int) -> Tuning:
     """Plan what stands beside a search on its splits; factorization machines not where one tenth is held out."""
     methods = SIMPLE if search.test_split_rate == ONE_TENTH else SIMPLE + MACHINES
-    return Tuning(search.dataset, methods, search.test_split_rate, search.splits, tries, search.shared)
+    return Tuning(
+        search.dataset,
+        methods,
+        search.test_split_rate,
+        search.splits,
+        tries,
+        search.shared,
+        columns=search.columns,
+        scale=search.scale,
+    )
 
 
 def check_searches(tunings: Sequence[Tuning], found: Sequence[pd.DataFrame]) -> None:

@@ -11,7 +11,7 @@ runs.
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,13 @@ _BEGINS = re.compile(r"(?:[-*] |\d+\. |\*\*\w+\.\*\* )?")  # of an item, or of a
 
 
 class ParameterError(FlexError):
-    """A parameter that a chapter does not have; in a notebook it is shown as one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"ParameterError: {self}"]
+    """A parameter that a chapter does not have, or a value that it cannot take."""
 
 
 def begin_chapter(*formats: str) -> None:
     """Refuse parameters that the chapter does not have, and set the style of its figures and tables.
+
+    From then on bad input, such as a file without a column, is shown as one line instead of a traceback.
 
     Parameters
     ----------
@@ -68,9 +67,46 @@ def begin_chapter(*formats: str) -> None:
         Naming a parameter that papermill was given and the chapter does not have: papermill itself would only warn.
     """
     shell = get_ipython()
+    if shell:
+        shell.set_custom_exc((FlexError,), _show_error)
     check_parameters(shell.user_ns["In"] if shell else [])
     use_style(*formats)
     pd.options.display.max_colwidth = None
+
+
+def _show_error(shell: Any, kind: type[FlexError], error: FlexError, trace: Any, tb_offset: int | None = None) -> None:
+    """Show an error as one line, by the method for which IPython asks an error; a handler of its `set_custom_exc`."""
+    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # type: ignore[attr-defined]
+    shell.showtraceback((kind, error, trace))
+
+
+def read_layout(columns: Mapping[str, str], scale: Sequence[float]) -> dict[str, Any]:
+    """Turn the parameters `columns` and `scale` of a chapter into what plans and `load_ratings` take.
+
+    Parameters
+    ----------
+    columns
+        Which column of a file holds what; empty for common names.
+    scale
+        Its lowest rating, highest rating and step, in stars; empty to read them off the ratings.
+
+    Returns
+    -------
+    dict
+        - columns: pairs (what, column), sorted
+        - scale: three numbers, or None
+
+    Raises
+    ------
+    ParameterError
+        For other kinds of values, such as the text that papermill makes of `-p columns`.
+    """
+    if not isinstance(columns, Mapping):
+        raise ParameterError(f"columns '{columns}': give them as -y 'columns: {{user: uid, rating: stars}}'")
+    if not isinstance(scale, list | tuple) or not all(isinstance(value, int | float) for value in scale):
+        raise ParameterError(f"scale '{scale}': give it as -y 'scale: [1, 5, 1]'")
+    named = ((str(what), str(column)) for what, column in columns.items())
+    return {"columns": tuple(sorted(named)), "scale": tuple(scale) or None}
 
 
 def check_parameters(cells: list[str]) -> None:

@@ -223,7 +223,7 @@ def find_pairs(
         found = [find_if_there(name, dataset, folder) for name in ("screening", "centring")]
         return None if found[0] is None or found[1] is None else (found[0], found[1])
     screened = find_records("screening", dataset, device=device, records=fresh, **options)
-    if not choose_learned(screened, load_ratings(dataset)):
+    if not choose_learned(screened, load_ratings(dataset, options.get("columns"), options.get("scale"))):
         return None
     plan = experiment("centring", dataset, n_seeds=n_seeds, records=screened, **options)
     return screened, run_plan(plan, device=device)
@@ -235,17 +235,17 @@ def find_if_there(name: str, dataset: str, folder: str) -> pd.DataFrame | None:
     return find_records(name, dataset, folder) if there else None
 
 
-def find_choices(dataset: str, folder: str) -> pd.DataFrame:
+def find_choices(dataset: str, folder: str, **layout: Any) -> pd.DataFrame:
     """Read the records of "choices-tried" and "choices" as `tuned_cells`.
 
-    Without them there is no cell; making them now would take thousands of runs.
+    Without them there is no cell; making them now would take thousands of runs. `layout` is as in `find_evidence`.
     """
     tried, made = (find_if_there(name, dataset, folder) for name in ("choices-tried", "choices"))
     if tried is None or made is None:
         return pd.DataFrame({"base": [], **{name: [] for name in CHOICES}, "learned": [], "rmse": []}).astype(
             {"learned": bool}
         )
-    return tuned_cells(tried, made, load_ratings(dataset))
+    return tuned_cells(tried, made, load_ratings(dataset, **layout))
 
 
 def count_learned(records: pd.DataFrame, ratings: Ratings, protocol: str = "holdout") -> dict[str, int]:

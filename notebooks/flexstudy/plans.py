@@ -225,7 +225,7 @@ def screening(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: 
 
     Mean normalization is on, and both roundings are off.
     """
-    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
     chosen: list[Setting] = []
     for _, row in records.drop_duplicates("run").iterrows():
         config = config_of(row).replace(
@@ -274,7 +274,7 @@ def choose_learned(
 
 def rounding(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
     """Measure the recommended lists of settings that have learned; re-fed outputs are rounded, and are not."""
-    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
     learned = choose_learned(records, ratings, (BY_ROWS,))
     plain = [(name, config) for name, config in learned if not config.dense_refeeding][:LISTED]
     settings = [Setting(name, config, NO_REFEEDING) for name, config in plain]
@@ -286,7 +286,7 @@ def rounding(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: A
 
 def centring(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **options: Any) -> Plan:
     """Score settings that have learned on test ratings, centred by row means and with 3 filled in."""
-    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
     settings = [
         Setting(name, config.replace(centring=way), way)
         for name, config in choose_learned(records, ratings)
@@ -300,7 +300,7 @@ def choices_tried(dataset: str, records: pd.DataFrame, n_seeds: int = 1, **optio
 
     The settings are its first cheap ones with mean normalization, at the test split rate `RATE`.
     """
-    ratings = load_ratings(dataset, dict(options.get("columns", ())), options.get("scale"))
+    ratings = load_ratings(dataset, options.get("columns"), options.get("scale"))
     bases: list[tuple[str, FlexConfig]] = []
     for _, row in records.drop_duplicates("run").iterrows():
         config = config_of(row).replace(test_split_rate=RATE)

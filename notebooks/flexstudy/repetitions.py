@@ -70,6 +70,7 @@ def find_sweep(
     max_seconds: float = math.inf,
     device: str | None = None,
     seed: int = 0,
+    **layout: Any,
 ) -> pd.DataFrame:
     """Read the records of a random sample of the paper's space, or make them now.
 
@@ -83,6 +84,8 @@ def find_sweep(
         Of a run's estimate, above which it is skipped where runs are made now.
     seed
         Of the sample.
+    **layout
+        Of a file: `columns` and `scale` as in `flexlib.runs.plan.Plan`.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def find_sweep(
     """
     if folder:
         return load_records(Path(folder) / f"{sweep_name(dataset, seed=seed)}.parquet")
-    return run_plan(Plan.sweep(dataset, LEAKY_AND_LEAK_FREE, runs, seed, max_seconds=max_seconds), device=device)
+    plan = Plan.sweep(dataset, LEAKY_AND_LEAK_FREE, runs, seed, max_seconds=max_seconds, **layout)
+    return run_plan(plan, device=device)
 
 
 def find_report(dataset: str, folder: Path | str = "", seed: int = 0) -> dict[str, Any] | None:

@@ -102,7 +102,14 @@ def find_served(tuning: Tuning, folder: str | Path = "") -> pd.DataFrame:
         return records[records["method"].isin(tuning.methods or METHOD_NAMES)]
     with tempfile.TemporaryDirectory() as made:
         run_tuning(tuning, Path(made))
-        return run_served(tuning.dataset, Path(made) / f"{tuning.name}.parquet", tuning.splits, Path(made))
+        return run_served(
+            tuning.dataset,
+            Path(made) / f"{tuning.name}.parquet",
+            tuning.splits,
+            Path(made),
+            columns=tuning.columns,
+            scale=tuning.scale,
+        )
 
 
 def tabulate_cases(records: pd.DataFrame, at_least: int = AT_LEAST) -> pd.DataFrame:

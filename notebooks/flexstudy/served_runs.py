@@ -154,7 +154,7 @@ def run_served(
         Where `out` has records of other data or, without `replace`, of other settings; or where a job killed its
         workers, when all other records are kept.
     """
-    ratings = load_ratings(dataset, dict(columns), scale)
+    ratings = load_ratings(dataset, columns, scale)
     jobs = served_jobs(ratings, tuned, splits, methods, columns, scale)
     path = Path(out) / f"{served_name(dataset)}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)

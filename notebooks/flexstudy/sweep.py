@@ -88,12 +88,13 @@ def find_evidence(
     max_seconds: float = float("inf"),
     device: str | None = None,
     seed: int = 0,
+    **layout: Any,
 ) -> Evidence:
     """Read the records of a sweep and a replay, or make a sweep now.
 
     Parameters
     ----------
-    dataset, folder, runs, max_seconds, device, seed
+    dataset, folder, runs, max_seconds, device, seed, **layout
         As in `flexstudy.repetitions.find_sweep`.
 
     Returns
@@ -106,7 +107,7 @@ def find_evidence(
     FlexError
         Naming the file that is missing or cannot be read.
     """
-    fresh = find_sweep(dataset, folder, runs, max_seconds, device, seed)
+    fresh = find_sweep(dataset, folder, runs, max_seconds, device, seed, **layout)
     replay = Path(folder) / f"{replay_name(dataset, seed)}.parquet"
     if not folder or not replay.exists():
         return Evidence(fresh)
