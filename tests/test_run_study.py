@@ -162,9 +162,12 @@ def test_chapters_run_at_once_and_readers_of_others_wait_for_all(tmp_path, monke
 
 
 def test_a_chapter_that_fails_lets_those_beside_it_end_and_no_other_begin(tmp_path, monkeypatch, capsys):
-    waiting_chapters(
-        tmp_path, monkeypatch, a="wait('b'); 1 / 0", b="pathlib.Path('b').touch(); time.sleep(3)", c="", d="executed"
+    fails = "import os; pathlib.Path('a.part').write_text(str(os.getpid())); os.rename('a.part', 'a'); wait('b'); 1 / 0"
+    outlives = (
+        "import psutil; pathlib.Path('b').touch(); wait('a')\n"
+        "while psutil.pid_exists(int(pathlib.Path('a').read_text())):\n    time.sleep(0.02)\ntime.sleep(3)"
     )
+    waiting_chapters(tmp_path, monkeypatch, a=fails, b=outlives, c="", d="executed")
     assert main(["--profile", "quick", "--out", "out", "--at-once", "2"]) == 2
     assert sorted(path.name for path in (tmp_path / "out" / "executed").iterdir()) == ["a.failed.ipynb", "b.ipynb"]
     (line,) = capsys.readouterr().err.splitlines()
