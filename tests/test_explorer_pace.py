@@ -15,14 +15,14 @@ RATINGS = load_ratings(SMALL)
 
 
 def test_the_pace_is_that_of_trainings_after_the_first(monkeypatch):
-    stand_in, trained = load_ratings(pace.STAND_IN), []
+    stand_in, trained = load_ratings(pace.STAND_IN), set()
 
     def slow_fit(ratings, config, device):
         """A machine that takes 3 and 5 times as long, and another 9 seconds the first time."""
         assert (len(ratings), device) == (15_000, "cpu")
-        slower = {MANY_STEPS: 3, LARGE_STEPS: 5}[config]
-        first = 9 * (config not in trained)
-        trained.append(config)
+        slower = {MANY_STEPS.hidden_layers: 3, LARGE_STEPS.hidden_layers: 5}[config.hidden_layers]
+        first = 9 * (config.hidden_layers not in trained)
+        trained.add(config.hidden_layers)
         return SimpleNamespace(seconds=first + slower * estimate_cost(config, stand_in).seconds)
 
     monkeypatch.setattr(pace, "fit", slow_fit)
