@@ -187,7 +187,7 @@ def test_search_finds_a_word(how, new_page, addresses, parsed):
     opened.keyboard.type(word)
     opened.keyboard.press("Enter")
     found = opened.locator("#search-results li a")
-    found.first.wait_for(timeout=10_000)
+    found.first.wait_for(timeout=90_000)
     opened.wait_for_load_state("networkidle")
     assert urldefrag(found.first.evaluate("link => link.href")).url.split("?")[0] == f"{addresses[how]}{wanted}.html"
     assert faults == []

@@ -92,9 +92,7 @@ def test_results_lead_to_further_jobs_also_from_a_generator(own):
 
 
 def test_without_jobs_nothing_is_started():
-    begun = time.monotonic()
-    work([], pytest.fail, name="nothing", scheduler="tcp://127.0.0.1:1")
-    assert time.monotonic() - begun < 1
+    work([], pytest.fail, name="nothing", scheduler="tcp://127.0.0.1:1")  # which nothing answers at
 
 
 def test_results_are_handed_over_in_the_callers_thread(own):
@@ -491,7 +489,7 @@ def test_a_campaign_sees_what_is_lost_double_and_different(kill_campaign, tmp_pa
 def test_a_signal_ends_a_command_soon_with_one_line_and_leaves_no_process(tmp_path, undisturbed, number, moment):
     out, told = tmp_path / "out", tmp_path / "told"
     told.mkdir()
-    process = toys(out, "--jobs", 4, "--seconds", 30, "--workers", 2, "--told", told)
+    process = toys(out, "--jobs", 4, "--seconds", LONG, "--workers", 2, "--told", told)
     if moment == "amid a job":
         wait_for(lambda: any(told.iterdir()))
     begun = time.monotonic()
@@ -500,8 +498,8 @@ def test_a_signal_ends_a_command_soon_with_one_line_and_leaves_no_process(tmp_pa
     else:
         process.send_signal(number)
     assert ending(process) == (130, "toys: stopped; finished runs are kept")
-    assert time.monotonic() - begun < 15  # 3, were it not for a busy machine; a job takes 30
-    wait_for(lambda: not members(process), 5)
+    assert time.monotonic() - begun < LONG / 2  # 3, were it not for a busy machine; a job takes LONG
+    wait_for(lambda: not members(process))
 
 
 def test_the_end_of_the_work_ends_its_processes_while_the_caller_lives_on(tmp_path):
@@ -640,13 +638,11 @@ def test_a_lost_scheduler_is_told_in_one_line_and_the_same_command_goes_on(runni
     process = toys(out, "--jobs", 60, "--seconds", 0.1, "--scheduler", running.file)
     wait_for(lambda: journal_lines(out) >= 5)
     running.scheduler.kill()
-    begun = time.monotonic()
     _, said = process.communicate(timeout=LONG)
     assert process.returncode == 2
     last = said.splitlines()[-1]
     assert re.match(r"toys: tcp://127.0.0.1:\d+: the scheduler is lost .*same command again; finished runs are", last)
     assert "Traceback" not in said
-    assert time.monotonic() - begun < 30
     before = table_of(out)
     assert 5 <= len(before) < 60
     running.stop()

@@ -51,7 +51,7 @@ def app(tmp_path_factory):
 
 
 def wait_for(server, address, log):
-    for _ in range(120):
+    for _ in range(300):
         assert server.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(address, timeout=5).close()

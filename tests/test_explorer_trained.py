@@ -7,6 +7,7 @@ import pytest
 from conftest import SMALL
 from explorer_records import TEXTS
 from flexexplorer import trained
+from flexexplorer.pace import EPOCH_SECONDS_PER_RATING, Pace
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from markup import parsed
@@ -21,10 +22,11 @@ RATINGS = load_ratings(SMALL)
 
 def test_the_time_that_is_remarked_is_the_estimate_of_two_runs_at_this_machines_pace():
     config = FlexConfig(hidden_layers=(512,), epochs=100, dense_refeeding=3, train_batch_size=1)
-    seconds = 2 * estimate_cost(config, RATINGS).seconds
+    seconds = 2 * (estimate_cost(config, RATINGS).seconds + 100 * len(RATINGS) * EPOCH_SECONDS_PER_RATING)
     assert seconds > 10
     assert trained.remarks(config, RATINGS)[0] == f"About {round(seconds)} s, leaky and leak-free."
-    assert trained.remarks(config, RATINGS, 2.5)[0] == f"About {round(2.5 * seconds)} s, leaky and leak-free."
+    slower = Pace().scaled(2.5)
+    assert trained.remarks(config, RATINGS, slower)[0] == f"About {round(2.5 * seconds)} s, leaky and leak-free."
 
 
 def command(html):

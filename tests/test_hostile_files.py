@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flexlib.config import FlexError
@@ -390,7 +390,13 @@ def values_as(values, kind):
         return values
 
 
+# NaN that pandas does not count as missing
+NOT_MASKED = pd.arrays.FloatingArray(np.array([np.nan]), np.array([False]))
+
+
 @given(frame=frames())
+@example(frame=pd.DataFrame({"user": NOT_MASKED, "item": ["x"], "rating": [4.0]}))
+@example(frame=pd.DataFrame({"user": pd.array(["\ud800"], "string[python]"), "item": ["x"], "rating": [4.0]}))
 def test_frames_of_any_types(frame):
     before = frame.copy()
     read_or_refused(lambda: load_ratings(frame))

@@ -172,6 +172,16 @@ def test_the_cost_model_counts_the_steps_that_are_taken(changes):
     assert estimate_cost(config, ratings).steps == model.steps
 
 
+def test_what_steps_take_depends_on_their_number_and_the_networks_depth_alone():
+    ratings = load_ratings(SMALL)
+    config = FlexConfig(epochs=3, hidden_layers=(8, 8))
+    cost, wider = (estimate_cost(config.replace(hidden_layers=sizes), ratings) for sizes in ((8, 8), (800, 800)))
+    assert wider.step_seconds == cost.step_seconds < cost.seconds < wider.seconds
+    longer, deeper = config.replace(epochs=6), config.replace(hidden_layers=(8, 8, 8))
+    assert estimate_cost(longer, ratings).step_seconds == pytest.approx(2 * cost.step_seconds)
+    assert estimate_cost(deeper, ratings).step_seconds > cost.step_seconds
+
+
 def test_the_cost_models_operations_for_a_hand_sized_network():
     ratings = load_ratings(SMALL)  # 60 users, 90 items, 1,500 ratings
     config = FlexConfig.from_dict(

@@ -353,9 +353,13 @@ def check_column(column: "pd.Series[Any]", where: str) -> NDArray[Any]:
     FlexError
         With file and line, for the first wrong value.
     """
-    name, is_text = str(column.name), isinstance(column.dtype, pd.StringDtype)
+    name = str(column.name)
+    # Texts that Arrow holds are Unicode; string[python] may hold others, and is checked a value at a time.
+    is_text = isinstance(column.dtype, pd.StringDtype) and column.dtype.storage == "pyarrow"
     if not is_text and column.dtype.kind not in ("iufM" if name == "timestamp" else "iuf"):
         column = column.astype(object)
+    if isinstance(column.dtype, pd.api.extensions.ExtensionDtype) and column.dtype.kind == "f":
+        column = column.astype(np.float64)  # whose NaN are all missing: a Float64 may hold others too
     missing = column.map(_is_missing) if column.dtype == object else column.isna() | (is_text & (column == ""))
     if (at := first_true(missing)) is not None:
         raise FlexError(f"{_place(where, column, at)}: the {name} is missing or NaN")

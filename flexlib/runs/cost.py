@@ -44,12 +44,15 @@ class Cost(NamedTuple):
         Read and written.
     seconds
         Estimate for one thread of the reference core.
+    step_seconds
+        Of these, what steps take whatever their size.
     """
 
     steps: int
     operations: float
     bytes: float
     seconds: float
+    step_seconds: float
 
 
 def estimate_cost(config: FlexConfig, ratings: Ratings, pad_refeeding: bool = False) -> Cost:
@@ -94,6 +97,6 @@ def estimate_cost(config: FlexConfig, ratings: Ratings, pad_refeeding: bool = Fa
         BYTES_PER_NUMBER * steps * weights * (OPTIMIZER_PASSES.get(config.optimizer, OTHER_PASSES) + NETWORK_PASSES)
     )
     moved += BYTES_PER_NUMBER * epochs * batches * refeeding * refed_rows * width * CELL_PASSES
-    seconds = steps * (SECONDS_PER_STEP + len(pairs) * SECONDS_PER_LAYER)
-    seconds += operations / OPERATIONS_PER_SECOND + moved / BYTES_PER_SECOND
-    return Cost(steps, float(operations), float(moved), seconds)
+    step_seconds = steps * (SECONDS_PER_STEP + len(pairs) * SECONDS_PER_LAYER)
+    seconds = step_seconds + operations / OPERATIONS_PER_SECOND + moved / BYTES_PER_SECOND
+    return Cost(steps, float(operations), float(moved), seconds, step_seconds)

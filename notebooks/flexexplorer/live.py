@@ -16,12 +16,12 @@ from flexstudy.plans import EXPLORED, LEAKY_AND_LEAK_FREE
 
 from flexexplorer import pictures
 from flexexplorer.background import Background
+from flexexplorer.pace import REFERENCE, STAND_IN, estimate_seconds, measure_pace
 from flexexplorer.page import LABELS, wide
 from flexexplorer.recorded import spell_value
 from flexexplorer.together import fit_together
 from flexexplorer.trained import (
     History,
-    estimate_seconds,
     explain,
     history_picture,
     lists_of,
@@ -38,12 +38,11 @@ from flexlib.evaluation import evaluate
 from flexlib.predict import FittedModel
 
 MAX_SECONDS = 600  # of a training's estimate, above which it is refused
-STAND_IN = "synthetic:users=300,items=500,ratings=15000,seed=1"  # until a set that is not here is fetched
 SLIDER_ENDS = {"epochs": 100, "dense_refeeding": 5}  # of whole numbers that have a slider
 IN_TABLE_1 = PRESETS["table1"].keys()
 RESULTS = ("verdict", "curve", "scores", "place", "list", "origin")  # outputs of a run
 DRAWN_EVERY = 0.5  # seconds between drawings of growing curves
-TIMED_FROM = 1.0  # seconds of training, from which on it tells how long the rest takes, and this machine's pace
+TIMED_FROM = 1.0  # seconds of training, from which on it tells how long the rest takes, and corrects the pace
 
 
 def published_records() -> str:
@@ -88,7 +87,7 @@ class Explorer:
         self.sweep, self.device = sweep, device
         self.ratings: Ratings | None = None
         self.models: dict[str, FittedModel] = {}
-        self.pace = 1.0  # of this machine, as in `estimate_seconds`
+        self.pace = REFERENCE  # until there are ratings
         self.background = Background(self._tell_error, self._disable_stop)
         self._is_setting_preset = False
         self._make_controls()
@@ -207,6 +206,7 @@ class Explorer:
     def _take(self, dataset: str) -> None:
         self.ratings = load_ratings(dataset, *self._layout())
         self._forget()
+        self.pace = measure_pace(self.device)  # now that nothing else is trained
         self.user.value = str(self.ratings.user_ids[0])
         counts = f"{len(self.ratings):,} ratings of {self.ratings.n_items:,} items by {self.ratings.n_users:,} users"
         self.tell(f"{self.ratings.name}: {counts}. Train to begin.")
@@ -331,9 +331,9 @@ class Explorer:
             self.outputs["curve"].value = history_picture(history)
             self.tell(f"Stopped after {self.progress.value} of {total} epochs.")
             return
-        seconds, expected = time.monotonic() - begun, estimate_seconds(config, ratings)
+        seconds, expected = time.monotonic() - begun, estimate_seconds(config, ratings, self.pace)
         if expected >= TIMED_FROM and self.progress.value == total:
-            self.pace = seconds / expected
+            self.pace = self.pace.scaled(seconds / expected)
             self._remark()
         self.models = models
         self._show(ratings, history, seed)

@@ -12,12 +12,12 @@ from flexstudy.plans import LEAKY_AND_LEAK_FREE
 from flexstudy.style import COLOURS, SHORT_NAMES
 
 from flexexplorer import pictures
+from flexexplorer.pace import REFERENCE, Pace, estimate_seconds
 from flexexplorer.pictures import Curve
 from flexlib.config import FlexConfig
 from flexlib.data import Ratings
 from flexlib.evaluation import evaluate
 from flexlib.predict import FittedModel
-from flexlib.runs.cost import estimate_cost
 from flexlib.serving.recommending import recommend
 
 PLACE_STARS = 0.6  # of the sweep's distribution that are drawn, from its lowest RMSE
@@ -30,25 +30,7 @@ Models = Mapping[str, FittedModel]  # by protocol
 History = Mapping[str, Sequence[tuple[float, float]]]  # by protocol: RMSE of training and of test, after each epoch
 
 
-def estimate_seconds(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> float:
-    """Estimate how long training with and without the leak takes.
-
-    Parameters
-    ----------
-    config, ratings
-        What is trained.
-    pace
-        Seconds on this machine for each on the core that `flexlib.runs.cost` knows.
-
-    Returns
-    -------
-    float
-        Seconds.
-    """
-    return pace * len(LEAKY_AND_LEAK_FREE) * estimate_cost(config, ratings).seconds
-
-
-def remarks(config: FlexConfig, ratings: Ratings, pace: float = 1.0) -> list[str]:
+def remarks(config: FlexConfig, ratings: Ratings, pace: Pace = REFERENCE) -> list[str]:
     """Say of settings what they cost, and which of them have no effect. pace: as in `estimate_seconds`."""
     found = [f"About {max(1, round(estimate_seconds(config, ratings, pace))):,} s, leaky and leak-free."]
     if config.dense_refeeding_rounding and not config.dense_refeeding:
