@@ -190,6 +190,14 @@ def test_a_saved_model(saved, facts, tensors, flips):
         load_model(folder / "again.safetensors", device="cpu")
 
 
+@pytest.mark.parametrize("name", ["train", "test", "ratings.users", "ratings.items"])
+def test_indices_of_a_saved_model_that_pytorch_would_not_take(saved, refused, name):
+    folder, _, (header, arrays), _ = saved
+    path = folder / "narrow.safetensors"
+    path.write_bytes(save(arrays | {name: arrays[name].to(torch.int8)}, {"flexlib": json.dumps(header)}))
+    refused(lambda: load_model(path, device="cpu"), str(path), name)
+
+
 @given(facts=FACT_CHANGES, tensors=TENSOR_CHANGES, flips=BYTE_CHANGES)
 def test_a_checkpoint(saved, facts, tensors, flips):
     """What is gone on from is what was written, to the bit."""
@@ -339,6 +347,16 @@ def test_a_plan(runs, seed, space, protocol, dataset):
         assert len(plan.configs) == len(plan.seeds) <= 20
         if dataset == SMALL:
             assert len(plan.runs(plan.load())) == len(plan.configs)
+
+
+def test_a_plan_of_a_space_with_a_long_name(refused):
+    assert len(refused(lambda: Plan.sweep(SMALL, ("released",), 1, 0, "x" * 5_000), "xxx", "paper")) < 500
+
+
+def test_a_journal_without_the_protocol_of_a_record(tmp_path, refused):
+    records = [JOURNAL[0] | {"protocol": None}, *JOURNAL[1:]]
+    (tmp_path / f"{PLAN.name}.journal").write_text("".join(json.dumps(record) + "\n" for record in records))
+    refused(lambda: run_plan(PLAN, tmp_path), str(tmp_path), "protocol")
 
 
 @settings(max_examples=max(30, settings().max_examples // 10))  # each takes as long as ten of the others

@@ -272,6 +272,8 @@ def _check(table: pd.DataFrame, key: str, path: Path | str) -> None:
     for _, row in table.iterrows():
         try:
             config_of(row)
+            if not isinstance(row["protocol"], str):
+                raise TypeError("its protocol is no text")
             Protocol.named(row["protocol"])
         except (FlexError, ValueError, TypeError) as error:
             raise FlexError(f"{path}: {key} {row[key]}: {first_line(error)}") from None

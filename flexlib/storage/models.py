@@ -229,7 +229,7 @@ def _build(header: _Header, tensors: dict[str, Tensor], device: str) -> FittedMo
 def _checked_array(name: str, tensor: Tensor) -> NDArray[Any]:
     """Give a tensor as an array, and raise `ValueError` unless it is a row of finite numbers of the right kind."""
     array = np.asarray(tensor.numpy())
-    if array.ndim != 1 or array.dtype.kind not in KINDS[name] or not np.isfinite(array).all():
+    if array.ndim != 1 or array.dtype.kind not in KINDS[name] or array.itemsize < 4 or not np.isfinite(array).all():
         raise ValueError(f"{name} is not a row of numbers")
     return array
 
