@@ -129,7 +129,7 @@ class Plan:
         """
         _check_size(runs)
         if seed < 0 or space not in SPACES:
-            raise FlexError(f"seed {seed} of space '{space:.100}': at least 0 is needed, and one of {', '.join(SPACES)}")
+            raise FlexError(f"seed {seed}, space '{space:.100}': at least 0 and one of {', '.join(SPACES)} are needed")
         settings = tuple(Setting(f"sample {k}", sample_config(space, seed, k)) for k in range(runs))
         seeds = tuple(run_seed(seed, k) for k in range(runs))
         return cls(sweep_name(dataset, space, seed), "run", dataset, tuple(protocols), settings, seeds, **options)
