@@ -230,7 +230,7 @@ def test_the_command_of_a_box_is_the_one_that_was_timed(path):
     if timed is not None:  # the others make no runs
         assert given == {name: str(value) for name, value in timed.items()}
     out = re.search(r"papermill \S+ (\S+)", command)[1]
-    assert f"    .venv/bin/flexstudy fill {out}  # puts the numbers into the text\n" in text
+    assert f"    .venv/bin/flexstudy fill {out}  # puts the numbers in\n" in text
 
 
 def test_what_a_rerun_takes_is_said_as_it_was_recorded(tmp_path, monkeypatch):
