@@ -150,3 +150,11 @@ def test_it_is_drawn_without_a_window():
     code = "import sys, flexlib.serving.figures; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_an_interval_beside_its_value_is_drawn_from_the_value_on():
+    table = scores(lists=False)
+    table.loc[(table["method"] == "als") & (table["measure"] == "RMSE"), ["low", "high"]] = [0.91, 0.95]
+    (ax,) = draw_comparison(table, NAMES, "my.csv", 2).axes
+    ((_, _, spans, _),) = marks(ax).values()
+    np.testing.assert_allclose(spans[2], [[0.9, 2], [0.95, 2]])

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -97,7 +98,8 @@ def _printable(text: str) -> str:
 def _draw_panel(ax: Axes, rows: pd.DataFrame, measure: str) -> None:
     """Draw a measure; `rows` are by method, from above."""
     values, places = rows["value"].to_numpy(), range(len(rows))
-    beside = [values - rows["low"].to_numpy(), rows["high"].to_numpy() - values]
+    # A bootstrap's interval need not hold the value where users are few.
+    beside = np.maximum([values - rows["low"].to_numpy(), rows["high"].to_numpy() - values], 0)
     ax.errorbar(values, places, xerr=beside, fmt="o", color=COLOUR, mfc="white", ms=7, capsize=3, label=measure)
     lowest = measure == "RMSE"
     if rows["value"].notna().any():
