@@ -527,5 +527,7 @@ def test_traits_are_bars_of_ten_with_marks_of_what_chance_gives():
         assert line.get_ydata() == pytest.approx([bar.get_y() + bar.get_height() / 2 for bar in held.patches])
     assert sorted(legend(ax)) == sorted([*words, "expected by chance"])
     assert [text.get_text() for text in ax.texts] == ["1", "2", "2", "3", "3", "4"]
+    assert ax.get_title(loc="left") == "One: 2 of our 10 best leaky, 3 of 5 leak-free\nhere"
+    (ax,) = plot_traits(table.assign(n=10), "here").axes
     assert ax.get_title(loc="left") == "One: 2 of our ten best leaky, 3 leak-free\nhere"
     assert NAMED_TRAITS[0].startswith("item-based")

@@ -524,10 +524,13 @@ def plot_traits(traits: pd.DataFrame, dataset: str) -> Figure:
         )
         for where, count in zip(y, own["count"], strict=True):
             ax.annotate(f"{count}", (10.9, where), ha="right", va="center", color=colour, fontsize="small")
-    first = traits[traits["trait"] == names[0]].set_index("group")["count"]
-    leaky, free = (first[group] for group in OUR_TENS.values())
+    first = traits[traits["trait"] == names[0]].set_index("group")
+    leaky, free = (first.loc[group] for group in OUR_TENS.values())
+    found = f"{leaky['count']} of our ten best leaky, {free['count']} leak-free"
+    if (leaky["n"], free["n"]) != (10, 10):
+        found = f"{leaky['count']} of our {leaky['n']} best leaky, {free['count']} of {free['n']} leak-free"
     ax.set(
-        title=f"{names[0].partition(' (')[0].capitalize()}: {leaky} of our ten best leaky, {free} leak-free\n{dataset}",
+        title=f"{names[0].partition(' (')[0].capitalize()}: {found}\n{dataset}",
         xlabel="of ten",
         xlim=(0, 11),
         xticks=range(0, 11, 2),
