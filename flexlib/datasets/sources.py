@@ -195,8 +195,8 @@ def open_source(name: str) -> Iterator[Source]:
             if spec.style != "netflix":
                 source.check_ratings(spec.ratings, spec.ratings_sha256)
             yield source
-    # zipfile raises NotImplementedError for a compression that it does not know, RuntimeError for an encrypted member.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    # zipfile raises RuntimeError for an encrypted member, and a kind of it for a compression that it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise FlexError(f"{root}: not a whole zip archive ({error}); delete it and fetch it again") from None
 
 
